@@ -1,0 +1,29 @@
+// Injected time: everything that waits or stamps takes a Clock, so tests own the time.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace grouper {
+
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  virtual int64_t MonotonicNanos() const = 0;
+  virtual double WallSeconds() const = 0;  // since the Unix epoch, for display only
+};
+
+class SystemClock final : public Clock {
+ public:
+  int64_t MonotonicNanos() const override {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(
+               std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+  }
+  double WallSeconds() const override {
+    return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch())
+        .count();
+  }
+};
+
+}  // namespace grouper

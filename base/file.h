@@ -1,0 +1,85 @@
+// Durable files. A file becomes visible by write, fsync, rename, fsync of the folder; an fsync error
+// condemns the file (durability.md 3). All functions throw Error: kUser for a missing or unreadable
+// path that a person named, kUnavailable for a full disk, kInternal for other I/O errors.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace grouper {
+
+// Whole file; refuses one larger than max_bytes. `what` names it in errors ("config", "data.train").
+std::string ReadFile(const std::string& path, const std::string& what,
+                     uint64_t max_bytes = uint64_t{1} << 32);
+
+bool FileExists(const std::string& path);
+bool FolderExists(const std::string& path);
+uint64_t FileSize(const std::string& path);
+// mkdir -p; mode 0755.
+void MakeFolders(const std::string& path);
+// Names (not paths) in a folder, sorted; empty when the folder is missing.
+std::vector<std::string> ListFolder(const std::string& path);
+void RemoveTree(const std::string& path);
+std::string JoinPath(const std::string& folder, const std::string& name);
+// Folder part of a path, "." when there is none.
+std::string FolderOf(const std::string& path);
+
+// Writes bytes to path so that a reader sees the old file or the whole new one, also after a power cut.
+void PublishFile(const std::string& path, std::string_view bytes);
+void SyncFile(const std::string& path);
+void SyncFolder(const std::string& path);
+// rename + fsync of the parent folder.
+void RenameDurably(const std::string& from, const std::string& to);
+
+// An append-only file with one writer. Not thread-safe.
+class AppendFile {
+ public:
+  // Opens or creates; cuts the file to keep_bytes first when it is >= 0 (it must not be shorter).
+  AppendFile(const std::string& path, int64_t keep_bytes = -1);
+  ~AppendFile();
+  AppendFile(const AppendFile&) = delete;
+  AppendFile& operator=(const AppendFile&) = delete;
+
+  void Append(std::string_view bytes);  // buffered
+  void Flush();                         // to the kernel
+  void Sync();                          // flush + fdatasync
+  uint64_t size_bytes() const { return size_bytes_; }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  std::string buffer_;
+  int fd_ = -1;
+  uint64_t size_bytes_ = 0;
+};
+
+// Read-only memory map of a whole file.
+class MappedFile {
+ public:
+  MappedFile(const std::string& path, const std::string& what);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  std::string_view bytes() const { return {data_, size_}; }
+
+ private:
+  const char* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// Exclusive lock of a run folder (flock on FOLDER/lock, which holds host, pid and start time).
+// A second owner gets kUser naming the first within a second. Released by the destructor or by death.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::string& folder);
+  ~FolderLock();
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int fd_ = -1;
+};
+
+}  // namespace grouper

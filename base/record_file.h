@@ -1,0 +1,49 @@
+// Frames in an append-only file: u64 length | u32 masked crc32c(length) | bytes | u32 masked
+// crc32c(bytes), little-endian. One framing for trace segments and TensorBoard event files.
+// A reader stops at the last valid frame; what follows it is a torn tail, never an error by itself.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/file.h"
+
+namespace grouper {
+
+inline constexpr uint64_t kMaxRecordBytes = uint64_t{64} << 20;
+
+// Not thread-safe: one writer a file.
+class RecordWriter {
+ public:
+  // keep_bytes >= 0 cuts the file back to that offset first (resume at a manifest's offset).
+  explicit RecordWriter(const std::string& path, int64_t keep_bytes = -1);
+  void Append(std::string_view record);
+  void Flush();
+  void Sync();
+  uint64_t offset_bytes() const { return file_.size_bytes(); }
+
+ private:
+  AppendFile file_;
+};
+
+class RecordReader {
+ public:
+  explicit RecordReader(const std::string& path);
+  ~RecordReader();
+  // False at the end or at the first invalid frame.
+  bool Next(std::string* record);
+  // Offset behind the last valid frame read so far.
+  uint64_t valid_bytes() const { return offset_; }
+  // True when bytes follow valid_bytes() that are no valid frame (only meaningful after Next was false).
+  bool torn() const { return torn_; }
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+  uint64_t offset_ = 0;
+  bool torn_ = false;
+};
+
+}  // namespace grouper

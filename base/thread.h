@@ -1,0 +1,33 @@
+// A named jthread that keeps the first exception of its body, and the stop flag that signals set.
+#pragma once
+
+#include <exception>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <thread>
+
+namespace grouper {
+
+class NamedThread {
+ public:
+  NamedThread() = default;
+  // name: at most 15 characters (pthread_setname_np).
+  NamedThread(const std::string& name, std::function<void(std::stop_token)> body);
+  NamedThread(NamedThread&&) = default;
+  NamedThread& operator=(NamedThread&&) = default;
+  void RequestStop() { thread_.request_stop(); }
+  // Joins and rethrows what the body threw.
+  void Join();
+
+ private:
+  std::shared_ptr<std::exception_ptr> failure_;
+  std::jthread thread_;
+};
+
+// SIGINT and SIGTERM: the first sets the flag (and requests stop on the returned token), the second
+// leaves the process at once with exit code 75. Call once, in main, before threads start.
+std::stop_token StopOnSignals();
+
+}  // namespace grouper

@@ -1,0 +1,29 @@
+// Textproto files into proto2 messages: strict, with line and column, merged left to right, and
+// --set a.b=c (house.md 10).
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace google::protobuf {
+class Message;
+}
+
+namespace grouper {
+
+// Merges a file into message; kUser "path:line:column: words" (an unknown field names its nearest known
+// one: did you mean). Files up to 1 MiB.
+void MergeTextprotoFile(const std::string& path, google::protobuf::Message* message);
+// The same for text; `where` stands in the place of the path.
+void MergeTextproto(std::string_view text, const std::string& where,
+                    google::protobuf::Message* message);
+// "a.b=c": literal text for string fields, textproto for others; a message field takes "{ ... }". A repeated
+// field is replaced by the value ("reward.addresses=host:1") - several values: "a.b=[1, 2]".
+// kUser names the setting, the part that is unknown and the nearest known name.
+void SetField(std::string_view assignment, google::protobuf::Message* message);
+
+// Text form with all set fields; `with_defaults` also writes unset scalar fields of present messages.
+std::string ToTextproto(const google::protobuf::Message& message);
+
+}  // namespace grouper
