@@ -1,0 +1,20 @@
+# grouper_cpu_kernels(TARGET x_cpu.cc ...): compiles each source per instruction set into object libraries
+# and adds them to TARGET. One definition names the namespace, one the form of the 16-lane type.
+function(grouper_cpu_kernels target)
+  foreach(variant avx512 avx2 scalar fp64)
+    set(objects ${target}_${variant})
+    add_library(${objects} OBJECT ${ARGN})
+    target_link_libraries(${objects} PRIVATE grouper_flags)
+    target_include_directories(${objects} PRIVATE ${GROUPER_ROOT})
+    string(TOUPPER ${variant} form)
+    target_compile_definitions(${objects} PRIVATE GROUPER_VARIANT=${variant} GROUPER_FORM_${form})
+    target_compile_options(${objects} PRIVATE -O3 -fno-exceptions -fno-rtti -fno-math-errno -fno-trapping-math)
+    if(variant STREQUAL avx512)
+      target_compile_options(${objects} PRIVATE
+        -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx2 -mfma -mprefer-vector-width=512)
+    elseif(variant STREQUAL avx2)
+      target_compile_options(${objects} PRIVATE -mavx2 -mfma)
+    endif()
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:${objects}>)
+  endforeach()
+endfunction()

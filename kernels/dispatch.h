@@ -1,0 +1,57 @@
+// The one dispatch point of every operator, and the checks its entry makes. GROUPER_LOG_OPS=1 sums
+// calls and seconds per operator and prints them when the process ends.
+#pragma once
+
+#include <string>
+
+#include "base/error.h"
+#include "kernels/op.h"
+
+// dtype: of the arithmetic; fp64 has the scalar form only.
+#define GROUPER_DISPATCH(Name, stream, args, dtype)                                  \
+  do {                                                                               \
+    const ::grouper::OpTimer timer(#Name);                                           \
+    if ((dtype) == ::grouper::DType::kFloat64) return cpu::fp64::Name(stream, args); \
+    switch ((stream).isa) {                                                          \
+      case ::grouper::cpu::Isa::kAvx512:                                             \
+        return cpu::avx512::Name(stream, args);                                      \
+      case ::grouper::cpu::Isa::kAvx2:                                               \
+        return cpu::avx2::Name(stream, args);                                        \
+      case ::grouper::cpu::Isa::kScalar:                                             \
+        return cpu::scalar::Name(stream, args);                                      \
+    }                                                                                \
+  } while (false)
+
+namespace grouper {
+
+// Adds its lifetime to the operator's row when GROUPER_LOG_OPS is set; else one branch.
+class OpTimer {
+ public:
+  explicit OpTimer(const char* name);
+  ~OpTimer();
+
+ private:
+  const char* name_ = nullptr;
+  int64_t begin_ = 0;
+};
+
+// "[2, 3]" for messages.
+std::string ShapeOf(const Tensor& tensor);
+// kInternal unless tensor has this dtype and shape (-1: any extent). `what` reads "[rms_norm]
+// gain".
+void CheckTensor(const char* what, const Tensor& tensor, DType dtype, int rank,
+                 const int64_t* shape);
+inline void CheckVector(const char* what, const Tensor& tensor, DType dtype, int64_t n) {
+  CheckTensor(what, tensor, dtype, 1, &n);
+}
+inline void CheckMatrix(const char* what, const Tensor& tensor, DType dtype, int64_t rows,
+                        int64_t columns) {
+  const int64_t shape[2] = {rows, columns};
+  CheckTensor(what, tensor, dtype, 2, shape);
+}
+inline void CheckReal(const char* what, const Tensor& tensor) {
+  CHECK(tensor.dtype == DType::kFloat32 || tensor.dtype == DType::kFloat64,
+        std::string(what) + " must be fp32 or fp64", NameOf(tensor.dtype));
+}
+
+}  // namespace grouper

@@ -1,0 +1,64 @@
+// The GRPO family as arithmetic on arrays (grpo.md 2, 4, 5, 6): knows no model. Everything is
+// computed in double from recorded values and cast once; denominators are integers over the whole
+// minibatch, given by the caller, so accumulation and packing cannot change the loss. Sequences are
+// packed: sequence i has tokens [offsets[i], offsets[i + 1]), all of them chosen by the policy
+// unless mask says otherwise.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace grouper {
+
+enum class Surrogate { kPpo, kGspo, kGspoToken, kCispo, kReinforce };
+enum class Aggregation { kToken, kSeq, kSeqSum, kConst };
+enum class KlKind { kNone, kK1, kK2, kK3 };
+enum class Correction { kOff, kTokenTruncate, kSequenceTruncate, kTokenMask };
+
+struct PolicyLossRule {
+  Surrogate surrogate = Surrogate::kPpo;
+  double clip_low = 0.2;
+  double clip_high = 0.28;
+  double dual_clip = 0;         // c > 1; 0: off
+  double log_ratio_clamp = 20;  // 0: none
+  Aggregation aggregation = Aggregation::kToken;
+  int64_t const_length = 0;  // L of kConst
+  KlKind kl = KlKind::kNone;
+  double kl_beta = 0;
+  bool kl_unbiased = false;  // k3 times the ratio
+  Correction correction = Correction::kOff;
+  double correction_cap = 2;  // token mask: outside [1 / cap, cap]
+};
+
+// Of the whole minibatch, known before any backward.
+struct LossDenominators {
+  int64_t sequences = 0;  // N: rollouts with at least one unmasked token
+  int64_t tokens = 0;     // T
+};
+
+struct PolicyLossArgs {
+  std::span<const int64_t> offsets;          // [sequences + 1]
+  std::span<const float> log_probs;          // [tokens] current policy
+  std::span<const float> old_log_probs;      // [tokens] recorded by the sampler
+  std::span<const float> ref_log_probs;      // [tokens] or empty
+  std::span<const float> rollout_log_probs;  // [tokens] or empty: sampler's, for the correction
+  std::span<const double> advantages;        // [sequences]
+  std::span<const uint8_t> mask;             // [tokens] or empty: all 1
+  LossDenominators denominators;
+  PolicyLossRule rule;
+  std::span<double> dlog_probs;  // [tokens] out
+};
+
+struct PolicyLossResult {
+  double loss = 0;          // sum over the tokens given, already divided by the denominators
+  double kl_sum = 0;        // sum over tokens of the estimator
+  int64_t clipped_low = 0;  // tokens whose gradient the clip cut
+  int64_t clipped_high = 0;
+  int64_t clipped_dual = 0;
+  int64_t ratio_not_one = 0;  // tokens whose ratio is not exactly 1
+  double ratio_max = 0;
+};
+
+PolicyLossResult PolicyLoss(const PolicyLossArgs& args);
+
+}  // namespace grouper

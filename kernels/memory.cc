@@ -1,0 +1,94 @@
+#include "kernels/memory.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace grouper {
+namespace {
+constexpr size_t kAlign = 64;
+size_t RoundUp(size_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
+}  // namespace
+
+Buffer::Buffer(size_t bytes) : bytes_(bytes) {
+  if (bytes == 0) return;
+  data_ = std::aligned_alloc(kAlign, RoundUp(bytes));
+  if (data_ == nullptr)
+    ThrowInternal(
+        "[memory] out of memory; lower rollout.kv_cache_bytes or batch.max_tokens_per_micro_batch, "
+        "bytes asked for",
+        bytes);
+  std::memset(data_, 0, RoundUp(bytes));
+}
+Buffer::~Buffer() { std::free(data_); }
+Buffer::Buffer(Buffer&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+Arena::Arena(std::string name, size_t bytes) : name_(std::move(name)) {
+  if (bytes > 0) chunks_.emplace_back(RoundUp(bytes));
+}
+
+void* Arena::Allocate(std::string_view name, size_t bytes) {
+  const size_t need = RoundUp(std::max<size_t>(bytes, 1));
+  while (chunk_ < chunks_.size() && used_ + need > chunks_[chunk_].bytes()) {
+    before_ += chunks_[chunk_].bytes();
+    ++chunk_;
+    used_ = 0;
+  }
+  if (chunk_ == chunks_.size()) {
+    const size_t last = chunks_.empty() ? 0 : chunks_.back().bytes();
+    chunks_.emplace_back(std::max(need, last * 2));
+  }
+  void* piece = static_cast<char*>(chunks_[chunk_].data()) + used_;
+  used_ += need;
+  high_water_ = std::max(high_water_, before_ + used_);
+  const auto found = sizes_.find(name);
+  if (found == sizes_.end()) {
+    sizes_.emplace(std::string(name), bytes);
+  } else {
+    found->second = std::max(found->second, bytes);
+  }
+  return piece;
+}
+
+void Arena::Reset() {
+  if (chunks_.size() > 1) {
+    size_t total = 0;
+    for (const Buffer& chunk : chunks_) total += chunk.bytes();
+    chunks_.clear();
+    chunks_.emplace_back(total);
+  }
+  chunk_ = used_ = before_ = 0;
+}
+
+void Arena::ReturnTo(Mark mark) {
+  while (chunk_ > mark.chunk) before_ -= chunks_[--chunk_].bytes();
+  used_ = mark.used;
+}
+
+Tensor Arena::Vector(std::string_view name, DType dtype, int64_t n) {
+  return Tensor::Vector(Allocate(name, static_cast<size_t>(n) * SizeOf(dtype)), dtype, n);
+}
+Tensor Arena::Matrix(std::string_view name, DType dtype, int64_t rows, int64_t columns) {
+  return Tensor::Matrix(Allocate(name, static_cast<size_t>(rows * columns) * SizeOf(dtype)), dtype,
+                        rows, columns);
+}
+Tensor Arena::Cube(std::string_view name, DType dtype, int64_t a, int64_t b, int64_t c) {
+  return Tensor::Cube(Allocate(name, static_cast<size_t>(a * b * c) * SizeOf(dtype)), dtype, a, b,
+                      c);
+}
+Tensor Arena::Block(std::string_view name, DType dtype, int64_t a, int64_t b, int64_t c,
+                    int64_t d) {
+  return Tensor::Block(Allocate(name, static_cast<size_t>(a * b * c * d) * SizeOf(dtype)), dtype, a,
+                       b, c, d);
+}
+
+}  // namespace grouper

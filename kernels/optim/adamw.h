@@ -1,0 +1,34 @@
+// AdamW with decoupled decay (Loshchilov and Hutter 2019): p -= lr * wd * p; then
+// p -= lr * (m / c1) / (sqrt(v / c2) + eps), c = 1 - beta^t in double on the host, rounded once.
+#pragma once
+
+#include "kernels/op.h"
+
+namespace grouper {
+
+struct AdamwArgs {
+  Tensor param;           // [n] in and out
+  Tensor grad;            // [n]
+  Tensor m;               // [n] in and out
+  Tensor v;               // [n] in and out
+  double grad_scale = 1;  // global-norm clip
+  double lr = 0;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double eps = 1e-8;
+  double weight_decay = 0;
+  int64_t update = 1;  // t, from 1
+};
+GROUPER_OP(Adamw)
+
+// Sum of squares in double: blocks of 4,096 elements, each a chain, blocks left to right
+// (numerics.md 6). Returns NaN or inf when an element is not finite.
+struct GradSquaresArgs {
+  Tensor grad;    // [n]
+  Tensor blocks;  // [ceil(n / 4096)] fp64 scratch
+};
+double GradSquares(Stream& stream, const GradSquaresArgs& args);
+// min(1, max_norm / (norm + 1e-6)).
+double ClipScale(double norm, double max_norm);
+
+}  // namespace grouper
