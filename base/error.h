@@ -65,13 +65,15 @@ template <typename... Values>
 }  // namespace grouper
 
 // USER_CHECK(rows > 0, "[data] no rows; name another file", path): kUser when the condition fails.
-#define USER_CHECK(condition, ...)                               \
-  do {                                                           \
-    if (!(condition)) [[unlikely]] ::grouper::ThrowUser(__VA_ARGS__); \
+#define USER_CHECK(condition, ...)       \
+  do {                                   \
+    if (!(condition)) [[unlikely]]       \
+      ::grouper::ThrowUser(__VA_ARGS__); \
   } while (false)
 
 // CHECK(a == b, "[matmul] widths differ", a, b): kInternal when the condition fails.
-#define CHECK(condition, ...)                                        \
-  do {                                                               \
-    if (!(condition)) [[unlikely]] ::grouper::ThrowInternal(__VA_ARGS__); \
+#define CHECK(condition, ...)                \
+  do {                                       \
+    if (!(condition)) [[unlikely]]           \
+      ::grouper::ThrowInternal(__VA_ARGS__); \
   } while (false)

@@ -1,6 +1,7 @@
-// Durable files. A file becomes visible by write, fsync, rename, fsync of the folder; an fsync error
-// condemns the file (durability.md 3). All functions throw Error: kUser for a missing or unreadable
-// path that a person named, kUnavailable for a full disk, kInternal for other I/O errors.
+// Durable files. A file becomes visible by write, fsync, rename, fsync of the folder; an fsync
+// error condemns the file (durability.md 3). All functions throw Error: kUser for a missing or
+// unreadable path that a person named, kUnavailable for a full disk, kInternal for other I/O
+// errors.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,8 @@
 
 namespace grouper {
 
-// Whole file; refuses one larger than max_bytes. `what` names it in errors ("config", "data.train").
+// Whole file; refuses one larger than max_bytes. `what` names it in errors ("config",
+// "data.train").
 std::string ReadFile(const std::string& path, const std::string& what,
                      uint64_t max_bytes = uint64_t{1} << 32);
 
@@ -26,7 +28,8 @@ std::string JoinPath(const std::string& folder, const std::string& name);
 // Folder part of a path, "." when there is none.
 std::string FolderOf(const std::string& path);
 
-// Writes bytes to path so that a reader sees the old file or the whole new one, also after a power cut.
+// Writes bytes to path so that a reader sees the old file or the whole new one, also after a power
+// cut.
 void PublishFile(const std::string& path, std::string_view bytes);
 void SyncFile(const std::string& path);
 void SyncFolder(const std::string& path);
@@ -70,7 +73,8 @@ class MappedFile {
 };
 
 // Exclusive lock of a run folder (flock on FOLDER/lock, which holds host, pid and start time).
-// A second owner gets kUser naming the first within a second. Released by the destructor or by death.
+// A second owner gets kUser naming the first within a second. Released by the destructor or by
+// death.
 class FolderLock {
  public:
   explicit FolderLock(const std::string& folder);

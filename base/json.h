@@ -1,6 +1,7 @@
 // A small JSON value for what the house reads (JSONL rows, safetensors headers, result files) and a
-// writer for what it prints. The parser is nlohmann's SAX reader under our limits (durability.md 7):
-// strict UTF-8, at most 16 MiB, depth 64, no duplicate keys, all enforced before any value exists.
+// writer for what it prints. The parser is nlohmann's SAX reader under our limits (durability.md
+// 7): strict UTF-8, at most 16 MiB, depth 64, 2^20 values, no duplicate keys, all enforced while
+// reading.
 #pragma once
 
 #include <cstdint>
@@ -22,9 +23,9 @@ class Json {
   double number = 0;
   bool is_integer = false;  // number was written without point or exponent and fits int64
   int64_t integer = 0;
-  std::string text;         // kString: the value; kNumber: the literal as written
-  std::vector<Json> items;     // kArray
-  std::vector<Member> members; // kObject, in file order
+  std::string text;             // kString: the value; kNumber: the literal as written
+  std::vector<Json> items;      // kArray
+  std::vector<Member> members;  // kObject, in file order
 
   bool IsObject() const { return kind == Kind::kObject; }
   bool IsArray() const { return kind == Kind::kArray; }
@@ -33,7 +34,8 @@ class Json {
   // Member by name, nullptr when absent or when this is no object.
   const Json* Find(std::string_view name) const;
 
-  // Checked access; `where` ("train.jsonl:12") opens the message. kUser when absent or of another kind.
+  // Checked access; `where` ("train.jsonl:12") opens the message. kUser when absent or of another
+  // kind.
   const Json& At(std::string_view name, const std::string& where) const;
   const std::string& String(std::string_view name, const std::string& where) const;
   int64_t Integer(std::string_view name, const std::string& where) const;
@@ -43,6 +45,7 @@ class Json {
 struct JsonLimits {
   size_t max_bytes = size_t{16} << 20;
   int max_depth = 64;
+  size_t max_values = size_t{1} << 20;  // a value takes about 120 bytes of memory
 };
 
 // Throws kUser: "where: words" with the byte position.

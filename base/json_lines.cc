@@ -1,0 +1,52 @@
+#include "base/json_lines.h"
+
+#include <cerrno>
+#include <cstring>
+#include <iostream>
+
+#include "base/error.h"
+
+namespace grouper {
+
+JsonLinesReader::JsonLinesReader(const std::string& path, const std::string& what)
+    : path_(path == "-" ? "standard input" : path), in_(&std::cin) {
+  if (path == "-") return;
+  errno = 0;
+  file_.open(path, std::ios::binary);
+  // Opening a folder succeeds; its first read does not.
+  const bool readable = file_.is_open() && (file_.peek(), !file_.bad());
+  USER_CHECK(readable, "[" + what + "] cannot read " + path + ": " +
+                           std::strerror(errno != 0 ? errno : EIO) +
+                           "; name a JSONL file that you may read");
+  file_.clear();
+  in_ = &file_;
+}
+
+std::string JsonLinesReader::where() const { return path_ + ":" + std::to_string(line_number_); }
+
+bool JsonLinesReader::ReadLine() {
+  const size_t max_bytes = JsonLimits{}.max_bytes;
+  line_.clear();
+  std::streambuf* bytes = in_->rdbuf();
+  int c = bytes->sbumpc();
+  if (c == std::streambuf::traits_type::eof()) return false;
+  ++line_number_;
+  for (; c != std::streambuf::traits_type::eof() && c != '\n'; c = bytes->sbumpc()) {
+    USER_CHECK(line_.size() < max_bytes, where() + ": the line is longer than " +
+                                             std::to_string(max_bytes) + " bytes; split the row");
+    line_.push_back(static_cast<char>(c));
+  }
+  if (!line_.empty() && line_.back() == '\r') line_.pop_back();
+  return true;
+}
+
+bool JsonLinesReader::Next(Json* row) {
+  do {
+    if (!ReadLine()) return false;
+  } while (line_.find_first_not_of(" \t") == std::string::npos);
+  *row = ParseJson(line_, where());
+  USER_CHECK(row->IsObject(), where() + ": a row must be a JSON object, as {\"question\": ...}");
+  return true;
+}
+
+}  // namespace grouper

@@ -1,5 +1,6 @@
-// KILL_POINT("checkpoint.renamed"): a named place where a test can kill the process. GROUPER_KILL_POINT
-// = "name:occurrence" (from 1) sends SIGKILL to ourselves there; without it the cost is one comparison.
+// KILL_POINT("checkpoint.renamed"): a named place where a test can kill the process.
+// GROUPER_KILL_POINT = "name:occurrence" (from 1) sends SIGKILL to ourselves there; without it the
+// cost is one comparison.
 #pragma once
 
 namespace grouper {

@@ -12,10 +12,10 @@
 namespace grouper {
 
 struct ProcessOptions {
-  std::vector<std::string> argv;                // argv[0] is the program's path
-  std::vector<std::string> environment_extra;   // "NAME=value", added to ours
-  // A pipe is made: the child inherits its write end as descriptor 3 (to report a port) and the read
-  // end of a second one as descriptor 4, which reads end-of-file when this process dies.
+  std::vector<std::string> argv;               // argv[0] is the program's path
+  std::vector<std::string> environment_extra;  // "NAME=value", added to ours
+  // A pipe is made: the child inherits its write end as descriptor 3 (to report a port) and the
+  // read end of a second one as descriptor 4, which reads end-of-file when this process dies.
   bool report_and_lifeline_pipes = false;
 };
 

@@ -1,5 +1,5 @@
-// A bounded, closable queue between threads. Push waits while full, Pop while empty; both end when the
-// queue is closed or the stop token fires. Closed queues still hand out what they hold.
+// A bounded, closable queue between threads. Push waits while full, Pop while empty; both end when
+// the queue is closed or the stop token fires. Closed queues still hand out what they hold.
 #pragma once
 
 #include <condition_variable>

@@ -1,0 +1,124 @@
+#include "base/record_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cerrno>
+#include <cstring>
+
+#include "base/digest.h"
+#include "base/error.h"
+
+namespace grouper {
+namespace {
+
+static_assert(std::endian::native == std::endian::little,
+              "frames are written as they lie in memory");
+
+constexpr size_t kHeaderBytes = 12;
+constexpr size_t kFooterBytes = 4;
+constexpr size_t kWindowBytes = size_t{256} << 10;
+
+template <typename T>
+void AppendWord(std::string* out, T value) {
+  char bytes[sizeof(T)];
+  std::memcpy(bytes, &value, sizeof(T));
+  out->append(bytes, sizeof(T));
+}
+
+template <typename T>
+T WordAt(std::string_view bytes, size_t at) {
+  T value;
+  std::memcpy(&value, bytes.data() + at, sizeof(T));
+  return value;
+}
+
+}  // namespace
+
+RecordWriter::RecordWriter(const std::string& path, int64_t keep_bytes) : file_(path, keep_bytes) {}
+
+void RecordWriter::Append(std::string_view record) {
+  CHECK(record.size() <= kMaxRecordBytes, "[record] larger than a frame may be: file, bytes",
+        file_.path(), record.size());
+  std::string header;
+  AppendWord<uint64_t>(&header, record.size());
+  AppendWord<uint32_t>(&header, MaskedCrc32c(header));
+  std::string frame;
+  frame.reserve(kHeaderBytes + record.size() + kFooterBytes);
+  frame.append(header).append(record);
+  AppendWord<uint32_t>(&frame, MaskedCrc32c(record));
+  file_.Append(frame);
+}
+
+void RecordWriter::Flush() { file_.Flush(); }
+void RecordWriter::Sync() { file_.Sync(); }
+
+// A window of the file around the next frame, refilled by pread: a file that grows while it is read
+// is seen as far as it stands.
+struct RecordReader::State {
+  std::string path;
+  int fd = -1;
+  std::string window;
+  uint64_t window_at = 0;
+
+  ~State() {
+    if (fd >= 0) close(fd);
+  }
+
+  // Up to `bytes` bytes at `offset`; fewer only at the end of the file.
+  std::string_view Fetch(uint64_t offset, size_t bytes) {
+    if (offset >= window_at && offset + bytes <= window_at + window.size()) {
+      return std::string_view(window).substr(static_cast<size_t>(offset - window_at), bytes);
+    }
+    window.resize(std::max(bytes, kWindowBytes));
+    window_at = offset;
+    size_t used = 0;
+    while (used < window.size()) {
+      const ssize_t got =
+          pread(fd, window.data() + used, window.size() - used, static_cast<off_t>(offset + used));
+      if (got < 0 && errno == EINTR) continue;
+      CHECK(got >= 0, "[record] cannot read: file, byte, reason", path, offset + used,
+            std::strerror(errno));
+      if (got == 0) break;
+      used += static_cast<size_t>(got);
+    }
+    window.resize(used);
+    return std::string_view(window).substr(0, bytes);
+  }
+};
+
+RecordReader::RecordReader(const std::string& path) : state_(std::make_unique<State>()) {
+  state_->path = path;
+  state_->fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  USER_CHECK(state_->fd >= 0,
+             "[record] cannot open " + path + ": " + std::strerror(errno) + "; check the path");
+}
+
+RecordReader::~RecordReader() = default;
+
+bool RecordReader::Next(std::string* record) {
+  torn_ = false;
+  const auto refuse = [&] {
+    torn_ = true;
+    state_->window.clear();  // look again at the file itself next time
+    return false;
+  };
+  const std::string_view header = state_->Fetch(offset_, kHeaderBytes);
+  if (header.empty()) return false;
+  if (header.size() < kHeaderBytes) return refuse();
+  const auto length = WordAt<uint64_t>(header, 0);
+  if (WordAt<uint32_t>(header, 8) != MaskedCrc32c(header.substr(0, 8))) return refuse();
+  if (length > kMaxRecordBytes) return refuse();
+
+  const size_t frame_bytes = kHeaderBytes + static_cast<size_t>(length) + kFooterBytes;
+  const std::string_view frame = state_->Fetch(offset_, frame_bytes);
+  if (frame.size() < frame_bytes) return refuse();
+  const std::string_view body = frame.substr(kHeaderBytes, static_cast<size_t>(length));
+  if (WordAt<uint32_t>(frame, frame_bytes - kFooterBytes) != MaskedCrc32c(body)) return refuse();
+  record->assign(body);
+  offset_ += frame_bytes;
+  return true;
+}
+
+}  // namespace grouper

@@ -36,7 +36,8 @@ class RecordReader {
   bool Next(std::string* record);
   // Offset behind the last valid frame read so far.
   uint64_t valid_bytes() const { return offset_; }
-  // True when bytes follow valid_bytes() that are no valid frame (only meaningful after Next was false).
+  // True when bytes follow valid_bytes() that are no valid frame (only meaningful after Next was
+  // false).
   bool torn() const { return torn_; }
 
  private:

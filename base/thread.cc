@@ -1,0 +1,80 @@
+#include "base/thread.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+
+#include "base/error.h"
+
+namespace grouper {
+
+NamedThread::NamedThread(const std::string& name, std::function<void(std::stop_token)> body)
+    : failure_(std::make_shared<std::exception_ptr>()) {
+  CHECK(!name.empty() && name.size() <= 15, "[thread] a name has 1 to 15 characters", name);
+  thread_ =
+      std::jthread([name, body = std::move(body), failure = failure_](const std::stop_token& stop) {
+        pthread_setname_np(pthread_self(), name.c_str());
+        try {
+          body(stop);
+        } catch (...) {
+          *failure = std::current_exception();
+        }
+      });
+}
+
+void NamedThread::Join() {
+  if (thread_.joinable()) thread_.join();
+  if (failure_ != nullptr && *failure_ != nullptr) {
+    std::rethrow_exception(std::exchange(*failure_, nullptr));
+  }
+}
+
+namespace {
+
+// A handler may only touch these: it writes to the pipe, and a thread that waits on it requests the
+// stop, because request_stop runs callbacks and is not safe inside a handler.
+std::atomic<int> signals_seen{0};
+std::atomic<int> signal_pipe_write{-1};
+
+void OnStopSignal(int) {
+  const int saved_errno = errno;
+  if (signals_seen.fetch_add(1) > 0) _exit(ExitCode(ErrorKind::kUnavailable));
+  const char byte = 1;
+  [[maybe_unused]] const ssize_t written = write(signal_pipe_write.load(), &byte, 1);
+  errno = saved_errno;
+}
+
+}  // namespace
+
+std::stop_token StopOnSignals() {
+  CHECK(signal_pipe_write.load() < 0, "[thread] StopOnSignals was called twice");
+  int ends[2];
+  CHECK(pipe2(ends, O_CLOEXEC) == 0, "[thread] no pipe for signals", errno);
+  signal_pipe_write = ends[1];
+
+  std::stop_source source;
+  std::thread([source, read_end = ends[0]]() mutable {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    pthread_setname_np(pthread_self(), "signals");
+    char byte;
+    while (read(read_end, &byte, 1) < 0 && errno == EINTR) {
+    }
+    source.request_stop();
+  }).detach();
+
+  struct sigaction action {};
+  action.sa_handler = OnStopSignal;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  CHECK(sigaction(SIGINT, &action, nullptr) == 0 && sigaction(SIGTERM, &action, nullptr) == 0,
+        "[thread] signal handlers were refused", errno);
+  return source.get_token();
+}
+
+}  // namespace grouper

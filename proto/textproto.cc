@@ -1,0 +1,407 @@
+#include "proto/textproto.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/io/tokenizer.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/message.h>
+#include <google/protobuf/text_format.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace grouper {
+namespace {
+
+namespace pb = google::protobuf;
+
+constexpr uint64_t kMaxFileBytes = uint64_t{1} << 20;
+constexpr int kMaxDepth = 32;
+
+// Edit distance of Levenshtein with transpositions of neighbours counted once.
+size_t EditDistance(std::string_view a, std::string_view b) {
+  std::vector<std::vector<size_t>> cost(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i) cost[i][0] = i;
+  for (size_t j = 0; j <= b.size(); ++j) cost[0][j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t change = a[i - 1] == b[j - 1] ? 0 : 1;
+      size_t best = std::min({cost[i - 1][j] + 1, cost[i][j - 1] + 1, cost[i - 1][j - 1] + change});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+        best = std::min(best, cost[i - 2][j - 2] + 1);
+      }
+      cost[i][j] = best;
+    }
+  }
+  return cost[a.size()][b.size()];
+}
+
+std::string Join(const std::vector<std::string>& names) {
+  std::string joined;
+  for (const std::string& name : names) joined += (joined.empty() ? "" : ", ") + name;
+  return joined;
+}
+
+// The name nearest to `name`, empty when none is near (more than a third of it is different).
+std::string Nearest(std::string_view name, const std::vector<std::string>& known) {
+  if (name.size() > 100) return {};
+  std::string nearest;
+  size_t best = std::max<size_t>(2, name.size() / 3) + 1;
+  for (const std::string& candidate : known) {
+    const size_t distance = EditDistance(name, candidate);
+    if (distance < best && distance < candidate.size()) {
+      best = distance;
+      nearest = candidate;
+    }
+  }
+  return nearest;
+}
+
+std::vector<std::string> FieldNames(const pb::Descriptor& type) {
+  std::vector<std::string> names;
+  for (int i = 0; i < type.field_count(); ++i) names.push_back(type.field(i)->name());
+  return names;
+}
+
+std::vector<std::string> ValueNames(const pb::EnumDescriptor& type) {
+  std::vector<std::string> names;
+  for (int i = 0; i < type.value_count(); ++i) names.push_back(type.value(i)->name());
+  return names;
+}
+
+// Path of a field of this name in the messages below `type` ("optimizer.lr"), empty when there is
+// none.
+std::string PathBelow(const pb::Descriptor& type, const std::string& name, int depth = 0) {
+  for (int i = 0; i < type.field_count() && depth < 4; ++i) {
+    const pb::FieldDescriptor& field = *type.field(i);
+    if (field.message_type() == nullptr || field.is_repeated()) continue;
+    if (field.message_type()->FindFieldByName(name) != nullptr) return field.name() + "." + name;
+    const std::string path = PathBelow(*field.message_type(), name, depth + 1);
+    if (!path.empty()) return field.name() + "." + path;
+  }
+  return {};
+}
+
+// `unknown field "stpes" of Config; did you mean "steps"?`
+std::string UnknownField(const std::string& name, const pb::Descriptor& type) {
+  std::string hint = PathBelow(type, name);
+  if (hint.empty()) hint = Nearest(name, FieldNames(type));
+  return "unknown field \"" + name + "\" of " + type.name() +
+         (hint.empty() ? "; it has " + Join(FieldNames(type)) : "; did you mean \"" + hint + "\"?");
+}
+
+std::string UnknownValue(const std::string& value, const std::string& field,
+                         const pb::EnumDescriptor& type) {
+  const std::string hint = Nearest(value, ValueNames(type));
+  return "\"" + value + "\" is no value of " + field + "; it takes " + Join(ValueNames(type)) +
+         (hint.empty() ? "" : "; did you mean " + hint + "?");
+}
+
+// The first enum field called `name` in `type` or below it.
+const pb::FieldDescriptor* FindEnumField(const pb::Descriptor& type, const std::string& name,
+                                         int depth = 0) {
+  const pb::FieldDescriptor* here = type.FindFieldByName(name);
+  if (here != nullptr && here->enum_type() != nullptr) return here;
+  for (int i = 0; i < type.field_count() && depth < 4; ++i) {
+    const pb::Descriptor* below = type.field(i)->message_type();
+    if (below == nullptr) continue;
+    const pb::FieldDescriptor* found = FindEnumField(*below, name, depth + 1);
+    if (found != nullptr) return found;
+  }
+  return nullptr;
+}
+
+// What stands between the i-th pair of quotes of a message of the parser.
+std::string Quoted(std::string_view words, int which) {
+  size_t begin = 0;
+  for (int i = 0; i < 2 * which + 1; ++i) {
+    begin = words.find('"', begin);
+    if (begin == std::string_view::npos) return {};
+    ++begin;
+  }
+  const size_t end = words.find('"', begin);
+  return std::string(words.substr(begin, end == std::string_view::npos ? end : end - begin));
+}
+
+// The parser's message in our words; `root` is the type that was parsed.
+std::string InOurWords(const std::string& words, const pb::Descriptor& root) {
+  if (words.find("has no field named") != std::string::npos) {
+    const pb::Descriptor* type = root.file()->pool()->FindMessageTypeByName(Quoted(words, 0));
+    return UnknownField(Quoted(words, 1), type != nullptr ? *type : root);
+  }
+  if (words.rfind("Unknown enumeration value", 0) == 0) {
+    const std::string name = Quoted(words, 1);
+    const pb::FieldDescriptor* field = FindEnumField(root, name);
+    if (field != nullptr) return UnknownValue(Quoted(words, 0), name, *field->enum_type());
+  }
+  std::string shown;  // the parser quotes the input
+  for (const char c : words.substr(0, 200)) {
+    shown.push_back(static_cast<unsigned char>(c) < ' ' || c == 0x7f ? '?' : c);
+  }
+  return shown;
+}
+
+struct ParseFault {
+  int line = 0;    // from 0, -1 when unknown
+  int column = 0;  // from 0
+  std::string words;
+};
+
+class FirstFault final : public pb::io::ErrorCollector {
+ public:
+  void AddError(int line, int column, const std::string& words) override {
+    if (!fault_.has_value()) fault_ = ParseFault{line, column, words};
+  }
+  const std::optional<ParseFault>& fault() const { return fault_; }
+
+ private:
+  std::optional<ParseFault> fault_;
+};
+
+// Parses text as the whole of message, in which a singular field may stand only once.
+std::optional<ParseFault> Parse(std::string_view text, pb::Message* message) {
+  FirstFault faults;
+  pb::TextFormat::Parser parser;
+  parser.RecordErrorsTo(&faults);
+  parser.AllowPartialMessage(true);
+  parser.SetRecursionLimit(kMaxDepth);
+  pb::io::ArrayInputStream input(text.data(), static_cast<int>(text.size()));
+  if (parser.Parse(&input, message) && !faults.fault().has_value()) return std::nullopt;
+  return faults.fault().value_or(ParseFault{-1, 0, "it cannot be read"});
+}
+
+// `in "steps: abc"`: the line of a fault, as far as it can be shown.
+std::string ShownLine(std::string_view text, int line) {
+  for (int i = 0; i < line; ++i) {
+    const size_t end = text.find('\n');
+    if (end == std::string_view::npos) return {};
+    text.remove_prefix(end + 1);
+  }
+  text = text.substr(0, std::min<size_t>(text.find('\n'), 80));
+  const size_t begin = text.find_first_not_of(" \t");
+  if (begin == std::string_view::npos) return {};
+  std::string shown;
+  for (const char c : text.substr(begin)) {
+    shown.push_back(static_cast<unsigned char>(c) < ' ' || c == 0x7f ? '?' : c);
+  }
+  return " in \"" + shown + "\"";
+}
+
+}  // namespace
+
+void MergeTextprotoFile(const std::string& path, pb::Message* message) {
+  MergeTextproto(ReadFile(path, "config", kMaxFileBytes), path, message);
+}
+
+void MergeTextproto(std::string_view text, const std::string& where, pb::Message* message) {
+  USER_CHECK(text.size() <= kMaxFileBytes, "[config] " + where + " is larger than 1 MiB");
+  const std::unique_ptr<pb::Message> fresh(message->New());
+  if (const std::optional<ParseFault> fault = Parse(text, fresh.get())) {
+    const std::string words = InOurWords(fault->words, *message->GetDescriptor());
+    if (fault->line < 0) ThrowUser("[config] " + where + ": " + words);
+    const bool ours = words.find("; ") != std::string::npos;
+    ThrowUser("[config] " + where + ":" + std::to_string(fault->line + 1) + ":" +
+              std::to_string(fault->column + 1) + ": " + words +
+              (ours ? "" : ShownLine(text, fault->line) + "; correct this line"));
+  }
+  message->MergeFrom(*fresh);
+}
+
+namespace {
+
+// Words for the value that a field takes.
+std::string Takes(const pb::FieldDescriptor& field) {
+  switch (field.cpp_type()) {
+    case pb::FieldDescriptor::CPPTYPE_INT32:
+    case pb::FieldDescriptor::CPPTYPE_INT64:
+      return "an integer";
+    case pb::FieldDescriptor::CPPTYPE_UINT32:
+    case pb::FieldDescriptor::CPPTYPE_UINT64:
+      return "an integer of at least 0";
+    case pb::FieldDescriptor::CPPTYPE_DOUBLE:
+    case pb::FieldDescriptor::CPPTYPE_FLOAT:
+      return "a number";
+    case pb::FieldDescriptor::CPPTYPE_BOOL:
+      return "true or false";
+    case pb::FieldDescriptor::CPPTYPE_ENUM:
+      return "one of " + Join(ValueNames(*field.enum_type()));
+    case pb::FieldDescriptor::CPPTYPE_STRING:
+      return "a text";
+    case pb::FieldDescriptor::CPPTYPE_MESSAGE:
+      return "\"{ field: value ... }\" with " + Join(FieldNames(*field.message_type()));
+  }
+  return "another value";
+}
+
+bool IsList(std::string_view value) {
+  return value.size() >= 2 && value.front() == '[' && value.back() == ']';
+}
+
+// Parses value as `field` of `holder` (empty until now) and nothing else.
+void ParseValue(const pb::FieldDescriptor& field, const std::string& value,
+                const std::string& setting, pb::Message* holder) {
+  const std::string text = field.name() + ": " + value;
+  const std::optional<ParseFault> fault = Parse(text, holder);
+  if (fault.has_value()) {
+    const std::string words = InOurWords(fault->words, *field.containing_type());
+    const bool ours = words.find("; ") != std::string::npos;
+    const bool scalar = field.message_type() == nullptr && field.enum_type() == nullptr;
+    ThrowUser(
+        "[set] " + setting + ": " +
+        (ours && !scalar
+             ? words
+             : field.name() + " takes " + (field.is_repeated() ? "a list [ ... ] of " : "") +
+                   Takes(field) + ", not \"" + value.substr(0, 100) + "\"" +
+                   (field.is_repeated() && field.cpp_type() == pb::FieldDescriptor::CPPTYPE_STRING
+                        ? "; put each text in quotes"
+                        : "")));
+  }
+  std::vector<const pb::FieldDescriptor*> set;
+  holder->GetReflection()->ListFields(*holder, &set);
+  USER_CHECK(set.size() <= 1 && (set.empty() || set.front() == &field),
+             "[set] " + setting + ": the value sets other fields too; give each its own --set");
+}
+
+// The values of `assignment` as `field` of a new message of the type that holds it.
+std::unique_ptr<pb::Message> HoldValue(const pb::FieldDescriptor& field, const std::string& value,
+                                       const std::string& setting, const pb::Message& like) {
+  std::unique_ptr<pb::Message> holder(like.New());
+  const pb::Reflection& reflection = *holder->GetReflection();
+  const bool is_text = field.cpp_type() == pb::FieldDescriptor::CPPTYPE_STRING;
+  if (field.is_repeated() && value.empty()) return holder;
+  if (is_text && field.is_repeated() && !IsList(value)) {
+    reflection.AddString(holder.get(), &field, value);
+  } else if (is_text && !field.is_repeated()) {
+    reflection.SetString(holder.get(), &field, value);
+  } else {
+    ParseValue(field, value, setting, holder.get());
+  }
+  return holder;
+}
+
+}  // namespace
+
+void SetField(std::string_view assignment, pb::Message* message) {
+  const size_t equals = assignment.find('=');
+  const std::string shown(assignment.substr(0, 200));
+  USER_CHECK(equals != std::string_view::npos && equals > 0,
+             "[set] \"" + shown + "\" is no setting; write --set name.of.field=value");
+  USER_CHECK(assignment.size() <= kMaxFileBytes, "[set] the value is larger than 1 MiB");
+  const std::string path(assignment.substr(0, equals));
+  const std::string value(assignment.substr(equals + 1));
+
+  // All names are looked up before anything changes.
+  std::vector<const pb::FieldDescriptor*> steps;
+  const pb::Descriptor* type = message->GetDescriptor();
+  for (size_t begin = 0; begin <= path.size();) {
+    const size_t end = std::min(path.find('.', begin), path.size());
+    const std::string name = path.substr(begin, end - begin);
+    const pb::FieldDescriptor* field = type->FindFieldByName(name);
+    USER_CHECK(field != nullptr,
+               "[set] " + path.substr(0, 200) + ": " + UnknownField(name.substr(0, 100), *type));
+    steps.push_back(field);
+    const bool last = end == path.size();
+    USER_CHECK(last || field->message_type() != nullptr,
+               "[set] " + path.substr(0, 200) + ": " + name + " takes " + Takes(*field) +
+                   " and has no fields; write --set " + path.substr(0, end) + "=value");
+    USER_CHECK(last || !field->is_repeated(), "[set] " + path.substr(0, 200) + ": " + name +
+                                                  " is a list; write --set '" +
+                                                  path.substr(0, end) + "={ ... }'");
+    type = field->message_type();
+    begin = end + 1;
+  }
+
+  const pb::FieldDescriptor& field = *steps.back();
+  const std::unique_ptr<pb::Message> like(
+      pb::MessageFactory::generated_factory()->GetPrototype(field.containing_type())->New());
+  const std::unique_ptr<pb::Message> held = HoldValue(field, value, path, *like);
+
+  pb::Message* at = message;
+  for (size_t i = 0; i + 1 < steps.size(); ++i) {
+    at = at->GetReflection()->MutableMessage(at, steps[i]);
+  }
+  if (field.is_repeated() || field.message_type() == nullptr) {
+    at->GetReflection()->ClearField(at, &field);
+  }
+  at->MergeFrom(*held);
+}
+
+namespace {
+
+// Sets every unset scalar of message and of the messages in it to its declared default.
+void FillDefaults(pb::Message* message) {
+  const pb::Descriptor& type = *message->GetDescriptor();
+  const pb::Reflection& reflection = *message->GetReflection();
+  for (int i = 0; i < type.field_count(); ++i) {
+    const pb::FieldDescriptor* field = type.field(i);
+    if (field->is_repeated()) {
+      if (field->message_type() == nullptr || field->is_map()) continue;
+      for (int k = 0; k < reflection.FieldSize(*message, field); ++k) {
+        FillDefaults(reflection.MutableRepeatedMessage(message, field, k));
+      }
+      continue;
+    }
+    if (field->message_type() != nullptr) {
+      if (reflection.HasField(*message, field)) {
+        FillDefaults(reflection.MutableMessage(message, field));
+      }
+      continue;
+    }
+    if (field->containing_oneof() != nullptr || !field->has_presence()) continue;
+    if (reflection.HasField(*message, field)) continue;
+    switch (field->cpp_type()) {
+      case pb::FieldDescriptor::CPPTYPE_INT32:
+        reflection.SetInt32(message, field, field->default_value_int32());
+        break;
+      case pb::FieldDescriptor::CPPTYPE_INT64:
+        reflection.SetInt64(message, field, field->default_value_int64());
+        break;
+      case pb::FieldDescriptor::CPPTYPE_UINT32:
+        reflection.SetUInt32(message, field, field->default_value_uint32());
+        break;
+      case pb::FieldDescriptor::CPPTYPE_UINT64:
+        reflection.SetUInt64(message, field, field->default_value_uint64());
+        break;
+      case pb::FieldDescriptor::CPPTYPE_DOUBLE:
+        reflection.SetDouble(message, field, field->default_value_double());
+        break;
+      case pb::FieldDescriptor::CPPTYPE_FLOAT:
+        reflection.SetFloat(message, field, field->default_value_float());
+        break;
+      case pb::FieldDescriptor::CPPTYPE_BOOL:
+        reflection.SetBool(message, field, field->default_value_bool());
+        break;
+      case pb::FieldDescriptor::CPPTYPE_ENUM:
+        reflection.SetEnum(message, field, field->default_value_enum());
+        break;
+      case pb::FieldDescriptor::CPPTYPE_STRING:
+        reflection.SetString(message, field, field->default_value_string());
+        break;
+      case pb::FieldDescriptor::CPPTYPE_MESSAGE:
+        break;
+    }
+  }
+}
+
+}  // namespace
+
+std::string ToTextproto(const pb::Message& message, bool with_defaults) {
+  std::unique_ptr<pb::Message> filled;
+  if (with_defaults) {
+    filled.reset(message.New());
+    filled->CopyFrom(message);
+    FillDefaults(filled.get());
+  }
+  pb::TextFormat::Printer printer;
+  printer.SetHideUnknownFields(true);
+  printer.SetUseUtf8StringEscaping(true);
+  std::string text;
+  CHECK(printer.PrintToString(filled != nullptr ? *filled : message, &text),
+        "[config] a message cannot be printed", message.GetTypeName());
+  return text;
+}
+
+}  // namespace grouper

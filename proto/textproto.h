@@ -12,18 +12,20 @@ class Message;
 
 namespace grouper {
 
-// Merges a file into message; kUser "path:line:column: words" (an unknown field names its nearest known
-// one: did you mean). Files up to 1 MiB.
+// Merges a file into message; kUser "path:line:column: words" (an unknown field names its nearest
+// known one: did you mean). Files up to 1 MiB.
 void MergeTextprotoFile(const std::string& path, google::protobuf::Message* message);
 // The same for text; `where` stands in the place of the path.
 void MergeTextproto(std::string_view text, const std::string& where,
                     google::protobuf::Message* message);
-// "a.b=c": literal text for string fields, textproto for others; a message field takes "{ ... }". A repeated
-// field is replaced by the value ("reward.addresses=host:1") - several values: "a.b=[1, 2]".
-// kUser names the setting, the part that is unknown and the nearest known name.
+// "a.b=c": literal text for string fields, textproto for others; a message field takes "{ ... }",
+// merged into what is there. A repeated field is replaced by the value ("reward.addresses=host:1");
+// several values: "a.b=[1, 2]", texts in quotes; none: "a.b=". The message is left as it was on an
+// error. kUser names the setting, the part that is unknown and the nearest known name.
 void SetField(std::string_view assignment, google::protobuf::Message* message);
 
-// Text form with all set fields; `with_defaults` also writes unset scalar fields of present messages.
-std::string ToTextproto(const google::protobuf::Message& message);
+// Text form with all set fields, in order of field number: the same message gives the same bytes.
+// `with_defaults` also writes unset scalar fields of present messages with their declared defaults.
+std::string ToTextproto(const google::protobuf::Message& message, bool with_defaults = false);
 
 }  // namespace grouper
