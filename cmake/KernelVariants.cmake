@@ -11,7 +11,8 @@ function(grouper_cpu_kernels target)
     target_compile_options(${objects} PRIVATE -O3 -fno-exceptions -fno-rtti -fno-math-errno -fno-trapping-math)
     if(variant STREQUAL avx512)
       target_compile_options(${objects} PRIVATE
-        -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx2 -mfma -mprefer-vector-width=512)
+        -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx2 -mfma -mprefer-vector-width=512
+        -Wno-maybe-uninitialized)  # false alarms of g++ 12 in avx512fintrin.h
     elseif(variant STREQUAL avx2)
       target_compile_options(${objects} PRIVATE -mavx2 -mfma)
     endif()

@@ -14,4 +14,7 @@ struct SamplingRule {
   bool filtered() const { return top_k > 0 || top_p < 1 || min_p > 0; }
 };
 
+// kInternal when a field is out of range.
+void CheckSamplingRule(const SamplingRule& rule);
+
 }  // namespace grouper

@@ -1,0 +1,92 @@
+#include "kernels/attention/attention.h"
+
+#include <string>
+
+#include "kernels/dispatch.h"
+
+namespace grouper {
+namespace {
+
+struct CacheShape {
+  int64_t blocks, kv_heads, head_dim;
+};
+
+CacheShape CheckCaches(const Tensor& k_cache, const Tensor& v_cache) {
+  CheckReal("[attention] k_cache", k_cache);
+  CHECK(k_cache.rank == 4 && k_cache.shape[3] == 64,
+        "[attention] k_cache must be [blocks, kv_heads, head_dim, 64]", ShapeOf(k_cache));
+  const CacheShape shape{k_cache.shape[0], k_cache.shape[1], k_cache.shape[2]};
+  CHECK(shape.head_dim >= 1 && shape.head_dim <= 256, "[attention] head_dim must be from 1 to 256",
+        shape.head_dim);
+  const int64_t v[4] = {shape.blocks, shape.kv_heads, 64, shape.head_dim};
+  CheckTensor("[attention] v_cache", v_cache, k_cache.dtype, 4, v);
+  return shape;
+}
+
+// Every token's row of the table and position must exist, or a kernel would read outside the cache.
+void CheckPlaces(const Tensor& sequence, const Tensor& positions, const Tensor& table,
+                 int64_t blocks) {
+  const int64_t tokens = sequence.dim(0), rows = table.dim(0), columns = table.dim(1);
+  CheckVector("[attention] positions", positions, DType::kInt32, tokens);
+  CheckMatrix("[attention] block_table", table, DType::kInt32, rows, columns);
+  for (int64_t t = 0; t < tokens; ++t) {
+    const int32_t s = sequence.as<int32_t>()[t], p = positions.as<int32_t>()[t];
+    CHECK(s >= 0 && s < rows && p >= 0 && p / 64 < columns,
+          "[attention] a token lies outside the block table", t, s, p);
+    const int32_t block = table.as<int32_t>()[s * columns + p / 64];
+    CHECK(block >= 0 && block < blocks, "[attention] a block lies outside the cache", t, block);
+  }
+}
+
+}  // namespace
+
+void AppendKv(Stream& stream, const AppendKvArgs& args) {
+  const CacheShape shape = CheckCaches(args.k_cache, args.v_cache);
+  const int64_t tokens = args.k.dim(0);
+  CheckMatrix("[append_kv] k", args.k, args.k_cache.dtype, tokens, shape.kv_heads * shape.head_dim);
+  CheckMatrix("[append_kv] v", args.v, args.k_cache.dtype, tokens, shape.kv_heads * shape.head_dim);
+  CheckVector("[append_kv] sequence", args.sequence, DType::kInt32, tokens);
+  CheckPlaces(args.sequence, args.positions, args.block_table, shape.blocks);
+  GROUPER_DISPATCH(AppendKv, stream, args, args.k_cache.dtype);
+}
+
+void Attention(Stream& stream, const AttentionArgs& args) {
+  const CacheShape shape = CheckCaches(args.k_cache, args.v_cache);
+  const int64_t tokens = args.q.dim(0);
+  CHECK(args.heads >= 1 && args.heads % shape.kv_heads == 0,
+        "[attention] kv heads must divide heads", args.heads, shape.kv_heads);
+  CheckMatrix("[attention] q", args.q, args.k_cache.dtype, tokens, args.heads * shape.head_dim);
+  CheckMatrix("[attention] out", args.out, args.k_cache.dtype, tokens, args.heads * shape.head_dim);
+  CheckVector("[attention] sequence", args.sequence, DType::kInt32, tokens);
+  CheckPlaces(args.sequence, args.positions, args.block_table, shape.blocks);
+  if (!args.max_and_sum.empty()) {
+    const int64_t stats[3] = {tokens, args.heads, 2};
+    CheckTensor("[attention] max_and_sum", args.max_and_sum, args.k_cache.dtype, 3, stats);
+  }
+  GROUPER_DISPATCH(Attention, stream, args, args.k_cache.dtype);
+}
+
+void AttentionBackward(Stream& stream, const AttentionBackwardArgs& args) {
+  const CacheShape shape = CheckCaches(args.k_cache, args.v_cache);
+  const DType dtype = args.k_cache.dtype;
+  const int64_t tokens = args.q.dim(0), width = args.heads * shape.head_dim;
+  const int64_t kv_width = shape.kv_heads * shape.head_dim;
+  CheckMatrix("[attention_backward] q", args.q, dtype, tokens, width);
+  CheckMatrix("[attention_backward] out", args.out, dtype, tokens, width);
+  CheckMatrix("[attention_backward] dout", args.dout, dtype, tokens, width);
+  CheckMatrix("[attention_backward] dq", args.dq, dtype, tokens, width);
+  CheckMatrix("[attention_backward] dk", args.dk, dtype, tokens, kv_width);
+  CheckMatrix("[attention_backward] dv", args.dv, dtype, tokens, kv_width);
+  const int64_t stats[3] = {tokens, args.heads, 2};
+  CheckTensor("[attention_backward] max_and_sum", args.max_and_sum, dtype, 3, stats);
+  const int64_t sequences = args.sequence_offsets.dim(0) - 1;
+  CheckVector("[attention_backward] sequence_offsets", args.sequence_offsets, DType::kInt32,
+              sequences + 1);
+  CheckMatrix("[attention_backward] block_table", args.block_table, DType::kInt32, sequences, -1);
+  const int32_t* offsets = args.sequence_offsets.as<int32_t>();
+  CHECK(offsets[0] == 0 && offsets[sequences] == tokens,
+        "[attention_backward] offsets must cover the tokens", offsets[sequences], tokens);
+  GROUPER_DISPATCH(AttentionBackward, stream, args, dtype);
+}
+
+}  // namespace grouper

@@ -1,0 +1,45 @@
+#include "kernels/sampling/token_log_probs.h"
+
+#include "kernels/dispatch.h"
+
+namespace grouper {
+namespace {
+
+void CheckTargets(const Tensor& targets, int64_t rows, int64_t vocab) {
+  CheckVector("[token_log_probs] targets", targets, DType::kInt32, rows);
+  for (int64_t r = 0; r < rows; ++r) {
+    const int32_t id = targets.as<int32_t>()[r];
+    CHECK(id >= 0 && id < vocab, "[token_log_probs] a target is outside the vocabulary (row, id)",
+          r, id);
+  }
+}
+
+}  // namespace
+
+void TokenLogProbs(Stream& stream, const TokenLogProbsArgs& args) {
+  CheckReal("[token_log_probs] logits", args.logits);
+  const DType dtype = args.logits.dtype;
+  const int64_t rows = args.logits.dim(0);
+  CheckSamplingRule(args.rule);
+  CheckTargets(args.targets, rows, args.logits.dim(1));
+  CheckVector("[token_log_probs] log_probs", args.log_probs, dtype, rows);
+  CheckVector("[token_log_probs] entropies", args.entropies, dtype, rows);
+  GROUPER_DISPATCH(TokenLogProbs, stream, args, dtype);
+}
+
+void TokenLogProbsBackward(Stream& stream, const TokenLogProbsBackwardArgs& args) {
+  CheckReal("[token_log_probs_backward] logits", args.logits);
+  const DType dtype = args.logits.dtype;
+  const int64_t rows = args.logits.dim(0), vocab = args.logits.dim(1);
+  CheckSamplingRule(args.rule);
+  CHECK(args.rule.temperature > 0, "[token_log_probs_backward] arg max has no gradient");
+  CheckTargets(args.targets, rows, vocab);
+  CheckVector("[token_log_probs_backward] dlog_probs", args.dlog_probs, dtype, rows);
+  if (!args.dentropies.empty()) {
+    CheckVector("[token_log_probs_backward] dentropies", args.dentropies, dtype, rows);
+  }
+  CheckMatrix("[token_log_probs_backward] dlogits", args.dlogits, dtype, rows, vocab);
+  GROUPER_DISPATCH(TokenLogProbsBackward, stream, args, dtype);
+}
+
+}  // namespace grouper
