@@ -1,0 +1,38 @@
+// The two halves of a layer, forward and backward beside each other: attention_block.cc,
+// feed_forward_block.cc. Each adds its output to the residual stream. Scratch of a backward is
+// taken from the arena and given back.
+#pragma once
+
+#include "policy/policy.h"
+
+namespace grouper {
+
+// What a block needs besides its tensors.
+struct BlockContext {
+  Stream& stream;
+  const PolicyConfig& config;
+  const RopeTable& rope;
+  const TokenBatch& batch;
+  DType dtype;
+  int64_t tokens;
+  Arena& arena;
+};
+
+// a->middle = x + attention(norm(x)); fills input_normed, qkv, attended, max_and_sum.
+void AttentionBlockForward(const BlockContext& context, const LayerTensors& w, const Tensor& keys,
+                           const Tensor& values, LayerActivations* a, bool keep);
+// dx [tokens, width] holds d(middle) on entry, d(x) on return.
+void AttentionBlockBackward(const BlockContext& context, const LayerTensors& w,
+                            const LayerTensors& transposed, const Tensor& keys,
+                            const Tensor& values, const Tensor& sequence_offsets,
+                            const LayerActivations& a, const LayerTensors& grads, const Tensor& dx);
+
+// out = middle + feed_forward(norm(middle)), dense or mixture of experts by what `w` holds.
+void FeedForwardBlockForward(const BlockContext& context, const LayerTensors& w,
+                             const Tensor& router_bias, LayerActivations* a, const Tensor& out);
+// dx holds d(out) on entry, d(middle) on return.
+void FeedForwardBlockBackward(const BlockContext& context, const LayerTensors& w,
+                              const LayerTensors& transposed, const LayerActivations& a,
+                              const LayerTensors& grads, const Tensor& dx);
+
+}  // namespace grouper

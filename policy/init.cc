@@ -1,0 +1,61 @@
+#include <cmath>
+
+#include "base/digest.h"
+#include "base/random.h"
+#include "policy/weights.h"
+
+namespace grouper {
+namespace {
+
+// Box and Muller in double, rounded to fp32 once: host libm may differ in the last bit of a double
+// between processors, never after this rounding in what was tried (numerics.md 9).
+float NormalAt(uint64_t seed, uint64_t object, uint64_t element) {
+  const PhiloxWords w =
+      PhiloxAt(seed, RandomStream::kInitialWeights, object, static_cast<uint32_t>(element));
+  const double u = (w[0] + 1.0) * 0x1p-32, angle = w[1] * 0x1p-32;
+  return static_cast<float>(std::sqrt(-2 * std::log(u)) * std::cos(2 * M_PI * angle));
+}
+
+bool EndsWith(const std::string& text, const std::string& end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+// Standard deviation by published name; 0: a norm (ones), -1: the router bias (zeros).
+double Deviation(const FileTensor& tensor, const PolicyConfig& config) {
+  if (tensor.router_bias) return -1;
+  if (tensor.shape.size() == 1) return 0;
+  if (tensor.name == "model.embed_tokens.weight") return 0.3;
+  const double fan_in = 1 / std::sqrt(static_cast<double>(tensor.shape[1]));
+  if (tensor.name == "lm_head.weight") return 0.5 * fan_in;
+  const bool residual =
+      EndsWith(tensor.name, "o_proj.weight") || EndsWith(tensor.name, "down_proj.weight");
+  return residual ? fan_in / std::sqrt(2.0 * static_cast<double>(config.layers())) : fan_in;
+}
+
+}  // namespace
+
+void InitRandom(uint64_t seed, Weights* weights, Stream& stream) {
+  for (const FileTensor& tensor : weights->file_tensors()) {
+    int64_t n = 1;
+    for (int64_t extent : tensor.shape) n *= extent;
+    // The object is the name's hash, so adding a tensor changes no other tensor's numbers.
+    const uint64_t object = WordSumDigest(tensor.name.data(), tensor.name.size());
+    const double deviation = Deviation(tensor, weights->config());
+    Buffer file(static_cast<size_t>(n) * SizeOf(weights->dtype()));
+    for (int64_t i = 0; i < n; ++i) {
+      float x = deviation == 0 ? 1.0f : 0.0f;
+      if (deviation > 0) {
+        x = static_cast<float>(deviation) * NormalAt(seed, object, static_cast<uint64_t>(i));
+      }
+      if (weights->dtype() == DType::kFloat32) {
+        static_cast<float*>(file.data())[i] = x;
+      } else {
+        static_cast<double*>(file.data())[i] = static_cast<double>(x);
+      }
+    }
+    weights->FromFile(tensor, file.data(), &weights->values());
+  }
+  weights->RefreshTransposed(stream);
+}
+
+}  // namespace grouper

@@ -1,0 +1,75 @@
+#include "policy/optimizer.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "base/error.h"
+#include "kernels/numerics.h"
+#include "kernels/optim/adamw.h"
+
+namespace grouper {
+
+Optimizer::Optimizer(Weights* weights)
+    : weights_(weights),
+      grads_(weights->flat_bytes()),
+      m_(weights->flat_bytes()),
+      v_(weights->flat_bytes()),
+      blocks_(static_cast<size_t>(weights->elements() / numerics::kNormBlock + 1) * 8),
+      grad_tensors_(weights->ViewsOf(grads_)) {}
+
+void Optimizer::ClearGrads() { std::memset(grads_.data(), 0, grads_.bytes()); }
+
+void Optimizer::ClearMoments() {
+  std::memset(m_.data(), 0, m_.bytes());
+  std::memset(v_.data(), 0, v_.bytes());
+  updates_ = 0;
+}
+
+std::string Optimizer::FirstNonFinite() const {
+  for (const Parameter& p : weights_->parameters()) {
+    for (int64_t i = p.offset; i < p.offset + p.elements; ++i) {
+      const double x = weights_->dtype() == DType::kFloat32
+                           ? static_cast<double>(static_cast<const float*>(grads_.data())[i])
+                           : static_cast<const double*>(grads_.data())[i];
+      if (!std::isfinite(x)) return p.name + "[" + std::to_string(i - p.offset) + "]";
+    }
+  }
+  return "none (the sum of squares overflowed)";
+}
+
+double Optimizer::Update(Stream& stream, const OptimizerRule& rule, double lr) {
+  const int64_t n = weights_->elements();
+  const DType dtype = weights_->dtype();
+  const int64_t blocks = (n + numerics::kNormBlock - 1) / numerics::kNormBlock;
+  const double norm = std::sqrt(
+      GradSquares(stream, {.grad = Tensor::Vector(grads_.data(), dtype, n),
+                           .blocks = Tensor::Vector(blocks_.data(), DType::kFloat64, blocks)}));
+  if (!std::isfinite(norm)) {
+    ThrowInternal(
+        "[learner] the gradient is not finite, no weight was changed; lower optimizer.lr or "
+        "look at the step's traces, first bad element",
+        FirstNonFinite());
+  }
+  ++updates_;
+  const double scale = rule.max_grad_norm > 0 ? ClipScale(norm, rule.max_grad_norm) : 1;
+  for (const Parameter& p : weights_->parameters()) {
+    const auto part = [&](const Buffer& buffer) {
+      return Tensor::Vector(buffer.data(), dtype, n).Rows(p.offset, p.elements);
+    };
+    Adamw(stream, {.param = part(weights_->values()),
+                   .grad = part(grads_),
+                   .m = part(m_),
+                   .v = part(v_),
+                   .grad_scale = scale,
+                   .lr = lr,
+                   .beta1 = rule.beta1,
+                   .beta2 = rule.beta2,
+                   .eps = rule.eps,
+                   .weight_decay = p.decays ? rule.weight_decay : 0,
+                   .update = updates_});
+  }
+  weights_->RefreshTransposed(stream);
+  return norm;
+}
+
+}  // namespace grouper

@@ -1,0 +1,104 @@
+#include "policy/policy.h"
+
+#include <cstring>
+
+#include "base/error.h"
+#include "kernels/embed/embedding.h"
+#include "kernels/gemm/matmul.h"
+#include "kernels/norm/rms_norm.h"
+#include "policy/blocks.h"
+
+namespace grouper {
+
+Policy::Policy(const PolicyConfig& config, DType dtype)
+    : weights_(config, dtype), rope_(config, dtype) {}
+
+void Policy::Forward(Stream& stream, const TokenBatch& batch, KvCache* cache,
+                     Activations* acts) const {
+  const PolicyConfig& config = weights_.config();
+  const PolicyTensors& w = weights_.tensors();
+  const int64_t tokens = batch.ids.dim(0), d = config.width();
+  Arena& arena = acts->arena;
+  arena.Reset();
+  acts->layers.assign(static_cast<size_t>(config.layers()), {});
+  for (int64_t i = 0; i < config.layers(); ++i) {
+    if (!IsMoeLayer(config, i)) continue;
+    acts->layers[static_cast<size_t>(i)].experts =
+        arena.Matrix("experts", DType::kInt32, tokens, config.moe().experts_per_token());
+  }
+  const BlockContext context{stream, config, rope_, batch, dtype(), tokens, arena};
+  // Rollout keeps one layer: its input and output change places.
+  Tensor x = arena.Matrix("x", dtype(), tokens, d);
+  Tensor spare = acts->keep ? Tensor() : arena.Matrix("x", dtype(), tokens, d);
+  Embedding(stream, {.ids = batch.ids, .table = w.embedding, .out = x});
+  for (int64_t i = 0; i < config.layers(); ++i) {
+    LayerActivations& a = acts->layers[static_cast<size_t>(i)];
+    const LayerTensors& layer = w.layers[static_cast<size_t>(i)];
+    const Tensor out = acts->keep ? arena.Matrix("x", dtype(), tokens, d) : spare;
+    const Arena::Mark mark = arena.mark();
+    a.x = x;
+    AttentionBlockForward(context, layer, cache->keys(i), cache->values(i), &a, acts->keep);
+    FeedForwardBlockForward(context, layer, weights_.RouterBias(i), &a, out);
+    if (!acts->keep) {
+      arena.ReturnTo(mark);
+      spare = x;
+    }
+    x = out;
+  }
+  acts->final_x = x;
+
+  const int64_t rows = batch.logit_rows.dim(0);
+  acts->logit_x = arena.Matrix("logit_x", dtype(), rows, d);
+  acts->logit_normed = arena.Matrix("logit_normed", dtype(), rows, d);
+  acts->logits = arena.Matrix("logits", dtype(), rows, config.vocab_size());
+  if (rows == 0) return;
+  Embedding(stream, {.ids = batch.logit_rows, .table = x, .out = acts->logit_x});
+  RmsNorm(stream, {.x = acts->logit_x,
+                   .gain = w.final_norm,
+                   .out = acts->logit_normed,
+                   .eps = config.rms_norm_eps()});
+  Matmul(
+      stream,
+      {.x = acts->logit_normed, .weight = w.head, .bias = {}, .residual = {}, .out = acts->logits});
+}
+
+void Policy::Backward(Stream& stream, const TokenBatch& batch, const Tensor& sequence_offsets,
+                      const KvCache& cache, const Tensor& dlogits, Activations* acts,
+                      const PolicyTensors& grads) const {
+  CHECK(acts->keep, "[policy] Backward needs a forward that kept its activations");
+  const PolicyConfig& config = weights_.config();
+  const PolicyTensors &w = weights_.tensors(), &t = weights_.transposed();
+  const int64_t tokens = batch.ids.dim(0), rows = batch.logit_rows.dim(0), d = config.width();
+  Arena& arena = acts->arena;
+  const Arena::Mark mark = arena.mark();
+  const BlockContext context{stream, config, rope_, batch, dtype(), tokens, arena};
+
+  const Tensor dx = arena.Matrix("dx", dtype(), tokens, d);
+  const Tensor dnormed = arena.Matrix("backward", dtype(), rows, d);
+  const Tensor drows = arena.Matrix("backward", dtype(), rows, d);
+  const Tensor inv = arena.Vector("backward", dtype(), rows);
+  std::memset(dx.data, 0, static_cast<size_t>(dx.elements()) * SizeOf(dtype()));
+  std::memset(drows.data, 0, static_cast<size_t>(drows.elements()) * SizeOf(dtype()));
+  MatmulWeightGrad(stream, {.x = acts->logit_normed, .dy = dlogits, .grad = grads.head});
+  Matmul(stream, {.x = dlogits, .weight = t.head, .bias = {}, .residual = {}, .out = dnormed});
+  RmsNormBackward(stream, {.x = acts->logit_x,
+                           .gain = w.final_norm,
+                           .dy = dnormed,
+                           .dx = drows,
+                           .dgain = grads.final_norm,
+                           .inv = inv,
+                           .eps = config.rms_norm_eps()});
+  EmbeddingBackward(stream, {.ids = batch.logit_rows, .dout = drows, .dtable = dx});
+
+  for (int64_t i = config.layers() - 1; i >= 0; --i) {
+    const size_t layer = static_cast<size_t>(i);
+    const LayerActivations& a = acts->layers[layer];
+    FeedForwardBlockBackward(context, w.layers[layer], t.layers[layer], a, grads.layers[layer], dx);
+    AttentionBlockBackward(context, w.layers[layer], t.layers[layer], cache.keys(i),
+                           cache.values(i), sequence_offsets, a, grads.layers[layer], dx);
+  }
+  EmbeddingBackward(stream, {.ids = batch.ids, .dout = dx, .dtable = grads.embedding});
+  arena.ReturnTo(mark);
+}
+
+}  // namespace grouper

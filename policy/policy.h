@@ -1,0 +1,54 @@
+// The policy: a transformer with grouped-query attention and dense or mixture-of-experts layers
+// (models.md 2), one forward for prefill, decode and the learner, so log-probabilities agree by
+// construction (P1). It knows log-probs and gradients, nothing of advantages (A7). Not thread-safe
+// to change; several threads may run Forward at once on serial streams with their own Activations
+// and disjoint sequences.
+#pragma once
+
+#include <memory>
+
+#include "policy/activations.h"
+#include "policy/kv_cache.h"
+#include "policy/rope_table.h"
+#include "policy/weights.h"
+
+namespace grouper {
+
+// Packed tokens of several sequences, no padding. All tensors int32.
+struct TokenBatch {
+  Tensor ids;          // [tokens]
+  Tensor positions;    // [tokens] absolute
+  Tensor sequence;     // [tokens] row of block_table
+  Tensor block_table;  // [sequences, max_blocks] blocks of the cache
+  Tensor logit_rows;   // [rows] tokens whose next-token logits are wanted, ascending
+};
+
+class Policy {
+ public:
+  Policy(const PolicyConfig& config, DType dtype);
+
+  const PolicyConfig& config() const { return weights_.config(); }
+  DType dtype() const { return weights_.dtype(); }
+  Weights& weights() { return weights_; }
+  const Weights& weights() const { return weights_; }
+  const RopeTable& rope() const { return rope_; }
+
+  // Appends keys and values of the batch to the cache and fills acts->logits [rows, vocab] (and,
+  // with acts->keep, all that Backward needs). Resets acts->arena first. A token sees its
+  // sequence's cached positions up to its own; tokens of one sequence may come in any number of
+  // calls.
+  void Forward(Stream& stream, const TokenBatch& batch, KvCache* cache, Activations* acts) const;
+
+  // Continues the parameter gradients (layout of Weights) with those of a kept forward of whole
+  // sequences from position 0 in canonical order. dlogits [rows, vocab] is consumed.
+  // sequence_offsets [sequences + 1] int32. A micro-batch boundary between calls changes no bit.
+  void Backward(Stream& stream, const TokenBatch& batch, const Tensor& sequence_offsets,
+                const KvCache& cache, const Tensor& dlogits, Activations* acts,
+                const PolicyTensors& grads) const;
+
+ private:
+  Weights weights_;
+  RopeTable rope_;
+};
+
+}  // namespace grouper

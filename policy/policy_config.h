@@ -1,0 +1,33 @@
+// Checks of a PolicyConfig and the sizes that follow from it. The message itself is the config:
+// there is no second struct (models.md 1).
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "proto/policy.pb.h"
+
+namespace grouper {
+
+// kUser naming the field when a value cannot be built: head counts that do not divide, odd
+// head_dim, more experts per token than experts, groups that do not divide, tied_head (not built
+// yet), 0 vocabulary.
+void CheckPolicyConfig(const PolicyConfig& config);
+
+inline int64_t QueryWidth(const PolicyConfig& c) {
+  return c.attention().heads() * c.attention().head_dim();
+}
+inline int64_t KvWidth(const PolicyConfig& c) {
+  return c.attention().kv_heads() * c.attention().head_dim();
+}
+inline int64_t QkvWidth(const PolicyConfig& c) { return QueryWidth(c) + 2 * KvWidth(c); }
+inline bool IsMoeLayer(const PolicyConfig& c, int64_t layer) {
+  return c.moe().experts() > 0 && layer >= c.dense_layers();
+}
+int64_t MoeLayers(const PolicyConfig& config);
+// Trainable numbers in all, and those a token uses (routed experts counted k times, embedding left
+// out).
+int64_t ParameterCount(const PolicyConfig& config);
+int64_t ActiveParameterCount(const PolicyConfig& config);
+
+}  // namespace grouper

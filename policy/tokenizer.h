@@ -1,0 +1,46 @@
+// Two tokenizers: "words", the quickstart's vocabulary of 123 (specials, word pieces, signs, the
+// numbers 0 to 99 as one token each, longest match), and "bytes", 256 bytes and the specials.
+// Immutable, thread-safe. Specials are parsed in text only where the caller says so: what stands in
+// a data set stays text.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace grouper {
+
+class Tokenizer {
+ public:
+  // kUser when no tokenizer has this name.
+  static std::unique_ptr<Tokenizer> Make(const std::string& name);
+
+  const std::string& name() const { return name_; }
+  int64_t vocab_size() const { return static_cast<int64_t>(pieces_.size()); }
+  // kUser naming the byte and the text when a place cannot be encoded.
+  std::vector<int32_t> Encode(std::string_view text, bool parse_specials) const;
+  // Bytes of one token; specials as their literal text.
+  std::string_view Bytes(int32_t id) const { return pieces_[static_cast<size_t>(id)]; }
+  std::string Decode(std::span<const int32_t> ids) const;
+  bool IsSpecial(int32_t id) const { return id >= first_special_ && id < first_special_ + 7; }
+  int32_t pad() const { return first_special_; }
+  int32_t bos() const { return first_special_ + 1; }
+  int32_t eos() const { return first_special_ + 2; }
+  // SHA-256 over the pieces in order.
+  std::string Sha256() const;
+
+ private:
+  Tokenizer() = default;
+  void Add(std::string piece);
+  std::string name_;
+  std::vector<std::string> pieces_;
+  std::map<std::string, int32_t, std::less<>> ids_;
+  int32_t first_special_ = 0;
+  size_t longest_ = 0;
+};
+
+}  // namespace grouper

@@ -1,0 +1,111 @@
+// The one working copy of a policy's parameters, in packed order, that rollout and learner share.
+// All trainable numbers lie in one flat buffer; gradients and Adam moments have the same layout, so
+// the optimizer sees plain arrays. The file form ([out, in], published names) exists only here.
+// Invariants: (1) `transposed()` equals the transpose of the values after RefreshTransposed(); (2)
+// padded columns of packed tensors are zero, and stay so because their gradients are zero.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "kernels/memory.h"
+#include "kernels/stream.h"
+#include "policy/policy_config.h"
+
+namespace grouper {
+
+// Views of one layer; tensors a layer does not have are empty. Packed: [panels, in, 32].
+struct LayerTensors {
+  Tensor input_norm;      // [width]
+  Tensor qkv;             // packed [width -> q, k, v]
+  Tensor out_proj;        // packed [heads * head_dim -> width]
+  Tensor post_norm;       // [width]
+  Tensor dense_gate_up;   // packed [width -> gate, up]
+  Tensor dense_down;      // packed [dense_width -> width]
+  Tensor router;          // packed [width -> experts]
+  Tensor shared_gate_up;  // packed
+  Tensor shared_down;     // packed
+  Tensor expert_gate_up;  // [experts, panels, width, 32]
+  Tensor expert_down;     // [experts, panels, moe width, 32]
+};
+struct PolicyTensors {
+  Tensor embedding;  // [vocab, width]
+  std::vector<LayerTensors> layers;
+  Tensor final_norm;  // [width]
+  Tensor head;        // packed [width -> vocab]
+};
+
+// One tensor of the flat buffer.
+struct Parameter {
+  std::string name;
+  int64_t offset = 0;  // elements
+  int64_t elements = 0;
+  bool decays = false;
+};
+
+// One tensor of the file form: rows [out], columns [in], cut from a parameter.
+struct FileTensor {
+  std::string name;            // published name
+  std::vector<int64_t> shape;  // [out, in] or [n]
+  int64_t offset = 0;          // of the parameter (and expert) in the flat buffer
+  bool packed = false;
+  int64_t first_column = 0;  // packed: column of the first row
+  bool router_bias = false;  // lies in router_bias(), not in the flat buffer
+};
+
+class Weights {
+ public:
+  Weights(const PolicyConfig& config, DType dtype);
+
+  const PolicyConfig& config() const { return config_; }
+  DType dtype() const { return dtype_; }
+  int64_t elements() const { return elements_; }
+  const std::vector<Parameter>& parameters() const { return parameters_; }
+  // In order of name: what checkpoints store and weights_sha256 hashes.
+  const std::vector<FileTensor>& file_tensors() const { return file_tensors_; }
+
+  const PolicyTensors& tensors() const { return tensors_; }
+  const PolicyTensors& transposed() const { return transposed_; }
+  Tensor flat() const { return Tensor::Vector(values_.data(), dtype_, elements_); }
+  // Choice bias of the routers, [moe layers, experts] dtype; moved by balance, not by gradient.
+  Tensor router_bias() const;
+  Tensor RouterBias(int64_t layer) const;  // [experts], empty when off
+
+  // Views over a buffer of the same layout (gradients).
+  PolicyTensors ViewsOf(const Buffer& buffer) const;
+  size_t flat_bytes() const { return static_cast<size_t>(elements_) * SizeOf(dtype_); }
+
+  // After values changed: rebuilds the transposed packing that dX = dY * W^T reads.
+  void RefreshTransposed(Stream& stream);
+
+  // Copies between the file form (out, dense row-major) and a flat buffer of this layout.
+  void ToFile(const FileTensor& tensor, const Buffer& flat, void* out) const;
+  void FromFile(const FileTensor& tensor, const void* in, Buffer* flat) const;
+  Buffer& values() { return values_; }
+  const Buffer& values() const { return values_; }
+
+  // SHA-256 over the file form, tensors in order of name.
+  std::string Sha256() const;
+  // Order-free digest of the flat buffer and the router bias: cheap, for every rollout.
+  uint64_t Digest() const;
+
+ private:
+  PolicyTensors Layout(char* base, bool transposed, bool record);
+  void ListFileTensors();
+
+  PolicyConfig config_;
+  DType dtype_;
+  int64_t elements_ = 0;
+  std::vector<Parameter> parameters_;
+  std::vector<FileTensor> file_tensors_;
+  Buffer values_, transposed_values_, router_bias_;
+  PolicyTensors tensors_, transposed_;
+};
+
+// Normal numbers from Philox stream 2: linear 1/sqrt(fan_in), outputs into the residual stream also
+// / sqrt(2 layers), embedding 0.3, head 0.5/sqrt(width), norms 1. A function of (seed, tensor,
+// element).
+void InitRandom(uint64_t seed, Weights* weights, Stream& stream);
+
+}  // namespace grouper
