@@ -1,0 +1,234 @@
+#include "rollout/engine.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "kernels/sampling/sample_token.h"
+
+namespace grouper {
+
+// A thread's share of a step.
+struct Engine::Slice {
+  std::vector<WorkItem> items;
+  Activations activations{"rollout"};
+  Arena arena{"rollout batch"};
+  int64_t tokens = 0;
+  Tensor sampled, log_probs, entropies;  // one row an item that samples
+};
+
+Engine::Engine(const Policy& policy, const Tokenizer& tokenizer, const RolloutConfig& config,
+               const Stream& stream)
+    : policy_(policy),
+      tokenizer_(tokenizer),
+      config_(config),
+      stream_(stream),
+      cache_(policy.config(), policy.dtype(), config.kv_cache_bytes()) {
+  USER_CHECK(config.max_running() >= 1, "[rollout] rollout.max_running must be at least 1, got",
+             config.max_running());
+  USER_CHECK(config.prefill_tokens() >= 1,
+             "[rollout] rollout.prefill_tokens must be at least 1, got", config.prefill_tokens());
+  const int threads = stream.pool == nullptr ? 1 : stream.pool->threads();
+  for (int i = 0; i < threads; ++i) slices_.push_back(std::make_unique<Slice>());
+}
+
+Engine::~Engine() = default;
+
+namespace {
+
+void FillInts(const Tensor& tensor, int64_t begin, std::span<const int32_t> values) {
+  std::copy(values.begin(), values.end(), tensor.as<int32_t>() + begin);
+}
+
+}  // namespace
+
+void Engine::RunSlice(const GenerateOptions& options, Slice* slice) {
+  Arena& arena = slice->arena;
+  arena.Reset();
+  int64_t tokens = 0, rows = 0, max_blocks = 1;
+  for (const WorkItem& item : slice->items) {
+    tokens += item.count;
+    rows += item.samples ? 1 : 0;
+    max_blocks = std::max(max_blocks, static_cast<int64_t>(item.kv().blocks.size()));
+  }
+  slice->tokens = tokens;
+  const int64_t sequences = static_cast<int64_t>(slice->items.size());
+  TokenBatch batch;
+  batch.ids = arena.Vector("ids", DType::kInt32, tokens);
+  batch.positions = arena.Vector("positions", DType::kInt32, tokens);
+  batch.sequence = arena.Vector("sequence", DType::kInt32, tokens);
+  batch.block_table = arena.Matrix("block_table", DType::kInt32, sequences, max_blocks);
+  batch.logit_rows = arena.Vector("logit_rows", DType::kInt32, rows);
+  const Tensor rollout_ids = arena.Vector("rollout_ids", DType::kUint64, rows);
+  const Tensor draw_positions = arena.Vector("draw_positions", DType::kInt32, rows);
+  slice->sampled = arena.Vector("sampled", DType::kInt32, rows);
+  slice->log_probs = arena.Vector("log_probs", policy_.dtype(), rows);
+  slice->entropies = arena.Vector("entropies", policy_.dtype(), rows);
+
+  int64_t token = 0, row = 0;
+  for (int64_t s = 0; s < sequences; ++s) {
+    const WorkItem& item = slice->items[static_cast<size_t>(s)];
+    FillInts(batch.block_table, s * max_blocks, item.kv().blocks);
+    FillInts(batch.ids, token,
+             std::span(item.ids())
+                 .subspan(static_cast<size_t>(item.begin), static_cast<size_t>(item.count)));
+    for (int64_t i = 0; i < item.count; ++i) {
+      batch.positions.as<int32_t>()[token + i] = static_cast<int32_t>(item.begin + i);
+      batch.sequence.as<int32_t>()[token + i] = static_cast<int32_t>(s);
+    }
+    token += item.count;
+    if (!item.samples) continue;
+    batch.logit_rows.as<int32_t>()[row] = static_cast<int32_t>(token - 1);
+    rollout_ids.as<uint64_t>()[row] = item.sequence->rollout_id;
+    draw_positions.as<int32_t>()[row] = static_cast<int32_t>(item.ids().size());
+    ++row;
+  }
+
+  Stream serial{stream_.isa, nullptr};
+  policy_.Forward(serial, batch, &cache_, &slice->activations);
+  if (rows == 0) return;
+  SampleToken(serial, {.logits = slice->activations.logits,
+                       .rollout_ids = rollout_ids,
+                       .positions = draw_positions,
+                       .seed = options.seed,
+                       .stream_id = options.stream_id,
+                       .rule = options.rule,
+                       .tokens = slice->sampled,
+                       .log_probs = slice->log_probs,
+                       .raw_log_probs = {},
+                       .entropies = slice->entropies});
+}
+
+void Engine::AcceptToken(const GenerateOptions& options, Sequence* sequence, int32_t token,
+                         float log_prob, float entropy, Scheduler* scheduler) {
+  const int64_t drawn =
+      static_cast<int64_t>(sequence->ids.size() - sequence->group->prompt_ids.size());
+  if (token < 0) {
+    ThrowInternal(
+        "[rollout] the logits are not finite; the weights are damaged or the learning rate "
+        "is too high (rollout, position)",
+        sequence->rollout_id, sequence->ids.size());
+  }
+  Completion* completion = sequence->completion;
+  completion->add_ids(static_cast<uint32_t>(token));
+  completion->add_rollout_log_probs(log_prob);
+  completion->add_entropies(entropy);
+  sequence->ids.push_back(token);
+  ++stats_.sampled_tokens;
+  const bool stop = token == tokenizer_.eos();
+  if (!stop) completion->mutable_text()->append(tokenizer_.Bytes(token));
+  completion->add_text_ends(static_cast<uint32_t>(completion->text().size()));
+  if (!stop && drawn + 1 < options.max_new_tokens) return;
+  completion->set_finish_reason(stop ? Completion::STOP : Completion::LENGTH);
+  PolicySpan* span = completion->add_spans();
+  span->set_end(static_cast<uint32_t>(completion->ids_size()));
+  span->set_policy_version(options.policy_version);
+  span->set_weights_digest(options.weights_digest);
+  span->set_sampled(true);
+  scheduler->Finish(sequence);
+}
+
+// Experts of `count` tokens from row `first`: [token][MoE layer][slot], one byte an id.
+static void AppendExperts(const Activations& acts, int64_t first, int64_t count, std::string* out) {
+  for (int64_t t = first; t < first + count; ++t) {
+    for (const LayerActivations& layer : acts.layers) {
+      if (layer.experts.empty()) continue;
+      const int64_t k = layer.experts.shape[1];
+      const int32_t* ids = layer.experts.as<int32_t>() + t * k;
+      for (int64_t slot = 0; slot < k; ++slot) out->push_back(static_cast<char>(ids[slot]));
+    }
+  }
+}
+
+void Engine::Accept(const GenerateOptions& options, const Slice& slice, Scheduler* scheduler) {
+  int64_t token = 0, row = 0;
+  for (const WorkItem& item : slice.items) {
+    item.kv().cached = item.begin + item.count;
+    if (item.prefix != nullptr) {
+      // A prompt that was dropped and made again writes the same bytes again.
+      std::string* experts = item.prefix->group->mutable_prompt_experts();
+      if (item.begin == 0) experts->clear();
+      AppendExperts(slice.activations, token, item.count, experts);
+    } else if (item.samples) {
+      AppendExperts(slice.activations, token + item.count - 1, 1,
+                    item.sequence->completion->mutable_experts());
+      const auto real = [&](const Tensor& t) {
+        return t.dtype == DType::kFloat32 ? t.as<float>()[row]
+                                          : static_cast<float>(t.as<double>()[row]);
+      };
+      AcceptToken(options, item.sequence, slice.sampled.as<int32_t>()[row], real(slice.log_probs),
+                  real(slice.entropies), scheduler);
+      ++row;
+    }
+    token += item.count;
+  }
+}
+
+bool Engine::Generate(std::span<const Prompt> prompts, const GenerateOptions& options,
+                      std::vector<Group>* groups, std::stop_token stop) {
+  groups->assign(prompts.size(), {});
+  std::vector<GroupState> states(prompts.size());
+  int64_t longest = 1;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const Prompt& prompt = prompts[i];
+    Group& group = (*groups)[i];
+    *group.mutable_prompt() = prompt;
+    const int64_t length = prompt.ids_size() + options.max_new_tokens;
+    USER_CHECK(prompt.ids_size() >= 1, "[rollout] an empty prompt cannot be sampled from, task",
+               prompt.task_id());
+    USER_CHECK(
+        length <= policy_.config().max_positions(),
+        "[rollout] prompt and sampling.max_new_tokens exceed policy.max_positions; raise it or "
+        "set data.on_bad=SKIP (task, tokens needed, context)",
+        prompt.task_id(), length, policy_.config().max_positions());
+    longest = std::max(longest, length);
+    for (int64_t member = 0; member < options.group_size; ++member) {
+      Completion* completion = group.add_completions();
+      completion->set_rollout_id(prompt.ordinal() * static_cast<uint64_t>(options.group_size) +
+                                 static_cast<uint64_t>(member));
+      completion->set_index(static_cast<uint32_t>(member));
+    }
+    states[i].group = &group;
+    states[i].prompt_ids.assign(prompt.ids().begin(), prompt.ids().end());
+  }
+  USER_CHECK(
+      cache_.blocks() > KvCache::BlocksFor(longest),
+      "[rollout] rollout.kv_cache_bytes is too small for one completion; raise it (blocks held, "
+      "blocks needed, bytes a block)",
+      cache_.blocks(), KvCache::BlocksFor(longest) + 1,
+      KvCache::BlockBytes(policy_.config(), policy_.dtype()));
+
+  cache_.Clear();
+  Scheduler scheduler(&cache_, {config_.max_running(), config_.prefill_tokens()});
+  for (GroupState& state : states) scheduler.AddGroup(&state);
+  while (!scheduler.idle()) {
+    if (stop.stop_requested()) return false;
+    const std::vector<WorkItem> items = scheduler.Schedule();
+    int64_t tokens = 0;
+    for (const WorkItem& item : items) tokens += item.count;
+    // Consecutive shares of about equal token counts.
+    size_t next = 0;
+    int64_t given = 0;
+    for (size_t i = 0; i < slices_.size(); ++i) {
+      slices_[i]->items.clear();
+      const int64_t goal =
+          tokens * static_cast<int64_t>(i + 1) / static_cast<int64_t>(slices_.size());
+      while (next < items.size() && given < goal) {
+        given += items[next].count;
+        slices_[i]->items.push_back(items[next++]);
+      }
+    }
+    cpu::ParallelFor(stream_, static_cast<int64_t>(slices_.size()), [&](int64_t i) {
+      Slice* slice = slices_[static_cast<size_t>(i)].get();
+      if (!slice->items.empty()) RunSlice(options, slice);
+    });
+    for (const auto& slice : slices_) {
+      if (!slice->items.empty()) Accept(options, *slice, &scheduler);
+    }
+    stats_.forwarded_tokens += tokens;
+    ++stats_.steps;
+  }
+  stats_.preemptions += scheduler.preemptions();
+  return true;
+}
+
+}  // namespace grouper

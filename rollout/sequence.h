@@ -1,0 +1,52 @@
+// What the engine knows of a prompt and of each completion while it is sampled. Ids, log-probs and
+// experts go straight into the trace messages; here is only what motion and memory need.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "proto/trace.pb.h"
+
+namespace grouper {
+
+// Cache blocks of one owner and how many of their positions are filled.
+struct CachedTokens {
+  std::vector<int32_t> blocks;
+  int64_t cached = 0;
+};
+
+// A prompt in work. Its first p - 1 tokens are prefilled once and shared by the completions; every
+// completion feeds the last prompt token itself, so first and later tokens go the same way.
+struct GroupState {
+  Group* group = nullptr;  // not owned; filled as the work goes on
+  std::vector<int32_t> prompt_ids;
+  CachedTokens prefix;
+  bool prefix_started = false;
+  int next_member = 0;  // members [next_member, size) wait for admission
+  int unfinished = 0;
+  int64_t prefix_tokens() const { return static_cast<int64_t>(prompt_ids.size()) - 1; }
+  bool prefix_ready() const { return prefix_started && prefix.cached == prefix_tokens(); }
+};
+
+struct Sequence {
+  GroupState* group = nullptr;
+  Completion* completion = nullptr;  // not owned
+  std::vector<int32_t> ids;          // prompt and what was sampled
+  CachedTokens kv;
+  uint64_t rollout_id = 0;
+};
+
+// Tokens [begin, begin + count) of one owner in an engine step.
+struct WorkItem {
+  GroupState* prefix = nullptr;  // prompt prefill, or
+  Sequence* sequence = nullptr;  // decode, or recomputation after a preemption
+  int64_t begin = 0;
+  int64_t count = 0;
+  bool samples = false;  // the last token's logits give the next token
+  const std::vector<int32_t>& ids() const {
+    return prefix != nullptr ? prefix->prompt_ids : sequence->ids;
+  }
+  CachedTokens& kv() const { return prefix != nullptr ? prefix->prefix : sequence->kv; }
+};
+
+}  // namespace grouper
