@@ -1,0 +1,36 @@
+// Token-packed sequences of an update in canonical order (by number of input tokens, then rollout
+// id), cut into consecutive micro-batches. The cut is a memory matter: no result depends on it
+// (numerics.md 2, 6).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "proto/trace.pb.h"
+
+namespace grouper {
+
+struct TrainSequence {
+  uint64_t rollout_id = 0;
+  std::vector<int32_t> ids;      // inputs are ids[0 .. n-2]; the last token is never fed
+  std::vector<int32_t> targets;  // ascending indices i >= 1 of ids whose log-probability counts
+  double advantage = 0;
+  bool scored = true;                      // in N and T of the loss
+  bool signal = true;                      // needs a backward pass
+  const Group* group = nullptr;            // not owned; nullptr in supervised batches
+  const Completion* completion = nullptr;  // not owned
+  int64_t input_tokens() const { return static_cast<int64_t>(ids.size()) - 1; }
+};
+
+// Every completion of the groups with at least one token, in canonical order.
+std::vector<TrainSequence> SequencesOf(std::span<const Group> groups);
+void SortCanonically(std::vector<TrainSequence>* sequences);
+
+// Cuts [begin, end) into runs of at most max_tokens input tokens, one sequence at the least.
+struct Cut {
+  size_t begin, end;
+};
+std::vector<Cut> CutMicroBatches(std::span<const TrainSequence> sequences, int64_t max_tokens);
+
+}  // namespace grouper

@@ -1,0 +1,241 @@
+#include "rl/learner.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "kernels/loss/policy_loss.h"
+
+namespace grouper {
+namespace {
+
+PolicyLossRule LossRuleOf(const LossConfig& loss, int64_t max_new_tokens) {
+  PolicyLossRule rule;
+  rule.clip_low = loss.clip_low();
+  rule.clip_high = loss.clip_high();
+  rule.const_length = max_new_tokens;
+  switch (loss.aggregation()) {
+    case LossConfig::TOKEN:
+      rule.aggregation = Aggregation::kToken;
+      break;
+    case LossConfig::SEQ:
+      rule.aggregation = Aggregation::kSeq;
+      break;
+    case LossConfig::SEQ_SUM:
+      rule.aggregation = Aggregation::kSeqSum;
+      break;
+    case LossConfig::CONST:
+      rule.aggregation = Aggregation::kConst;
+      break;
+  }
+  return rule;
+}
+
+// Weight of one token of a sequence with n tokens (grpo.md 2).
+double TokenWeight(const PolicyLossRule& rule, const LossDenominators& all, int64_t n) {
+  switch (rule.aggregation) {
+    case Aggregation::kToken:
+      return 1.0 / static_cast<double>(all.tokens);
+    case Aggregation::kSeq:
+      return 1.0 / static_cast<double>(all.sequences * n);
+    case Aggregation::kSeqSum:
+      return 1.0 / static_cast<double>(all.sequences);
+    case Aggregation::kConst:
+      return 1.0 / static_cast<double>(all.sequences * rule.const_length);
+  }
+  return 0;
+}
+
+// Recorded log-probs of the sequences, packed like the pass's targets.
+std::vector<float> RecordedLogProbs(std::span<const TrainSequence> sequences) {
+  std::vector<float> recorded;
+  for (const TrainSequence& s : sequences) {
+    recorded.insert(recorded.end(), s.completion->rollout_log_probs().begin(),
+                    s.completion->rollout_log_probs().end());
+  }
+  return recorded;
+}
+
+OptimizerRule RuleOf(const OptimizerConfig& config) {
+  return {.beta1 = config.beta1(),
+          .beta2 = config.beta2(),
+          .eps = config.eps(),
+          .weight_decay = config.weight_decay(),
+          .max_grad_norm = config.max_grad_norm()};
+}
+
+}  // namespace
+
+SamplingRule RuleOf(const SamplingConfig& config) {
+  return {.temperature = config.temperature(),
+          .top_k = config.top_k(),
+          .top_p = config.top_p(),
+          .min_p = config.min_p()};
+}
+
+Learner::Learner(Policy* policy, const Config& config, const Stream& stream)
+    : policy_(policy),
+      config_(config),
+      stream_(stream),
+      rule_(RuleOf(config.sampling())),
+      optimizer_(&policy->weights()),
+      pass_(policy, stream),
+      router_stats_(policy->config()) {
+  USER_CHECK(config.batch().max_tokens_per_micro_batch() >= 1,
+             "[learner] batch.max_tokens_per_micro_batch must be at least 1, got",
+             config.batch().max_tokens_per_micro_batch());
+}
+
+void Learner::CountExperts() {
+  int64_t moe_layer = 0;
+  for (const LayerActivations& layer : pass_.activations().layers) {
+    if (!layer.experts.empty()) router_stats_.Count(moe_layer++, layer.experts);
+  }
+}
+
+void Learner::Compare(std::span<const TrainSequence> sequences, MismatchCounts* counts) {
+  if (config_.check() == Config::OFF) return;
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    const int64_t begin = pass_.target_offsets()[i], end = pass_.target_offsets()[i + 1];
+    CompareSequence(
+        sequences[i],
+        pass_.log_probs().subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)),
+        pass_.activations(), pass_.token_offsets()[i], counts);
+  }
+}
+
+void Learner::StopOnMismatch(const MismatchCounts& check) const {
+  if (check.total() == 0 || config_.check() == Config::OFF) return;
+  const std::string words =
+      "[mismatch] sampler and learner differ, no weight was changed; run `grouper doctor`, keep "
+      "the run "
+      "folder and report it (tokens compared " +
+      std::to_string(check.tokens) + ", log-prob mismatches " +
+      std::to_string(check.logprob_mismatch) + ", expert mismatches " +
+      std::to_string(check.expert_mismatch) + ", not finite " + std::to_string(check.nonfinite) +
+      "), first: " + check.first;
+  if (config_.check() == Config::WARN && check.nonfinite == 0) {
+    LogWarn(words);
+    return;
+  }
+  ThrowInternal(words);
+}
+
+void Learner::MoveWeights(double lr, double* grad_norm, double* max_violation,
+                          double* least_share) {
+  *grad_norm = optimizer_.Update(stream_, RuleOf(config_.optimizer()), lr);
+  *max_violation = router_stats_.MaxViolation();
+  *least_share = router_stats_.LeastShare();
+  if (lr > 0) router_stats_.MoveBias(config_.optimizer().router_bias_step(), &policy_->weights());
+  ++version_;
+}
+
+UpdateResult Learner::Update(std::span<const Group> groups, double lr) {
+  std::vector<TrainSequence> all = SequencesOf(groups);
+  const PolicyLossRule rule = LossRuleOf(config_.loss(), config_.sampling().max_new_tokens());
+  UpdateResult result;
+  result.lr = lr;
+  LossDenominators denominators;
+  for (const TrainSequence& s : all) {
+    const int64_t n = static_cast<int64_t>(s.targets.size());
+    if (!s.scored) {
+      result.tokens_unscored += n;
+      continue;
+    }
+    ++denominators.sequences;
+    denominators.tokens += n;
+    if (!s.signal && config_.loss().entropy() == 0) result.tokens_no_signal += n;
+  }
+  result.tokens = denominators.tokens;
+  result.sequences = denominators.sequences;
+  // With an entropy bonus every scored token has a gradient.
+  const auto trains = [&](const TrainSequence& s) {
+    return s.signal || (s.scored && config_.loss().entropy() != 0);
+  };
+  std::stable_partition(all.begin(), all.end(), trains);
+  const size_t trained = static_cast<size_t>(std::count_if(all.begin(), all.end(), trains));
+
+  optimizer_.ClearGrads();
+  router_stats_.Clear();
+  double entropy_sum = 0;
+  int64_t entropy_tokens = 0;
+  const auto run = [&](std::span<const TrainSequence> part, bool backward) {
+    for (const Cut& cut : CutMicroBatches(part, config_.batch().max_tokens_per_micro_batch())) {
+      const auto micro = part.subspan(cut.begin, cut.end - cut.begin);
+      pass_.Forward(micro, rule_, backward);
+      Compare(micro, &result.check);
+      CountExperts();
+      result.forwarded_tokens += pass_.tokens();
+      for (float h : pass_.entropies()) entropy_sum += static_cast<double>(h);
+      entropy_tokens += static_cast<int64_t>(pass_.entropies().size());
+      if (!backward) continue;
+      const std::vector<float> recorded = RecordedLogProbs(micro);
+      std::vector<double> advantages, dlog_probs(pass_.log_probs().size()), dentropies;
+      for (const TrainSequence& s : micro) {
+        advantages.push_back(s.advantage);
+        if (config_.loss().entropy() == 0) continue;
+        const int64_t n = static_cast<int64_t>(s.targets.size());
+        dentropies.insert(dentropies.end(), s.targets.size(),
+                          -config_.loss().entropy() * TokenWeight(rule, denominators, n));
+      }
+      PolicyLossArgs args;
+      args.offsets = pass_.target_offsets();
+      args.log_probs = pass_.log_probs();
+      args.old_log_probs = recorded;
+      args.advantages = advantages;
+      args.denominators = denominators;
+      args.rule = rule;
+      args.dlog_probs = dlog_probs;
+      const PolicyLossResult loss = PolicyLoss(args);
+      result.loss += loss.loss;
+      result.clipped_low += loss.clipped_low;
+      result.clipped_high += loss.clipped_high;
+      result.ratio_max = std::max(result.ratio_max, loss.ratio_max);
+      pass_.Backward(dlog_probs, dentropies, optimizer_.grad_tensors());
+    }
+  };
+  const std::span<const TrainSequence> packed(all);
+  run(packed.first(trained), true);
+  run(packed.subspan(trained), false);
+
+  StopOnMismatch(result.check);
+  CHECK(std::isfinite(result.loss), "[learner] the loss is not finite, no weight was changed");
+  result.entropy_mean = entropy_tokens > 0 ? entropy_sum / static_cast<double>(entropy_tokens) : 0;
+  result.max_violation = router_stats_.MaxViolation();
+  result.least_share = router_stats_.LeastShare();
+  if (trained == 0) return result;
+  CHECK(denominators.tokens > 0, "[learner] an update without a single scored token");
+  MoveWeights(lr, &result.grad_norm, &result.max_violation, &result.least_share);
+  result.updated = true;
+  return result;
+}
+
+Learner::SupervisedResult Learner::UpdateSupervised(std::span<const TrainSequence> sequences,
+                                                    double lr) {
+  SupervisedResult result;
+  for (const TrainSequence& s : sequences) {
+    result.targets += static_cast<int64_t>(s.targets.size());
+  }
+  USER_CHECK(result.targets > 0, "[sft] a batch without a single target token; check data.train");
+  optimizer_.ClearGrads();
+  router_stats_.Clear();
+  double sum = 0;
+  for (const Cut& cut : CutMicroBatches(sequences, config_.batch().max_tokens_per_micro_batch())) {
+    const auto micro = sequences.subspan(cut.begin, cut.end - cut.begin);
+    pass_.Forward(micro, SamplingRule{}, true);
+    CountExperts();
+    result.tokens += pass_.tokens();
+    for (float log_prob : pass_.log_probs()) sum -= static_cast<double>(log_prob);
+    const std::vector<double> upstream(pass_.log_probs().size(),
+                                       -1.0 / static_cast<double>(result.targets));
+    pass_.Backward(upstream, {}, optimizer_.grad_tensors());
+  }
+  result.loss = sum / static_cast<double>(result.targets);
+  CHECK(std::isfinite(result.loss), "[sft] the loss is not finite, no weight was changed");
+  double least_share = 0;
+  MoveWeights(lr, &result.grad_norm, &result.max_violation, &least_share);
+  return result;
+}
+
+}  // namespace grouper

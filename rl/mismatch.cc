@@ -1,0 +1,86 @@
+#include "rl/mismatch.h"
+
+#include <bit>
+#include <cmath>
+#include <cstdio>
+
+#include "base/error.h"
+
+namespace grouper {
+namespace {
+
+void Note(MismatchCounts* counts, const std::string& words) {
+  if (counts->first.empty()) counts->first = words;
+}
+
+std::string BitsOf(float x) {
+  char text[64];
+  std::snprintf(text, sizeof(text), "0x%08x (%.9g)", std::bit_cast<uint32_t>(x),
+                static_cast<double>(x));
+  return text;
+}
+
+// One byte an id: the prompt's positions 0..p-2 stand in the group, the others in the completion.
+void CompareExperts(const TrainSequence& s, const Activations& acts, int64_t first_token,
+                    MismatchCounts* counts) {
+  int64_t per_token = 0;
+  for (const LayerActivations& layer : acts.layers) {
+    if (!layer.experts.empty()) per_token += layer.experts.shape[1];
+  }
+  if (per_token == 0) return;
+  const int64_t prompt = s.targets.front() - 1;
+  const std::string& shared = s.group->prompt_experts();
+  const std::string& own = s.completion->experts();
+  CHECK(static_cast<int64_t>(shared.size()) == prompt * per_token &&
+            static_cast<int64_t>(own.size()) == (s.input_tokens() - prompt) * per_token,
+        "[mismatch] recorded experts have another length (rollout, prompt bytes, completion bytes)",
+        s.rollout_id, shared.size(), own.size());
+  for (int64_t t = 0; t < s.input_tokens(); ++t) {
+    const char* recorded =
+        t < prompt ? shared.data() + t * per_token : own.data() + (t - prompt) * per_token;
+    for (size_t layer = 0; layer < acts.layers.size(); ++layer) {
+      const Tensor& experts = acts.layers[layer].experts;
+      if (experts.empty()) continue;
+      const int64_t k = experts.shape[1];
+      for (int64_t slot = 0; slot < k; ++slot) {
+        const int32_t now = experts.as<int32_t>()[(first_token + t) * k + slot];
+        const int32_t then = static_cast<uint8_t>(*recorded++);
+        if (now == then) continue;
+        ++counts->expert_mismatch;
+        Note(counts, "rollout " + std::to_string(s.rollout_id) + " position " + std::to_string(t) +
+                         " layer " + std::to_string(layer) + " slot " + std::to_string(slot) +
+                         ": sampler expert " + std::to_string(then) + ", learner expert " +
+                         std::to_string(now));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void CompareSequence(const TrainSequence& s, std::span<const float> log_probs,
+                     const Activations& acts, int64_t first_token, MismatchCounts* counts) {
+  CHECK(
+      static_cast<size_t>(s.completion->rollout_log_probs_size()) == log_probs.size(),
+      "[mismatch] a completion must have one recorded log-prob a token (rollout, recorded, tokens)",
+      s.rollout_id, s.completion->rollout_log_probs_size(), log_probs.size());
+  for (size_t i = 0; i < log_probs.size(); ++i) {
+    const float sampler = s.completion->rollout_log_probs(static_cast<int>(i));
+    const float learner = log_probs[i];
+    ++counts->tokens;
+    if (!std::isfinite(learner) || learner > 0) {
+      ++counts->nonfinite;
+      Note(counts, "rollout " + std::to_string(s.rollout_id) + " position " +
+                       std::to_string(s.targets[i]) + ": log-prob " + BitsOf(learner));
+    }
+    if (std::bit_cast<uint32_t>(sampler) == std::bit_cast<uint32_t>(learner)) continue;
+    ++counts->logprob_mismatch;
+    if (sampler != learner) ++counts->ratio_not_one;
+    Note(counts, "rollout " + std::to_string(s.rollout_id) + " position " +
+                     std::to_string(s.targets[i]) + ": sampler " + BitsOf(sampler) + ", learner " +
+                     BitsOf(learner));
+  }
+  CompareExperts(s, acts, first_token, counts);
+}
+
+}  // namespace grouper

@@ -1,0 +1,29 @@
+// The memcmp of P1: what the sampler recorded against what the learner computes, for every sampled
+// token (numerics.md 7). Counts, and names the first difference.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "policy/activations.h"
+#include "rl/batch.h"
+
+namespace grouper {
+
+struct MismatchCounts {
+  int64_t tokens = 0;  // compared
+  int64_t logprob_mismatch = 0;
+  int64_t expert_mismatch = 0;  // (token, layer, slot)
+  int64_t ratio_not_one = 0;
+  int64_t nonfinite = 0;
+  std::string first;  // rollout, position and both bit patterns of the first difference
+
+  int64_t total() const { return logprob_mismatch + expert_mismatch + ratio_not_one + nonfinite; }
+};
+
+// log_probs: the learner's, one a target of `sequence`; experts of its input tokens start at token
+// row first_token of the activations.
+void CompareSequence(const TrainSequence& sequence, std::span<const float> log_probs,
+                     const Activations& activations, int64_t first_token, MismatchCounts* counts);
+
+}  // namespace grouper

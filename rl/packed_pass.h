@@ -1,0 +1,50 @@
+// Forward and backward of one micro-batch of packed sequences: what GRPO and SFT share. The memory
+// is kept between calls. One thread.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "kernels/sampling/sampling_rule.h"
+#include "policy/policy.h"
+#include "rl/batch.h"
+
+namespace grouper {
+
+class PackedPass {
+ public:
+  PackedPass(const Policy* policy, const Stream& stream);
+
+  // Log-probabilities and entropies of every target of every sequence, in order; keep: Backward
+  // follows.
+  void Forward(std::span<const TrainSequence> sequences, const SamplingRule& rule, bool keep);
+  std::span<const float> log_probs() const { return log_probs_; }
+  std::span<const float> entropies() const { return entropies_; }
+  // [sequences + 1] into the targets, and first token row of each sequence.
+  const std::vector<int64_t>& target_offsets() const { return target_offsets_; }
+  const std::vector<int32_t>& token_offsets() const { return token_offsets_; }
+  int64_t tokens() const { return token_offsets_.empty() ? 0 : token_offsets_.back(); }
+  const Activations& activations() const { return activations_; }
+
+  // Continues grads by upstream gradients of log-probs and, when not empty, entropies, one a
+  // target.
+  void Backward(std::span<const double> dlog_probs, std::span<const double> dentropies,
+                const PolicyTensors& grads);
+
+ private:
+  void BuildBatch(std::span<const TrainSequence> sequences);
+
+  const Policy* policy_;
+  Stream stream_;
+  SamplingRule rule_;
+  Arena arena_{"batch"};
+  Activations activations_{"learner"};
+  std::unique_ptr<KvCache> cache_;
+  TokenBatch batch_;
+  Tensor sequence_offsets_, targets_;
+  std::vector<int64_t> target_offsets_;
+  std::vector<int32_t> token_offsets_;
+  std::vector<float> log_probs_, entropies_;
+};
+
+}  // namespace grouper

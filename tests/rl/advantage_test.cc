@@ -1,0 +1,122 @@
+#include "rl/advantage.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+
+namespace grouper {
+namespace {
+
+using Rewards = std::vector<std::optional<double>>;
+
+AdvantageConfig Kind(AdvantageConfig::Kind kind, AdvantageConfig::Std std, double eps) {
+  AdvantageConfig config;
+  config.set_kind(kind);
+  config.set_std(std);
+  config.set_eps(eps);
+  return config;
+}
+
+// The conformance numbers of the family: case A and case B under each definition, float64.
+TEST(Advantage, ConformanceNumbers) {
+  const Rewards a = {1, 0, 0, 1, 0, 0, 0, 1}, b = {.9, .2, -1, 1};
+  struct Case {
+    AdvantageConfig config;
+    double right, wrong;
+    std::vector<double> b;
+  };
+  using C = AdvantageConfig;
+  const std::vector<Case> cases = {
+      {Kind(C::GRPO, C::SAMPLE, 1e-6),
+       1.207612396,
+       -.724567437,
+       {.678239497, -.081388740, -1.383608574, .786757816}},
+      {Kind(C::GRPO, C::SAMPLE, 1e-4),
+       1.207381441,
+       -.724428864,
+       {.678166639, -.081379997, -1.383459944, .786673302}},
+      {Kind(C::GRPO, C::SAMPLE, 1e-8),
+       1.207614706,
+       -.724568823,
+       {.678240226, -.081388827, -1.383610060, .786758662}},
+      {Kind(C::GRPO, C::POPULATION, 1e-8),
+       1.290994422,
+       -.774596653,
+       {.783164352, -.093979722, -1.597655279, .908470649}},
+      {Kind(C::CENTERED, C::SAMPLE, 0), .625, -.375, {.625, -.075, -1.275, .725}},
+      {Kind(C::RLOO, C::SAMPLE, 0), .714285714, -.428571429, {.833333333, -.1, -1.7, .966666667}},
+      {Kind(C::LOO_STD, C::SAMPLE, 1e-6),
+       1.463847109,
+       -.801782226,
+       {.827831901, -.088735572, -3.900058528, 1.005997807}},
+      {Kind(C::NONE, C::SAMPLE, 0), 1, 0, {.9, .2, -1, 1}},
+  };
+  for (const Case& c : cases) {
+    const std::vector<double> ours = GroupAdvantages(a, c.config);
+    for (size_t i = 0; i < a.size(); ++i)
+      EXPECT_NEAR(ours[i], *a[i] == 1 ? c.right : c.wrong, 2e-9);
+    const std::vector<double> second = GroupAdvantages(b, c.config);
+    for (size_t i = 0; i < b.size(); ++i) EXPECT_NEAR(second[i], c.b[i], 5e-9);
+  }
+}
+
+TEST(Advantage, EqualRewardsGiveNoSignalWithoutADivision) {
+  // 0.1 summed sixteen times is not 1.6: the mean alone would leave a rounding crumb.
+  for (auto kind : {AdvantageConfig::GRPO, AdvantageConfig::CENTERED, AdvantageConfig::RLOO,
+                    AdvantageConfig::LOO_STD}) {
+    for (double a : GroupAdvantages(Rewards(16, 0.1), Kind(kind, AdvantageConfig::SAMPLE, 0))) {
+      EXPECT_EQ(a, 0.0);
+    }
+  }
+  EXPECT_EQ(GroupAdvantages(Rewards{1}, {}), std::vector<double>{0});
+}
+
+TEST(Advantage, UnscoredMembersLeaveMeanStdAndLoss) {
+  const std::vector<double> with =
+      GroupAdvantages(Rewards{1, std::nullopt, 0, 0, std::nullopt}, {});
+  const std::vector<double> without = GroupAdvantages(Rewards{1, 0, 0}, {});
+  EXPECT_EQ(with, (std::vector<double>{without[0], 0, without[1], without[2], 0}));
+  for (double a : GroupAdvantages(Rewards{std::nullopt, 1, std::nullopt}, {})) EXPECT_EQ(a, 0);
+}
+
+Group GroupOf(const Rewards& rewards) {
+  Group group;
+  for (size_t i = 0; i < rewards.size(); ++i) {
+    group.add_completions();
+    auto* score = group.add_scores();
+    score->set_status(rewards[i] ? reward::v1::ScoreResult::SCORED
+                                 : reward::v1::ScoreResult::TIMEOUT);
+    if (rewards[i]) score->set_reward(*rewards[i]);
+  }
+  return group;
+}
+
+TEST(Advantage, FillsTheGroup) {
+  Group group = GroupOf({1, std::nullopt, 0, 1});
+  AssignAdvantages({}, &group);
+  EXPECT_NEAR(group.reward_mean(), 2.0 / 3, 1e-15);
+  EXPECT_NEAR(group.reward_std(), std::sqrt(1.0 / 3), 1e-15);
+  EXPECT_FALSE(group.no_signal());
+  EXPECT_EQ(group.advantages(1), 0);
+  Group equal = GroupOf({0.25, 0.25, std::nullopt});
+  AssignAdvantages({}, &equal);
+  EXPECT_TRUE(equal.no_signal());
+  EXPECT_EQ(equal.reward_std(), 0);
+}
+
+TEST(Advantage, RefusesWhatIsNoReward) {
+  Group nan = GroupOf({1, std::numeric_limits<double>::quiet_NaN()});
+  EXPECT_THROW(AssignAdvantages({}, &nan), Error);
+  Group paid = GroupOf({1, std::nullopt});
+  paid.mutable_scores(1)->set_reward(0);  // a failure that reads as a reward
+  EXPECT_THROW(AssignAdvantages({}, &paid), Error);
+  Group missing = GroupOf({1, 0});
+  missing.mutable_scores()->RemoveLast();
+  EXPECT_THROW(AssignAdvantages({}, &missing), Error);
+}
+
+}  // namespace
+}  // namespace grouper

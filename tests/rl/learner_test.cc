@@ -1,0 +1,218 @@
+// The learner's promises: cuts, threads and instruction sets change no bit; lr = 0 changes nothing;
+// what has no signal has no gradient; a flipped bit, a NaN or a wrong expert stops it before the
+// weights move.
+#include "rl/learner.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cstring>
+#include <limits>
+
+#include "base/error.h"
+#include "rollout/engine.h"
+#include "tests/testing/tiny_policy.h"
+
+namespace grouper {
+namespace {
+
+constexpr int64_t kVocab = 123;
+
+PolicyConfig Moe() { return testing::PolicyShapes(kVocab)[1].second; }
+
+struct World {
+  explicit World(int threads = 1, cpu::Isa isa = cpu::AvailableIsas().front(),
+                 PolicyConfig config = Moe())
+      : pool(threads), stream{isa, threads > 1 ? &pool : nullptr}, policy(config, DType::kFloat32) {
+    InitRandom(4, &policy.weights(), stream);
+  }
+  std::vector<Group> Sample() {
+    const auto tokenizer = Tokenizer::Make("words");
+    Engine engine(policy, *tokenizer, RolloutConfig(), stream);
+    GenerateOptions options;
+    options.group_size = 4;
+    options.max_new_tokens = 30;
+    std::vector<Group> groups;
+    engine.Generate(testing::MakePrompts({3, 20, 64, 70}, kVocab), options, &groups);
+    testing::ScoreByIndex(&groups);
+    return groups;
+  }
+  cpu::ThreadPool pool;
+  Stream stream;
+  Policy policy;
+};
+
+Config Settings(int64_t max_tokens = 200) {
+  Config config;
+  config.mutable_batch()->set_max_tokens_per_micro_batch(max_tokens);
+  config.mutable_optimizer()->set_router_bias_step(0.01);
+  return config;
+}
+
+TEST(Learner, MicroBatchesThreadsAndInstructionSetsGiveTheSameWeights) {
+  std::string reference;
+  const auto run = [](int threads, cpu::Isa isa, int64_t max_tokens) {
+    World world(threads, isa);
+    const std::vector<Group> groups = world.Sample();
+    Learner learner(&world.policy, Settings(max_tokens), world.stream);
+    for (int update = 0; update < 2; ++update) {
+      // The second update is off-policy: comparing would rightly stop it.
+      Config config = Settings(max_tokens);
+      config.set_check(update == 0 ? Config::FAIL : Config::OFF);
+      Learner one(&world.policy, config, world.stream);
+      one.Update(groups, 1e-2);
+    }
+    return world.policy.weights().Sha256();
+  };
+  const cpu::Isa best = cpu::AvailableIsas().front();
+  reference = run(1, best, 1024);
+  for (int64_t max_tokens : {1, 37, 100, 400, 100000}) {
+    EXPECT_EQ(run(1, best, max_tokens), reference) << max_tokens;
+  }
+  EXPECT_EQ(run(2, best, 300), reference);
+  EXPECT_EQ(run(3, best, 300), reference);
+  for (cpu::Isa isa : cpu::AvailableIsas())
+    EXPECT_EQ(run(2, isa, 300), reference) << cpu::NameOf(isa);
+}
+
+TEST(Learner, LearningRateZeroMovesNothing) {
+  World world;
+  const std::string before = world.policy.weights().Sha256();
+  const std::vector<Group> groups = world.Sample();
+  Learner learner(&world.policy, Settings(), world.stream);
+  const UpdateResult update = learner.Update(groups, 0);
+  EXPECT_TRUE(update.updated);
+  EXPECT_GT(update.grad_norm, 0);
+  EXPECT_EQ(world.policy.weights().Sha256(), before);
+  std::vector<Group> again = world.Sample();
+  for (size_t i = 0; i < groups.size(); ++i) {
+    EXPECT_EQ(again[i].SerializeAsString(), groups[i].SerializeAsString());
+  }
+}
+
+TEST(Learner, GroupsWithoutSignalChangeNoBit) {
+  // Backpropagating zero advantages explicitly gives the bits of leaving them out.
+  World world;
+  std::vector<Group> groups = world.Sample();
+  for (auto& score : *groups[1].mutable_scores()) score.set_reward(0.5);
+  AssignAdvantages({}, &groups[1]);
+  ASSERT_TRUE(groups[1].no_signal());
+  const std::vector<TrainSequence> all = SequencesOf(groups);
+  std::vector<TrainSequence> signal;
+  for (const TrainSequence& s : all) {
+    if (s.signal) signal.push_back(s);
+  }
+  ASSERT_LT(signal.size(), all.size());
+  const auto gradient = [&](const std::vector<TrainSequence>& sequences) {
+    Optimizer optimizer(&world.policy.weights());
+    optimizer.ClearGrads();
+    PackedPass pass(&world.policy, world.stream);
+    pass.Forward(sequences, SamplingRule{}, true);
+    std::vector<double> upstream;
+    for (const TrainSequence& s : sequences) {
+      upstream.insert(upstream.end(), s.targets.size(), -s.advantage / 100);
+    }
+    pass.Backward(upstream, {}, optimizer.grad_tensors());
+    return std::string(static_cast<const char*>(optimizer.grads().data()),
+                       optimizer.grads().bytes());
+  };
+  EXPECT_TRUE(gradient(all) == gradient(signal));
+}
+
+TEST(Learner, NoSignalAtAllIsNoUpdate) {
+  World world;
+  std::vector<Group> groups = world.Sample();
+  for (Group& group : groups) {
+    for (auto& score : *group.mutable_scores()) score.set_reward(1);
+    AssignAdvantages({}, &group);
+  }
+  const std::string before = world.policy.weights().Sha256();
+  Learner learner(&world.policy, Settings(), world.stream);
+  const UpdateResult update = learner.Update(groups, 1e-2);
+  EXPECT_FALSE(update.updated);
+  EXPECT_GT(update.check.tokens, 0) << "tokens without signal are compared all the same";
+  EXPECT_EQ(learner.version(), 0u);
+  EXPECT_EQ(world.policy.weights().Sha256(), before);
+}
+
+// Runs an update that must stop, and returns its message; the weights must not have moved.
+std::string Refusal(World* world, const std::vector<Group>& groups) {
+  const std::string before = world->policy.weights().Sha256();
+  Learner learner(&world->policy, Settings(), world->stream);
+  try {
+    learner.Update(groups, 1e-2);
+  } catch (const Error& error) {
+    EXPECT_EQ(ExitCode(error.kind()), 1);
+    EXPECT_EQ(world->policy.weights().Sha256(), before);
+    return error.message();
+  }
+  return "accepted";
+}
+
+TEST(Learner, OneFlippedBitOfOneLogProbStopsTheRun) {
+  World world;
+  std::vector<Group> groups = world.Sample();
+  Completion* completion = groups[2].mutable_completions(3);
+  const float old = completion->rollout_log_probs(5);
+  completion->set_rollout_log_probs(5, std::bit_cast<float>(std::bit_cast<uint32_t>(old) ^ 1u));
+  const std::string words = Refusal(&world, groups);
+  const std::string rollout = "rollout " + std::to_string(completion->rollout_id());
+  EXPECT_NE(words.find(rollout), std::string::npos) << words;
+  EXPECT_NE(words.find("position " + std::to_string(64 + 5)), std::string::npos) << words;
+  EXPECT_NE(words.find("log-prob mismatches 1"), std::string::npos) << words;
+}
+
+TEST(Learner, OneOtherExpertStopsTheRun) {
+  World world;
+  std::vector<Group> groups = world.Sample();
+  std::string* experts = groups[0].mutable_completions(1)->mutable_experts();
+  (*experts)[3] = static_cast<char>(((*experts)[3] + 1) % 4);
+  EXPECT_NE(Refusal(&world, groups).find("expert mismatches 1"), std::string::npos);
+}
+
+TEST(Learner, NanWeightsAreNamedBeforeTheOptimizerStep) {
+  World world;
+  const std::vector<Group> groups = world.Sample();
+  static_cast<float*>(world.policy.weights().values().data())[1000] =
+      std::numeric_limits<float>::quiet_NaN();
+  world.policy.weights().RefreshTransposed(world.stream);
+  EXPECT_NE(Refusal(&world, groups), "accepted");
+}
+
+TEST(Optimizer, NonFiniteGradientNamesTheTensorAndMovesNothing) {
+  World world;
+  Optimizer optimizer(&world.policy.weights());
+  optimizer.ClearGrads();
+  const Parameter& parameter = world.policy.weights().parameters()[3];
+  static_cast<float*>(optimizer.grads().data())[parameter.offset + 2] =
+      std::numeric_limits<float>::infinity();
+  const std::string before = world.policy.weights().Sha256();
+  try {
+    optimizer.Update(world.stream, {}, 1e-3);
+    FAIL() << "an infinite gradient was applied";
+  } catch (const Error& error) {
+    EXPECT_NE(error.message().find(parameter.name + "[2]"), std::string::npos) << error.message();
+  }
+  EXPECT_EQ(world.policy.weights().Sha256(), before);
+}
+
+TEST(Learner, SupervisedUpdatesLowerTheLoss) {
+  World world;
+  Config config = Settings();
+  Learner learner(&world.policy, config, world.stream);
+  std::vector<TrainSequence> batch(4);
+  for (size_t i = 0; i < batch.size(); ++i) {
+    batch[i].rollout_id = i;
+    for (int t = 0; t < 12; ++t)
+      batch[i].ids.push_back(static_cast<int32_t>((t * 7 + static_cast<int>(i)) % kVocab));
+    for (int32_t t = 3; t < 12; ++t) batch[i].targets.push_back(t);
+  }
+  const double first = learner.UpdateSupervised(batch, 1e-2).loss;
+  double last = first;
+  for (int i = 0; i < 30; ++i) last = learner.UpdateSupervised(batch, 1e-2).loss;
+  EXPECT_LT(last, first * 0.2);
+  EXPECT_EQ(learner.version(), 31u);
+}
+
+}  // namespace
+}  // namespace grouper
