@@ -1,0 +1,155 @@
+#include "policy/checkpoint.h"
+
+#include <unistd.h>
+
+#include <vector>
+
+#include "base/digest.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/kill_point.h"
+#include "kernels/numerics.h"
+#include "policy/safetensors.h"
+#include "proto/textproto.h"
+
+namespace grouper {
+namespace {
+
+constexpr const char* kModelFile = "model.safetensors";
+constexpr const char* kOptimizerFile = "optimizer.safetensors";
+constexpr const char* kManifestFile = "MANIFEST";
+
+// All tensors of a flat buffer in file form; the router bias belongs to the weights alone.
+void AddTensors(const Weights& weights, const Buffer& flat, const std::string& prefix,
+                bool with_router_bias, std::vector<SafetensorsEntry>* entries) {
+  for (const FileTensor& tensor : weights.file_tensors()) {
+    if (tensor.router_bias && !with_router_bias) continue;
+    SafetensorsEntry entry;
+    entry.name = prefix + tensor.name;
+    entry.dtype = weights.dtype() == DType::kFloat32 ? "F32" : "F64";
+    entry.shape = tensor.shape;
+    size_t bytes = SizeOf(weights.dtype());
+    for (int64_t extent : tensor.shape) bytes *= static_cast<size_t>(extent);
+    entry.bytes.resize(bytes);
+    weights.ToFile(tensor, flat, entry.bytes.data());
+    entries->push_back(std::move(entry));
+  }
+}
+
+void ReadTensors(const SafetensorsFile& file, const std::string& path, const Weights& weights,
+                 const std::string& prefix, bool with_router_bias, Buffer* flat) {
+  for (const FileTensor& tensor : weights.file_tensors()) {
+    if (tensor.router_bias && !with_router_bias) continue;
+    const SafetensorsView* view = file.Find(prefix + tensor.name);
+    USER_CHECK(view != nullptr,
+               "[checkpoint] a tensor is missing; is policy the same? (file, tensor)", path,
+               prefix + tensor.name);
+    const char* dtype = weights.dtype() == DType::kFloat32 ? "F32" : "F64";
+    USER_CHECK(
+        view->dtype == dtype && view->shape == tensor.shape,
+        "[checkpoint] a tensor has another shape or type than the config's policy (file, tensor)",
+        path, prefix + tensor.name);
+    // The bytes may lie unaligned in the map: copy before they are read as numbers.
+    std::vector<char> aligned(view->bytes.begin(), view->bytes.end());
+    weights.FromFile(tensor, aligned.data(), flat);
+  }
+}
+
+void AddFile(const std::string& folder, const std::string& name, const std::string& bytes,
+             Manifest* manifest) {
+  PublishFile(JoinPath(folder, name), bytes);
+  ManifestFile* file = manifest->add_file();
+  file->set_name(name);
+  file->set_bytes(bytes.size());
+  file->set_sha256(Sha256Hex(bytes));
+}
+
+}  // namespace
+
+void SaveCheckpoint(const std::string& folder, const Policy& policy, Optimizer* optimizer,
+                    Manifest manifest) {
+  const std::string temporary = folder + ".tmp";
+  RemoveTree(temporary);
+  MakeFolders(temporary);
+  KILL_POINT("checkpoint.begun");
+  const Weights& weights = policy.weights();
+  manifest.clear_file();
+  manifest.set_numeric_profile(numerics::kCpuProfile);
+  manifest.set_tables_sha256(policy.rope().Sha256());
+  manifest.set_weights_sha256(weights.Sha256());
+  manifest.set_policy_config(ToTextproto(weights.config()));
+  std::vector<SafetensorsEntry> entries;
+  AddTensors(weights, weights.values(), "", true, &entries);
+  AddFile(temporary, kModelFile, WriteSafetensors(std::move(entries)), &manifest);
+  KILL_POINT("checkpoint.model_written");
+  if (optimizer != nullptr) {
+    std::vector<SafetensorsEntry> moments;
+    AddTensors(weights, optimizer->m(), "exp_avg.", false, &moments);
+    AddTensors(weights, optimizer->v(), "exp_avg_sq.", false, &moments);
+    AddFile(temporary, kOptimizerFile, WriteSafetensors(std::move(moments)), &manifest);
+  }
+  KILL_POINT("checkpoint.optimizer_written");
+  PublishFile(JoinPath(temporary, kManifestFile), ToTextproto(manifest));
+  SyncFolder(temporary);
+  KILL_POINT("checkpoint.manifest_written");
+  RemoveTree(folder);
+  RenameDurably(temporary, folder);
+  KILL_POINT("checkpoint.renamed");
+}
+
+Manifest VerifyCheckpoint(const std::string& folder) {
+  Manifest manifest;
+  MergeTextprotoFile(JoinPath(folder, kManifestFile), &manifest);
+  USER_CHECK(manifest.format_version() == 1,
+             "[checkpoint] unknown format version (folder, version)", folder,
+             manifest.format_version());
+  USER_CHECK(manifest.file_size() > 0, "[checkpoint] the manifest names no file", folder);
+  for (const ManifestFile& file : manifest.file()) {
+    const std::string path = JoinPath(folder, file.name());
+    USER_CHECK(file.name().find('/') == std::string::npos, "[checkpoint] a file name is a path",
+               folder);
+    const std::string bytes = ReadFile(path, "checkpoint file");
+    USER_CHECK(
+        bytes.size() == file.bytes(),
+        "[checkpoint] the file has another size than its manifest says; use an older checkpoint "
+        "(file, bytes, expected)",
+        path, bytes.size(), file.bytes());
+    USER_CHECK(
+        Sha256Hex(bytes) == file.sha256(),
+        "[checkpoint] the file's SHA-256 differs from its manifest: it is damaged; use an older "
+        "checkpoint",
+        path);
+  }
+  return manifest;
+}
+
+void LoadCheckpoint(const std::string& folder, Policy* policy, Optimizer* optimizer) {
+  const Manifest manifest = VerifyCheckpoint(folder);
+  USER_CHECK(manifest.numeric_profile() == numerics::kCpuProfile,
+             "[checkpoint] written under another numeric profile; its bits would not be reproduced "
+             "(checkpoint, this program)",
+             manifest.numeric_profile(), numerics::kCpuProfile);
+  Weights& weights = policy->weights();
+  const std::string model = JoinPath(folder, kModelFile);
+  const MappedFile model_map(model, "checkpoint");
+  const SafetensorsFile file = ReadSafetensors(model_map.bytes(), model);
+  ReadTensors(file, model, weights, "", true, &weights.values());
+  if (optimizer != nullptr) {
+    const std::string path = JoinPath(folder, kOptimizerFile);
+    const MappedFile map(path, "optimizer state");
+    const SafetensorsFile moments = ReadSafetensors(map.bytes(), path);
+    ReadTensors(moments, path, weights, "exp_avg.", false, &optimizer->m());
+    ReadTensors(moments, path, weights, "exp_avg_sq.", false, &optimizer->v());
+  }
+  USER_CHECK(weights.Sha256() == manifest.weights_sha256(),
+             "[checkpoint] the weights differ from the manifest's digest; is policy the same?",
+             folder);
+}
+
+PolicyConfig CheckpointPolicyConfig(const Manifest& manifest) {
+  PolicyConfig config;
+  MergeTextproto(manifest.policy_config(), "checkpoint policy_config", &config);
+  return config;
+}
+
+}  // namespace grouper

@@ -1,0 +1,56 @@
+#include "rl/document_set.h"
+
+#include "base/error.h"
+#include "rl/data_rows.h"
+
+namespace grouper {
+namespace {
+constexpr uint64_t kBaseDocuments = 20000;
+constexpr uint64_t kDemonstrations = 1500;
+}  // namespace
+
+DocumentSet::DocumentSet(const Config& config, const Tokenizer& tokenizer) : seed_(config.seed()) {
+  const std::string& train = config.data().train();
+  if (train == "tasks:base") {
+    for (uint64_t i = 0; i < kBaseDocuments; ++i) {
+      documents_.push_back(MakeBaseDocument(seed_, i, tokenizer));
+    }
+    return;
+  }
+  if (train == "tasks:demonstrations") {
+    for (uint64_t i = 0; i < kDemonstrations; ++i) {
+      documents_.push_back(MakeDemonstration(seed_, i, tokenizer).document);
+    }
+    return;
+  }
+  USER_CHECK(train.rfind("tasks:", 0) != 0,
+             "[data] data.train must be a file, tasks:base or tasks:demonstrations here, got",
+             train);
+  const DataRows data = ReadDataRows(train, "data.train", config, tokenizer, 1, true);
+  skipped_ = data.skipped;
+  for (const DataRow& row : data.rows) {
+    Document d;
+    d.ids = row.prompt_ids;
+    d.loss_mask.assign(d.ids.size(), 0);
+    for (int32_t id : tokenizer.Encode(row.answer, false)) d.ids.push_back(id);
+    d.ids.push_back(tokenizer.eos());
+    d.loss_mask.resize(d.ids.size(), 1);
+    documents_.push_back(std::move(d));
+  }
+}
+
+std::vector<Document> DocumentSet::Batch(int64_t step, int64_t count) const {
+  std::vector<Document> batch;
+  const uint64_t size = documents_.size();
+  for (int64_t i = 0; i < count; ++i) {
+    const uint64_t at = static_cast<uint64_t>(step * count + i), epoch = at / size;
+    if (epoch != epoch_) {
+      order_ = EpochOrder(seed_, epoch, documents_.size());
+      epoch_ = epoch;
+    }
+    batch.push_back(documents_[order_[at % size]]);
+  }
+  return batch;
+}
+
+}  // namespace grouper

@@ -1,0 +1,66 @@
+#include "rl/prompt_set.h"
+
+#include "base/error.h"
+#include "rl/tasks.h"
+
+namespace grouper {
+namespace {
+
+constexpr const char* kTasks = "tasks:";
+constexpr const char* kCalcAndFit = "tasks:calc,fit";
+
+bool IsGenerated(const std::string& path, const char* setting) {
+  if (path.rfind(kTasks, 0) != 0) return false;
+  USER_CHECK(path == kCalcAndFit,
+             std::string("[data] ") + setting + " must be a file or " + kCalcAndFit + ", got",
+             path);
+  return true;
+}
+
+}  // namespace
+
+PromptSet::PromptSet(const Config& config, const Tokenizer& tokenizer)
+    : config_(config), tokenizer_(tokenizer) {
+  generated_ = IsGenerated(config.data().train(), "data.train");
+  if (generated_) return;
+  train_ = ReadDataRows(config.data().train(), "data.train", config, tokenizer,
+                        config.sampling().max_new_tokens(), false);
+}
+
+Prompt PromptSet::FromRow(const DataRow& row, uint64_t ordinal) const {
+  Prompt prompt;
+  prompt.set_ordinal(ordinal);
+  prompt.set_task_id(row.where);
+  prompt.set_text(row.prompt);
+  prompt.mutable_ids()->Add(row.prompt_ids.begin(), row.prompt_ids.end());
+  for (const std::string& gold : row.golds) prompt.mutable_math()->add_golds(gold);
+  USER_CHECK(config_.reward().rubric_size() > 0,
+             "[data] reward.rubric is empty: name the scoring rules");
+  prompt.set_rubric(config_.reward().rubric(0).name());
+  return prompt;
+}
+
+Prompt PromptSet::At(uint64_t ordinal) const {
+  if (generated_) return TrainTaskPrompt(config_.seed(), ordinal, tokenizer_);
+  const uint64_t rows = train_.rows.size(), epoch = ordinal / rows;
+  if (epoch != epoch_) {
+    order_ = EpochOrder(config_.seed(), epoch, train_.rows.size());
+    epoch_ = epoch;
+  }
+  return FromRow(train_.rows[order_[ordinal % rows]], ordinal);
+}
+
+std::vector<Prompt> PromptSet::EvalPrompts(int64_t n) const {
+  if (IsGenerated(config_.data().eval(), "data.eval")) {
+    return HeldOutPrompts(n > 0 ? n : 200, tokenizer_);
+  }
+  Config config = config_;
+  config.mutable_data()->set_max_rows(n);
+  const DataRows rows = ReadDataRows(config.data().eval(), "data.eval", config, tokenizer_,
+                                     config.sampling().max_new_tokens(), false);
+  std::vector<Prompt> prompts;
+  for (const DataRow& row : rows.rows) prompts.push_back(FromRow(row, prompts.size()));
+  return prompts;
+}
+
+}  // namespace grouper

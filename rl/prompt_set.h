@@ -1,0 +1,40 @@
+// The prompts of a run as a pure function of the ordinal: generated tasks, or the rows of a JSONL
+// file in an order permuted anew each epoch. There is no cursor to lose. One thread (the last
+// epoch's order is kept).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "policy/tokenizer.h"
+#include "proto/config.pb.h"
+#include "proto/trace.pb.h"
+#include "rl/data_rows.h"
+
+namespace grouper {
+
+class PromptSet {
+ public:
+  // Reads data.train; tokenizer outlives the set. kUser names file, line or field.
+  PromptSet(const Config& config, const Tokenizer& tokenizer);
+
+  Prompt At(uint64_t ordinal) const;
+  // Held-out prompts of data.eval, at most n (0: all), ordinals 0, 1, ...
+  std::vector<Prompt> EvalPrompts(int64_t n) const;
+  int64_t rows() const {
+    return static_cast<int64_t>(train_.rows.size());
+  }  // 0: generated without end
+  int64_t skipped() const { return train_.skipped; }
+
+ private:
+  Prompt FromRow(const DataRow& row, uint64_t ordinal) const;
+
+  Config config_;
+  const Tokenizer& tokenizer_;
+  bool generated_ = false;
+  DataRows train_;
+  mutable uint64_t epoch_ = ~uint64_t{0};
+  mutable std::vector<uint32_t> order_;
+};
+
+}  // namespace grouper
