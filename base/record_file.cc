@@ -121,4 +121,23 @@ bool RecordReader::Next(std::string* record) {
   return true;
 }
 
+uint64_t RecordResumeOffset(const std::string& path, int64_t keep_bytes) {
+  if (keep_bytes == 0 || (keep_bytes < 0 && !FileExists(path))) return 0;
+  const uint64_t wanted = keep_bytes < 0 ? UINT64_MAX : static_cast<uint64_t>(keep_bytes);
+  uint64_t valid = 0;
+  if (FileExists(path)) {
+    RecordReader reader(path);
+    std::string record;
+    while (reader.valid_bytes() < wanted && reader.Next(&record)) {
+    }
+    valid = reader.valid_bytes();
+  }
+  USER_CHECK(keep_bytes < 0 || valid == wanted,
+             "[record] " + path + " does not hold whole frames up to byte " +
+                 std::to_string(keep_bytes) +
+                 ", where the checkpoint goes on (frames seen end at " + std::to_string(valid) +
+                 "); put the whole file back or go on from an older checkpoint");
+  return valid;
+}
+
 }  // namespace grouper

@@ -28,6 +28,11 @@ class RecordWriter {
   AppendFile file_;
 };
 
+// Where a writer goes on in the file at `path`: at keep_bytes when it is >= 0 (kUser when the file
+// does not reach it with whole frames), else behind the last valid frame; 0 when there is no file.
+// Reads the file.
+uint64_t RecordResumeOffset(const std::string& path, int64_t keep_bytes);
+
 class RecordReader {
  public:
   explicit RecordReader(const std::string& path);

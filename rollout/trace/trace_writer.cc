@@ -1,0 +1,148 @@
+#include "rollout/trace/trace_writer.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/kill_point.h"
+
+namespace grouper {
+namespace {
+
+// Maps in order of key: equal content gives equal bytes.
+std::string Serialize(const TraceFrame& frame) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    frame.SerializeToCodedStream(&coded);
+  }
+  return bytes;
+}
+
+// The file's own header must name the same run.
+void CheckSameRun(const std::string& path, const TraceHeader& header) {
+  RecordReader reader(path);
+  std::string record;
+  TraceFrame frame;
+  USER_CHECK(reader.Next(&record) && frame.ParseFromString(record) && frame.has_header(),
+             "[trace] " + path +
+                 " does not open with a trace header; move it away or name another run folder");
+  const TraceHeader& there = frame.header();
+  const std::string advice = "; name another run folder, or remove traces/ to start anew: ";
+  USER_CHECK(there.format_version() == header.format_version(),
+             "[trace] " + path + " has another format" + advice + "there, here",
+             there.format_version(), header.format_version());
+  USER_CHECK(there.run_id() == header.run_id(),
+             "[trace] " + path + " belongs to another run" + advice + "there, here",
+             there.run_id(), header.run_id());
+  USER_CHECK(there.seed() == header.seed(),
+             "[trace] " + path + " was written with another seed" + advice + "there, here",
+             there.seed(), header.seed());
+  USER_CHECK(there.group_size() == header.group_size(),
+             "[trace] " + path + " was written with another group size" + advice + "there, here",
+             there.group_size(), header.group_size());
+}
+
+void CheckShape(const Completion& completion) {
+  const int tokens = completion.ids_size();
+  const auto fits = [&](int size) { return size == tokens || size == 0; };
+  CHECK(completion.rollout_log_probs_size() == tokens && fits(completion.entropies_size()) &&
+            fits(completion.text_ends_size()),
+        "[trace] arrays of a completion differ in length; rollout, ids, log-probs, entropies, "
+        "text_ends",
+        completion.rollout_id(), tokens, completion.rollout_log_probs_size(),
+        completion.entropies_size(), completion.text_ends_size());
+}
+
+void CheckShape(const Group& group) {
+  const int members = group.completions_size();
+  CHECK((group.scores_size() == members || group.scores_size() == 0) &&
+            (group.advantages_size() == members || group.advantages_size() == 0),
+        "[trace] a group's scores or advantages are not one per completion; prompt, completions, "
+        "scores, advantages",
+        group.prompt().ordinal(), members, group.scores_size(), group.advantages_size());
+}
+
+// The group without the arrays that stand in its completions' own frames.
+void ReduceGroup(const Group& group, Group* reduced) {
+  *reduced->mutable_prompt() = group.prompt();
+  for (const Completion& completion : group.completions()) {
+    Completion* member = reduced->add_completions();
+    member->set_rollout_id(completion.rollout_id());
+    member->set_index(completion.index());
+  }
+  *reduced->mutable_scores() = group.scores();
+  *reduced->mutable_advantages() = group.advantages();
+  reduced->set_reward_mean(group.reward_mean());
+  reduced->set_reward_std(group.reward_std());
+  reduced->set_no_signal(group.no_signal());
+  reduced->set_prompt_experts(group.prompt_experts());
+}
+
+}  // namespace
+
+std::string LearnerSegmentPath(const std::string& run_folder) {
+  return JoinPath(JoinPath(JoinPath(run_folder, "traces"), "learner"), "seg-00000.gtr");
+}
+
+TraceWriter::TraceWriter(const std::string& run_folder, TraceHeader header, int64_t keep_bytes)
+    : path_(LearnerSegmentPath(run_folder)), header_(std::move(header)) {
+  header_.set_format_version(kTraceFormatVersion);
+  MakeFolders(FolderOf(path_));
+  const uint64_t keep = RecordResumeOffset(path_, keep_bytes);
+  if (keep > 0) CheckSameRun(path_, header_);
+  writer_ = std::make_unique<RecordWriter>(path_, static_cast<int64_t>(keep));
+  if (keep == 0) {
+    TraceFrame frame;
+    *frame.mutable_header() = header_;
+    Append(frame);
+  }
+  Sync();
+  SyncFolder(FolderOf(path_));
+}
+
+void TraceWriter::AppendStep(int64_t step, std::span<const Group> groups) {
+  for (const Group& group : groups) {
+    CheckShape(group);
+    for (const Completion& completion : group.completions()) {
+      CheckShape(completion);
+      TraceFrame frame;
+      frame.mutable_completion()->set_step(step);
+      frame.mutable_completion()->set_prompt_ordinal(group.prompt().ordinal());
+      *frame.mutable_completion()->mutable_completion() = completion;
+      Append(frame);
+      KILL_POINT("trace.completion_appended");
+    }
+    TraceFrame frame;
+    ReduceGroup(group, frame.mutable_group());
+    frame.mutable_group()->set_step(step);
+    Append(frame);
+    writer_->Flush();
+    KILL_POINT("trace.group_appended");
+  }
+  Sync();
+  KILL_POINT("trace.step_synced");
+}
+
+void TraceWriter::AppendStepRecord(const StepRecord& record) {
+  TraceFrame frame;
+  *frame.mutable_step() = record;
+  Append(frame);
+  writer_->Flush();
+  KILL_POINT("trace.step_recorded");
+}
+
+void TraceWriter::Sync() {
+  if (writer_->offset_bytes() == synced_bytes_) return;
+  writer_->Sync();
+  synced_bytes_ = writer_->offset_bytes();
+}
+
+void TraceWriter::Append(const TraceFrame& frame) { writer_->Append(Serialize(frame)); }
+
+}  // namespace grouper
