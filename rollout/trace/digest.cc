@@ -29,9 +29,7 @@ class Writer {
   }
 
  private:
-  void Raw(const void* data, size_t bytes) {
-    out_->append(static_cast<const char*>(data), bytes);
-  }
+  void Raw(const void* data, size_t bytes) { out_->append(static_cast<const char*>(data), bytes); }
   std::string* out_;
 };
 

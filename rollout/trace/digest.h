@@ -1,7 +1,8 @@
-// SHA-256 over what makes two traces identical (docs/formats.md): steps, prompts' ids and text, completions'
-// ids, text, log-prob bits, entropy bits, experts, finish reasons, policy versions, and the scores' status,
-// verdict, reason, components, reward, advantage. Not times, hosts, the cached flag, or the configuration.
-// Groups in the order given, members in order of position. Not thread-safe.
+// SHA-256 over what makes two traces identical (docs/formats.md): steps, prompts' ids and text,
+// completions' ids, text, log-prob bits, entropy bits, experts, finish reasons, policy versions,
+// and the scores' status, verdict, reason, components, reward, advantage. Not times, hosts, the
+// cached flag, or the configuration. Groups in the order given, members in order of position. Not
+// thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
-// Bytes that a model, a data set or a reward service wrote, made harmless for a terminal: what could move
-// the cursor, change colours, reorder text or hide is shown as an escape. Pure functions, any thread.
+// Bytes that a model, a data set or a reward service wrote, made harmless for a terminal: what
+// could move the cursor, change colours, reorder text or hide is shown as an escape. Pure
+// functions, any thread.
 //   newline \n · tab \t · return \r · other C0 and DEL \x1B · invalid UTF-8 byte \xNN (0x80 and up)
 //   C1, bidi controls, zero-width and other invisible code points \u202E or \U000E0041
 #pragma once
@@ -23,10 +24,10 @@ struct ShownUnit {
 bool NextShown(std::string_view bytes, size_t* at, ShownUnit* unit);
 
 // One line: line breaks become \n. At most max_units units are shown, then "...".
-std::string EscapeLine(std::string_view bytes, size_t max_units = static_cast<size_t>(-1));
+std::string EscapeForTerminal(std::string_view bytes, size_t max_units = static_cast<size_t>(-1));
 
-// JSON with equal meaning in which DEL, C1, bidi controls and invisible code points stand as \uXXXX,
-// so that it is safe on a terminal too. `json` is valid UTF-8 JSON.
+// JSON with equal meaning in which DEL, C1, bidi controls and invisible code points stand as
+// \uXXXX, so that it is safe on a terminal too. `json` is valid UTF-8 JSON.
 std::string EscapeJson(std::string_view json);
 
 }  // namespace grouper

@@ -1,4 +1,5 @@
-// Figures of each step of a trace, from its groups and its step record alone. Plain values, no threads.
+// Figures of each step of a trace, from its groups and its step record alone. Plain values, no
+// threads.
 #pragma once
 
 #include <array>

@@ -93,8 +93,8 @@ bool Passes(const Group& group, const GroupFilter& filter) {
       [&](const Completion& member) { return member.rollout_id() == *filter.rollout_id; });
 }
 
-// Completions whose group has not come yet; those of a step that was left are dropped, so an abandoned
-// step costs no memory.
+// Completions whose group has not come yet; those of a step that was left are dropped, so an
+// abandoned step costs no memory.
 class Waiting {
  public:
   void Add(CompletionRecord* record) {
@@ -127,9 +127,10 @@ class Waiting {
 TraceReader::TraceReader(const std::string& path) : segments_(FindSegments(path)) {
   TraceFrame frame;
   if (Next(&frame)) header_ = frame.header();
-  USER_CHECK(frame.has_header() || !FileExists(path) || FolderExists(path) || torn_.empty(),
-             "[trace] the file holds no valid record, so it is no trace segment; name a run folder: " +
-                 path);
+  USER_CHECK(
+      frame.has_header() || !FileExists(path) || FolderExists(path) || torn_.empty(),
+      "[trace] the file holds no valid record, so it is no trace segment; name a run folder: " +
+          path);
   Rewind();
 }
 

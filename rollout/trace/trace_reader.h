@@ -1,6 +1,7 @@
-// Reads a run's trace: all segments in order, also while they are written, also a copy without the run.
-// Keeps one group and the completions waiting for theirs in memory. Not thread-safe; any number of readers
-// may stand beside the writer, which never notices them. A torn tail ends its segment and is reported.
+// Reads a run's trace: all segments in order, also while they are written, also a copy without the
+// run. Keeps one group and the completions waiting for theirs in memory. Not thread-safe; any
+// number of readers may stand beside the writer, which never notices them. A torn tail ends its
+// segment and is reported.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +29,8 @@ struct GroupEntry {
   Group group;  // completions with their arrays
 };
 
-// What the last ReadGroups saw, whatever its filter; ranges are inclusive and empty when groups == 0.
+// What the last ReadGroups saw, whatever its filter; ranges are inclusive and empty when groups ==
+// 0.
 struct TraceExtent {
   int64_t groups = 0;
   int64_t first_step = 0, last_step = 0;
@@ -46,8 +48,9 @@ struct TornTail {
 
 class TraceReader {
  public:
-  // A run folder (RUN/traces/WRITER/seg-N.gtr), its traces folder, a writer's folder, or one segment.
-  // Throws kUser when it does not exist, holds no segment, or a segment is of another format.
+  // A run folder (RUN/traces/WRITER/seg-N.gtr), its traces folder, a writer's folder, or one
+  // segment. Throws kUser when it does not exist, holds no segment, or a segment is of another
+  // format.
   explicit TraceReader(const std::string& path);
   ~TraceReader();
 
@@ -55,13 +58,13 @@ class TraceReader {
   const TraceHeader& header() const { return header_; }
   const std::vector<std::string>& segments() const { return segments_; }
 
-  // Frames of all segments in order, headers included; false at the end. A frame that is whole but does
-  // not parse is kUser naming file and byte.
+  // Frames of all segments in order, headers included; false at the end. A frame that is whole but
+  // does not parse is kUser naming file and byte.
   bool Next(TraceFrame* frame);
   void Rewind();
 
-  // A pass over the whole trace: groups that pass the filter, completions joined in, in order of their
-  // frames; step records as they come. A visitor that returns false ends the pass.
+  // A pass over the whole trace: groups that pass the filter, completions joined in, in order of
+  // their frames; step records as they come. A visitor that returns false ends the pass.
   void ReadGroups(const GroupFilter& filter, const std::function<bool(GroupEntry&)>& visit_group,
                   const std::function<void(const StepRecord&)>& visit_step = {});
 

@@ -37,9 +37,6 @@ void CheckSameRun(const std::string& path, const TraceHeader& header) {
   USER_CHECK(there.format_version() == header.format_version(),
              "[trace] " + path + " has another format" + advice + "there, here",
              there.format_version(), header.format_version());
-  USER_CHECK(there.run_id() == header.run_id(),
-             "[trace] " + path + " belongs to another run" + advice + "there, here",
-             there.run_id(), header.run_id());
   USER_CHECK(there.seed() == header.seed(),
              "[trace] " + path + " was written with another seed" + advice + "there, here",
              there.seed(), header.seed());
