@@ -1,0 +1,57 @@
+// The client of reward services: chunks, deadlines, retries over replicas, and no trust: count,
+// ids, statuses and ranges of every reply are checked, a bad reply is rejected whole and its
+// replica quarantined (rewards.md 2).
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "proto/reward.pb.h"
+
+namespace grouper {
+
+struct RewardClientOptions {
+  double deadline_seconds = 60;  // of one call
+  double max_wait_seconds = 60;  // for a service that is down
+  // Injected for tests: waits between tries.
+  std::function<void(std::chrono::milliseconds)> sleep;
+};
+
+class RewardClient {
+ public:
+  // addresses: host:port, at least one.
+  RewardClient(std::vector<std::string> addresses, const RewardClientOptions& options);
+  ~RewardClient();
+
+  // One result an item, in the items' order. Items that came back INTERNAL or TIMEOUT are tried
+  // once more. kUnavailable naming the addresses when none answers within max_wait_seconds;
+  // kInternal naming the lie when every replica was quarantined; kUser when the service refuses the
+  // request.
+  std::vector<reward::v1::ScoreResult> Score(std::span<const Rubric> rubrics,
+                                             std::vector<reward::v1::ScoreItem> items);
+
+ private:
+  struct Replica;
+  std::vector<reward::v1::ScoreResult> ScoreChunk(const reward::v1::ScoreBatchRequest& request);
+  RewardClientOptions options_;
+  std::vector<std::unique_ptr<Replica>> replicas_;
+  size_t next_ = 0;
+};
+
+// Why a reply cannot be believed; empty when it can.
+std::string FindLie(const reward::v1::ScoreBatchRequest& request,
+                    const reward::v1::ScoreBatchResponse& response);
+
+// Health of one service: its capabilities and the status of "", "math" and "code".
+struct ServiceHealth {
+  bool serving = false, math = false, code = false;
+  reward::v1::Capabilities capabilities;
+};
+// kUnavailable when it does not answer within the deadline.
+ServiceHealth AskHealth(const std::string& address, std::chrono::milliseconds deadline);
+
+}  // namespace grouper

@@ -1,0 +1,29 @@
+// A code grader whose jail is built and probed when the first program comes: files of numbers pay
+// nothing.
+#pragma once
+
+#include <memory>
+#include <mutex>
+
+#include "reward/code/code_grader.h"
+
+namespace grouper {
+
+class LazyCodeGrader final : public Grader {
+ public:
+  Judgement Grade(const reward::v1::ScoreItem& item, const Rubric& rubric,
+                  const GradeBudget& budget) const override {
+    std::call_once(once_, [this] {
+      jail_ = std::make_unique<Jail>();
+      grader_ = std::make_unique<CodeGrader>(jail_.get());
+    });
+    return grader_->Grade(item, rubric, budget);
+  }
+
+ private:
+  mutable std::once_flag once_;
+  mutable std::unique_ptr<Jail> jail_;
+  mutable std::unique_ptr<CodeGrader> grader_;
+};
+
+}  // namespace grouper

@@ -1,0 +1,40 @@
+#include "reward/code/result_cache.h"
+
+namespace grouper {
+
+Judgement ResultCache::Get(const std::string& key, const std::function<Judgement()>& make) {
+  {
+    std::unique_lock lock(mutex_);
+    done_.wait(lock, [&] { return entries_.count(key) != 0 || running_.count(key) == 0; });
+    if (const auto found = entries_.find(key); found != entries_.end()) {
+      order_.splice(order_.begin(), order_, found->second.place);
+      Judgement judgement = found->second.judgement;
+      judgement.cached = true;
+      return judgement;
+    }
+    running_[key] = 1;
+  }
+  Judgement judgement;
+  try {
+    judgement = make();
+  } catch (...) {
+    std::lock_guard lock(mutex_);
+    running_.erase(key);
+    done_.notify_all();
+    throw;
+  }
+  std::lock_guard lock(mutex_);
+  running_.erase(key);
+  if (judgement.status == reward::v1::ScoreResult::SCORED) {
+    order_.push_front(key);
+    entries_[key] = {judgement, order_.begin()};
+    while (entries_.size() > capacity_) {
+      entries_.erase(order_.back());
+      order_.pop_back();
+    }
+  }
+  done_.notify_all();
+  return judgement;
+}
+
+}  // namespace grouper

@@ -1,0 +1,37 @@
+// Options of grouper-reward's subcommands as plain structs; main.cc fills them. Each returns the
+// exit code.
+#pragma once
+
+#include <string>
+
+namespace grouper {
+
+struct ScoreOptions {
+  std::string file = "-";   // JSONL, "-": standard input
+  std::string mode;         // boxed, answer_tag, gsm8k, line, whole; empty: the rubric's
+  std::string marker;       // of mode line
+  std::string rubric_file;  // textproto of one Rubric
+  int threads = 0;          // 0: the cores
+};
+// JSONL rows {id, completion, answer | golds | problem, ...rubric fields} to JSONL results on
+// standard output, in order. 0: every line was handled; kUser (exit 2) names file, line and field.
+int RunScore(const ScoreOptions& options);
+
+struct ServeOptions {
+  std::string listen = "127.0.0.1:0";
+  int threads = 2;  // math workers
+  int code_slots = 2;
+  bool report_port =
+      false;  // "host:port" on descriptor 3; end-of-file on descriptor 4 ends the service
+  bool insecure = false;  // allow an address beyond loopback without TLS
+};
+int RunServe(const ServeOptions& options);
+
+struct HealthOptions {
+  std::string address;  // empty with self_test: no server is asked
+  bool self_test = false;
+  bool json = false;
+};
+int RunHealth(const HealthOptions& options);
+
+}  // namespace grouper

@@ -1,0 +1,285 @@
+#include <google/protobuf/util/json_util.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cctype>
+#include <cstdio>
+#include <map>
+#include <thread>
+
+#include "base/error.h"
+#include "base/json_lines.h"
+#include "proto/textproto.h"
+#include "reward/code/local_code_grader.h"
+#include "reward/command/options.h"
+#include "reward/components/components.h"
+#include "reward/math_grader.h"
+#include "reward/scorer.h"
+
+namespace grouper {
+namespace {
+
+using Result = reward::v1::ScoreResult;
+
+struct Row {
+  std::string id_json;  // as it stood, string or number
+  reward::v1::ScoreItem item;
+  Rubric rubric;
+  Result result;
+};
+
+std::string Upper(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return text;
+}
+
+void SetMode(const std::string& mode, const std::string& where, Rubric* rubric) {
+  Rubric::Extraction extraction;
+  USER_CHECK(Rubric::Extraction_Parse(Upper(mode), &extraction),
+             where + ": mode must be boxed, answer_tag, gsm8k, line or whole, got", mode);
+  rubric->set_extraction(extraction);
+}
+
+// Back to JSON text, for values that protobuf's own reader takes.
+void Print(const Json& json, std::string* out) {
+  switch (json.kind) {
+    case Json::Kind::kNull:
+      *out += "null";
+      break;
+    case Json::Kind::kBool:
+      *out += json.boolean ? "true" : "false";
+      break;
+    case Json::Kind::kNumber:
+      *out += json.text;
+      break;
+    case Json::Kind::kString:
+      AppendJsonString(out, json.text);
+      break;
+    case Json::Kind::kArray:
+      *out += "[";
+      for (size_t i = 0; i < json.items.size(); ++i) {
+        if (i > 0) *out += ",";
+        Print(json.items[i], out);
+      }
+      *out += "]";
+      break;
+    case Json::Kind::kObject:
+      *out += "{";
+      for (size_t i = 0; i < json.members.size(); ++i) {
+        if (i > 0) *out += ",";
+        AppendJsonString(out, json.members[i].first);
+        *out += ":";
+        Print(json.members[i].second, out);
+      }
+      *out += "}";
+      break;
+  }
+}
+
+// A rubric field in a row overrides the rubric: {"units": "required"}, {"tolerance": {"absolute":
+// 0.01}}.
+void SetRubricField(const Json::Member& member, const std::string& where, Rubric* rubric) {
+  const google::protobuf::FieldDescriptor* field =
+      Rubric::descriptor()->FindFieldByName(member.first);
+  USER_CHECK(field != nullptr,
+             where + ": field \"" + member.first +
+                 "\" is neither a row field nor a rubric field; start private names with _");
+  std::string value;
+  Print(member.second, &value);
+  if (field->enum_type() != nullptr && member.second.IsString()) {
+    std::string name = Upper(member.second.text);
+    if (field->enum_type()->FindValueByName(name) == nullptr)
+      name = Upper(member.first) + "_" + name;
+    value = "\"" + name + "\"";
+  }
+  Rubric part;
+  const auto status = google::protobuf::util::JsonStringToMessage(
+      "{\"" + member.first + "\":" + value + "}", &part);
+  USER_CHECK(status.ok(), where + ": field \"" + member.first +
+                              "\" does not fit the rubric: " + std::string(status.message()));
+  if (field->is_repeated() ||
+      field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) {
+    rubric->GetReflection()->ClearField(rubric, field);
+  }
+  rubric->MergeFrom(part);
+}
+
+Row ReadRow(const Json& json, const std::string& where, const Rubric& defaults) {
+  Row row;
+  row.rubric = defaults;
+  const Json& id = json.At("id", where);
+  USER_CHECK(id.IsString() || id.IsNumber(), where + ": field \"id\" must be a string or a number");
+  Print(id, &row.id_json);
+  row.item.set_item_id(id.text);
+  row.item.set_completion(json.String("completion", where));
+  for (const Json::Member& member : json.members) {
+    const auto& [name, value] = member;
+    if (name == "id" || name == "completion" || name == "meta" || name.rfind("_", 0) == 0) continue;
+    if (name == "answer") {
+      USER_CHECK(value.IsString() || value.IsNumber(),
+                 where + ": field \"answer\" must be a string or a number");
+      row.item.mutable_math()->add_golds(value.text);
+    } else if (name == "golds") {
+      USER_CHECK(value.IsArray(), where + ": field \"golds\" must be a list of strings");
+      for (const Json& gold : value.items) {
+        USER_CHECK(gold.IsString(), where + ": field \"golds\" must be a list of strings");
+        row.item.mutable_math()->add_golds(gold.text);
+      }
+    } else if (name == "problem") {
+      std::string text;
+      Print(value, &text);
+      const auto status = google::protobuf::util::JsonStringToMessage(
+          text, row.item.mutable_code()->mutable_problem());
+      USER_CHECK(status.ok(), where + ": field \"problem\": " + std::string(status.message()));
+      row.item.mutable_code()->set_language("python");
+    } else if (name == "mode") {
+      SetMode(json.String("mode", where), where, &row.rubric);
+    } else if (name == "group_id") {
+      row.item.set_group_id(value.text);
+    } else if (name == "prefill") {
+      row.item.set_prefill(json.String("prefill", where));
+    } else if (name == "tokens") {
+      row.item.set_completion_tokens(static_cast<uint32_t>(json.Integer("tokens", where)));
+    } else if (name == "truncated") {
+      USER_CHECK(value.kind == Json::Kind::kBool,
+                 where + ": field \"truncated\" must be true or false");
+      row.item.set_truncated(value.boolean);
+    } else {
+      SetRubricField(member, where, &row.rubric);
+    }
+  }
+  USER_CHECK(row.item.task_case() != reward::v1::ScoreItem::TASK_NOT_SET,
+             where + ": one of \"answer\", \"golds\" or \"problem\" is missing");
+  CheckRubric(row.rubric);
+  return row;
+}
+
+std::string ToJson(const Row& row) {
+  const Result& r = row.result;
+  JsonWriter w;
+  w.BeginObject();
+  w.Key("status").Value(Result::Status_Name(r.status()));
+  if (r.verdict() != Result::VERDICT_UNSPECIFIED)
+    w.Key("verdict").Value(Result::Verdict_Name(r.verdict()));
+  if (r.has_reward()) w.Key("reward").Value(r.reward());
+  const std::map<std::string, double> sorted(r.components().begin(), r.components().end());
+  w.Key("components").BeginObject();
+  for (const auto& [name, value] : sorted) w.Key(name).Value(value);
+  w.EndObject().Key("reason").Value(r.reason());
+  if (!r.extraction().rung().empty()) {
+    w.Key("extraction").BeginObject().Key("rung").Value(r.extraction().rung());
+    w.Key("begin").Value(static_cast<int64_t>(r.extraction().begin()));
+    w.Key("end").Value(static_cast<int64_t>(r.extraction().end()));
+    w.Key("answer").Value(r.extraction().answer()).EndObject();
+  }
+  if (r.tests_size() > 0) {
+    w.Key("tests").BeginArray();
+    for (const auto& test : r.tests()) {
+      w.BeginObject()
+          .Key("verdict")
+          .Value(test.verdict())
+          .Key("detail")
+          .Value(test.detail())
+          .EndObject();
+    }
+    w.EndArray();
+  }
+  w.Key("flags").BeginArray();
+  for (const std::string& flag : r.flags()) w.Value(flag);
+  w.EndArray().Key("grader_version").Value(r.grader_version());
+  w.Key("rubric_hash").Value(RubricHash(row.rubric));
+  w.EndObject();
+  return "{\"id\":" + row.id_json + "," + w.text().substr(1);
+}
+
+// Adds the length component where a group is whole in the file (rows of one group stand together).
+void AddLength(std::vector<Row>* rows) {
+  for (size_t begin = 0; begin < rows->size();) {
+    size_t end = begin + 1;
+    const std::string group = (*rows)[begin].item.group_id();
+    while (end < rows->size() && !group.empty() && (*rows)[end].item.group_id() == group) ++end;
+    std::vector<int64_t> tokens;
+    std::vector<char> right;
+    for (size_t i = begin; i < end; ++i) {
+      tokens.push_back((*rows)[i].item.completion_tokens());
+      const Result::Verdict v = (*rows)[i].result.verdict();
+      right.push_back(v == Result::CORRECT || v == Result::AC);
+    }
+    const std::vector<double> values =
+        LengthValues(tokens, std::span(reinterpret_cast<const bool*>(right.data()), right.size()));
+    for (size_t i = begin; i < end; ++i) {
+      Row& row = (*rows)[i];
+      if (row.result.status() != Result::SCORED) continue;
+      google::protobuf::Map<std::string, double> extra;
+      extra["length"] = values[i - begin];
+      ComposeReward(row.item, row.rubric, right[i - begin] != 0, extra, &row.result);
+    }
+    begin = end;
+  }
+}
+
+}  // namespace
+
+int RunScore(const ScoreOptions& options) {
+  Rubric defaults;
+  if (!options.rubric_file.empty()) MergeTextprotoFile(options.rubric_file, &defaults);
+  if (defaults.component_size() == 0) defaults.add_component()->set_name("accuracy");
+  if (!options.mode.empty()) SetMode(options.mode, "--mode", &defaults);
+  if (!options.marker.empty()) defaults.set_marker(options.marker);
+  CheckRubric(defaults);
+  const MathGrader math;
+  const LazyCodeGrader code;
+  const Scorer scorer(&math, &code);
+  const size_t threads = options.threads > 0 ? static_cast<size_t>(options.threads)
+                                             : std::max(1u, std::thread::hardware_concurrency());
+
+  JsonLinesReader reader(options.file, "score");
+  constexpr size_t kRows = 4096;  // in memory at once
+  size_t handled = 0;
+  bool more = true;
+  std::vector<Row> rows, carried;
+  while (more) {
+    rows = std::move(carried);
+    carried.clear();
+    Json json;
+    std::exception_ptr failure;
+    // A group is scored whole: rows behind the limit are read until their group ends.
+    while (true) {
+      try {
+        more = reader.Next(&json);
+        if (!more) break;
+        Row row = ReadRow(json, reader.where(), defaults);
+        const bool same = !rows.empty() && !row.item.group_id().empty() &&
+                          row.item.group_id() == rows.back().item.group_id();
+        if (rows.size() >= kRows && !same) {
+          carried.push_back(std::move(row));
+          break;
+        }
+        rows.push_back(std::move(row));
+      } catch (const Error&) {
+        failure = std::current_exception();  // rows before the bad one are still answered
+        more = false;
+        break;
+      }
+    }
+    std::vector<std::jthread> workers;
+    std::atomic<size_t> next{0};
+    for (size_t t = 0; t < threads; ++t) {
+      workers.emplace_back([&] {
+        for (size_t i = next.fetch_add(1); i < rows.size(); i = next.fetch_add(1)) {
+          rows[i].result = scorer.Score(rows[i].item, rows[i].rubric, {});
+        }
+      });
+    }
+    workers.clear();
+    AddLength(&rows);
+    for (const Row& row : rows) std::printf("%s\n", ToJson(row).c_str());
+    std::fflush(stdout);
+    handled += rows.size();
+    if (failure) std::rethrow_exception(failure);
+    if (more) std::fprintf(stderr, "[score] %zu rows\n", handled);
+  }
+  return 0;
+}
+
+}  // namespace grouper

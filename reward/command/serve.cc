@@ -1,0 +1,68 @@
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+#include <thread>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "reward/code/code_grader.h"
+#include "reward/command/options.h"
+#include "reward/math_grader.h"
+#include "reward/scorer.h"
+#include "reward/service.h"
+
+namespace grouper {
+namespace {
+
+constexpr int kReportFd = 3, kLifelineFd = 4;
+
+// True once the other end of the lifeline is gone: the trainer died, however it died.
+bool LifelineEnded(int timeout_ms) {
+  pollfd p{kLifelineFd, POLLIN, 0};
+  if (poll(&p, 1, timeout_ms) <= 0) return false;
+  char byte;
+  return read(kLifelineFd, &byte, 1) <= 0;
+}
+
+}  // namespace
+
+int RunServe(const ServeOptions& options) {
+  const std::stop_token stop = StopOnSignals();
+  const Jail jail;
+  if (!jail.standing()) LogWarn("[jail] programs are not judged: " + jail.problem());
+  const MathGrader math;
+  const CodeGrader code(&jail);
+  const Scorer scorer(&math, &code);
+  RewardServiceOptions service_options;
+  service_options.listen = options.listen;
+  service_options.math_workers = options.threads;
+  service_options.code_workers = options.code_slots;
+  service_options.insecure = options.insecure;
+  service_options.code_serving = jail.standing();
+  service_options.isolation = jail.standing() ? "bubblewrap, seccomp, rlimits" : jail.problem();
+  RewardService service(&scorer, service_options);
+  if (options.report_port) {
+    const std::string line = service.address() + "\n";
+    const ssize_t written = write(kReportFd, line.data(), line.size());
+    CHECK(written == static_cast<ssize_t>(line.size()),
+          "[reward] cannot report the port on descriptor 3");
+    close(kReportFd);
+  } else {
+    LogInfo("[reward] serves on " + service.address());
+  }
+  while (!stop.stop_requested()) {
+    if (!options.report_port) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    } else if (LifelineEnded(100)) {
+      return 0;
+    }
+  }
+  LogInfo("[reward] drains");
+  service.Drain(std::chrono::milliseconds(10000));
+  return 0;
+}
+
+}  // namespace grouper

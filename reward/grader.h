@@ -1,0 +1,44 @@
+// What a grader returns about one completion, and the interface of graders. A judgement is a value:
+// a wrong answer, a failing test and the candidate's own time limit are SCORED; only we and the
+// task can fail otherwise. Graders are pure functions of (item, rubric) and thread-safe.
+#pragma once
+
+#include <chrono>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "proto/reward.pb.h"
+
+namespace grouper {
+
+inline constexpr const char* kGraderVersion = "grouper-reward 0.1.0";
+
+struct Judgement {
+  reward::v1::ScoreResult::Status status = reward::v1::ScoreResult::SCORED;
+  reward::v1::ScoreResult::Verdict verdict = reward::v1::ScoreResult::WRONG;
+  std::string reason;  // stable code
+  reward::v1::Extraction extraction;
+  std::vector<reward::v1::TestVerdict> tests;
+  std::vector<std::string> flags;
+  bool cached = false;
+  bool right() const {
+    return status == reward::v1::ScoreResult::SCORED &&
+           (verdict == reward::v1::ScoreResult::CORRECT || verdict == reward::v1::ScoreResult::AC);
+  }
+};
+
+// When work on an item must end, and who may end it earlier.
+struct GradeBudget {
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
+  std::stop_token stop;
+};
+
+class Grader {
+ public:
+  virtual ~Grader() = default;
+  virtual Judgement Grade(const reward::v1::ScoreItem& item, const Rubric& rubric,
+                          const GradeBudget& budget) const = 0;
+};
+
+}  // namespace grouper

@@ -1,0 +1,119 @@
+#include "reward/jail/harness.h"
+
+namespace grouper {
+
+const char kPythonHarness[] = R"python(
+def harness():
+    import os, resource
+    read, write, leave = os.read, os.write, os._exit
+    pending = [b'']
+    def line():
+        while b'\n' not in pending[0]:
+            part = read(0, 65536)
+            if not part:
+                leave(0)
+            pending[0] += part
+        head, pending[0] = pending[0].split(b'\n', 1)
+        return head.decode()
+    def literal(text):
+        return eval(text, {'__builtins__': {}})
+    nonce = line()
+    cpu, memory = literal(line())
+    def say(text):
+        data = (nonce + ' ' + text + '\n').encode('ascii', 'backslashreplace')
+        while data:
+            data = data[write(3, data):]
+    quiet = os.open('/dev/null', os.O_RDWR)
+    os.dup2(quiet, 1)
+    os.dup2(quiet, 2)
+    limit = resource.setrlimit
+    limit(resource.RLIMIT_CORE, (0, 0))
+    limit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    limit(resource.RLIMIT_NOFILE, (64, 64))
+    limit(resource.RLIMIT_NPROC, (64, 64))
+    limit(resource.RLIMIT_STACK, (8 << 20, 8 << 20))
+    limit(resource.RLIMIT_DATA, (memory, memory))
+    limit(resource.RLIMIT_AS, (memory, memory))
+    limit(resource.RLIMIT_CPU, (cpu, cpu + 1))
+    kinds = (type(None), bool, int, float, str, list, tuple, dict)
+    NoneType, Bool, Int, Float, Str, List, Tuple, Dict = kinds
+    class NotPlain(Exception):
+        pass
+    def quote(text):
+        out = ['"']
+        for char in text:
+            code = ord(char)
+            if char == '"' or char == '\\':
+                out.append('\\' + char)
+            elif 32 <= code < 127:
+                out.append(char)
+            elif code < 65536:
+                out.append('\\u%04x' % code)
+            else:
+                code -= 65536
+                out.append('\\u%04x\\u%04x' % (55296 + (code >> 10), 56320 + (code & 1023)))
+        out.append('"')
+        return ''.join(out)
+    def plain(value, depth):
+        if depth > 40:
+            raise NotPlain
+        kind = type(value)
+        if kind is NoneType:
+            return 'null'
+        if kind is Bool:
+            return 'true' if value else 'false'
+        if kind is Int:
+            return '%d' % value
+        if kind is Float:
+            if value != value or value in (float('inf'), float('-inf')):
+                raise NotPlain
+            return repr(value)
+        if kind is Str:
+            return quote(value)
+        if kind is List or kind is Tuple:
+            return '[' + ','.join([plain(item, depth + 1) for item in value]) + ']'
+        if kind is Dict:
+            parts = []
+            for key in value:
+                if type(key) is not Str:
+                    raise NotPlain
+                parts.append(quote(key) + ':' + plain(value[key], depth + 1))
+            return '{' + ','.join(parts) + '}'
+        raise NotPlain
+    def name_of(error):
+        return type.__getattribute__(type(error), '__name__')[:80]
+    say('ready')
+    source, entry = literal(line()), literal(line())
+    try:
+        code = compile(source, 'solution', 'exec')
+    except MemoryError:
+        say('memory')
+        leave(0)
+    except BaseException as error:
+        say('compile ' + name_of(error))
+        leave(0)
+    space = {'__name__': 'solution'}
+    try:
+        exec(code, space)
+        function = space[entry]
+        say('loaded')
+        while True:
+            arguments = literal(line())
+            value = function(*arguments)
+            try:
+                text = plain(value, 0)
+            except NotPlain:
+                say('value?')
+                continue
+            say('value ' + text)
+    except MemoryError:
+        say('memory')
+    except SystemExit:
+        say('exit')
+    except BaseException as error:
+        say('error ' + name_of(error))
+    leave(0)
+harness()
+)python";
+
+}  // namespace grouper

@@ -1,0 +1,42 @@
+// The gRPC reward service (rewards.md 2): batches with one result an item, deadlines, cancellation,
+// bounded queues, health and reflection. Math and code have separate workers, so slow programs
+// never delay numbers.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+namespace grouper {
+
+class Scorer;
+
+struct RewardServiceOptions {
+  std::string listen = "127.0.0.1:0";
+  int math_workers = 2;
+  int code_workers = 2;
+  int queue_items = 65536;  // beyond it: RESOURCE_EXHAUSTED
+  std::chrono::milliseconds default_deadline{60000};
+  bool insecure = false;     // allow an address beyond loopback
+  std::string isolation;     // shown in capabilities
+  bool code_serving = true;  // false: health of "code" is NOT_SERVING
+};
+
+class RewardService {
+ public:
+  // Binds and starts. kUser for an address beyond loopback without `insecure`, checked before the
+  // port is taken; kUnavailable when the port is in use. scorer outlives the service.
+  RewardService(const Scorer* scorer, const RewardServiceOptions& options);
+  ~RewardService();
+
+  const std::string& address() const { return address_; }  // host:port as bound
+  // No new calls; running ones get `grace` to end.
+  void Drain(std::chrono::milliseconds grace);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+  std::string address_;
+};
+
+}  // namespace grouper
