@@ -1,0 +1,209 @@
+#include "rl/quickstart.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/json_lines.h"
+#include "proto/textproto.h"
+#include "rl/command/run_options.h"
+#include "rl/sft.h"
+#include "rl/trainer.h"
+#include "rollout/trace/escape.h"
+
+namespace grouper {
+namespace {
+
+// What an evaluation leaves for the report; kept in the run folder so that a resume need not repeat
+// it.
+struct EvalSummary {
+  double pass_at_1 = 0;
+  double greedy = 0;
+  std::vector<std::string> greedy_texts;
+  std::vector<bool> greedy_right;
+};
+
+EvalSummary Summarize(const EvalResult& result) {
+  EvalSummary summary{result.pass_at_1, result.greedy, {}, {}};
+  for (const Group& group : result.greedy_groups) {
+    summary.greedy_texts.push_back(group.completions(0).text());
+    summary.greedy_right.push_back(IsRight(group.scores(0)));
+  }
+  return summary;
+}
+
+void StoreSummary(const std::string& file, const EvalSummary& summary) {
+  JsonWriter w;
+  w.BeginObject().Key("pass_at_1").Value(summary.pass_at_1).Key("greedy").Value(summary.greedy);
+  w.Key("greedy_texts").BeginArray();
+  for (const std::string& text : summary.greedy_texts) w.Value(text);
+  w.EndArray().Key("greedy_right").BeginArray();
+  for (bool right : summary.greedy_right) w.Value(right);
+  w.EndArray().EndObject();
+  PublishFile(file, w.text() + "\n");
+}
+
+EvalSummary ReadSummary(const std::string& file) {
+  const Json json = ParseJson(ReadFile(file, "evaluation", 1 << 24), file);
+  EvalSummary summary;
+  summary.pass_at_1 = json.Number("pass_at_1", file);
+  summary.greedy = json.Number("greedy", file);
+  for (const Json& text : json.At("greedy_texts", file).items) {
+    summary.greedy_texts.push_back(text.text);
+  }
+  for (const Json& right : json.At("greedy_right", file).items) {
+    summary.greedy_right.push_back(right.boolean);
+  }
+  return summary;
+}
+
+struct RunTotals {
+  std::vector<double> rewards;
+  int64_t checked_tokens = 0;
+  int64_t mismatch = 0;
+  double seconds = 0;
+};
+
+void AddMetrics(const std::string& folder, RunTotals* totals) {
+  JsonLinesReader rows(JoinPath(folder, "metrics.jsonl"), "metrics");
+  for (Json row; rows.Next(&row);) {
+    if (const Json* seconds = row.Find("time.step_seconds")) totals->seconds += seconds->number;
+    if (row.Find("reward.mean") == nullptr) continue;
+    totals->rewards.push_back(row.Number("reward.mean", rows.where()));
+    totals->checked_tokens += row.Integer("check.tokens", rows.where());
+    for (const char* key : {"check.logprob_mismatch", "check.expert_mismatch",
+                            "check.ratio_not_one", "check.nonfinite"}) {
+      totals->mismatch += row.Integer(key, rows.where());
+    }
+  }
+}
+
+// Mean reward in at most 50 columns and 8 rows of block characters.
+void PrintChart(bool json, const std::vector<double>& rewards) {
+  if (rewards.empty()) return;
+  const size_t columns = std::min<size_t>(50, rewards.size());
+  std::vector<double> means;
+  for (size_t c = 0; c < columns; ++c) {
+    const size_t begin = rewards.size() * c / columns;
+    const size_t end = std::max(begin + 1, rewards.size() * (c + 1) / columns);
+    double sum = 0;
+    for (size_t i = begin; i < end; ++i) sum += rewards[i];
+    means.push_back(sum / static_cast<double>(end - begin));
+  }
+  const double low = *std::min_element(means.begin(), means.end());
+  const double high = std::max(*std::max_element(means.begin(), means.end()), low + 1e-9);
+  Say(json, "\nmean reward, steps 1 to " + std::to_string(rewards.size()));
+  for (int row = 7; row >= 0; --row) {
+    char label[16];
+    std::snprintf(label, sizeof(label), "%6.2f ", low + (high - low) * (row + 0.5) / 8);
+    std::string line = label;
+    for (double mean : means) line += (mean - low) / (high - low) * 8 > row ? "\u2588" : " ";
+    Say(json, line);
+  }
+}
+
+// The first question of each kind that was answered wrong before and right after.
+void PrintExamples(bool json, const std::vector<Prompt>& questions, const EvalSummary& before,
+                   const EvalSummary& after) {
+  Say(json, "\nheld-out questions, greedy answers before and after RL");
+  for (const bool code : {false, true}) {
+    size_t chosen = questions.size();
+    for (size_t i = 0; i < questions.size() && i < after.greedy_texts.size(); ++i) {
+      if (questions[i].has_code() != code) continue;
+      if (chosen == questions.size()) chosen = i;
+      if (before.greedy_right[i] || !after.greedy_right[i]) continue;
+      chosen = i;
+      break;
+    }
+    if (chosen == questions.size()) continue;
+    const auto mark = [](bool right) { return right ? "right" : "wrong"; };
+    Say(json, "  " + EscapeForTerminal(questions[chosen].text()));
+    Say(json, std::string("    before (") + mark(before.greedy_right[chosen]) +
+                  "): " + EscapeForTerminal(before.greedy_texts[chosen]));
+    Say(json, std::string("    after  (") + mark(after.greedy_right[chosen]) +
+                  "): " + EscapeForTerminal(after.greedy_texts[chosen]));
+  }
+}
+
+void PrintReport(const QuickstartOptions& options, const std::string& rl,
+                 const std::vector<Prompt>& questions, const RunTotals& totals,
+                 const EvalSummary& before, const EvalSummary& after, const std::string& sha256) {
+  PrintChart(options.json, totals.rewards);
+  PrintExamples(options.json, questions, before, after);
+  char line[320];
+  std::snprintf(line, sizeof(line),
+                "\nheld-out pass@1 (temperature 1): %.3f before RL, %.3f after; greedy %.3f, %.3f\n"
+                "sampler and learner: %ld tokens compared, %ld mismatches; %.0f s of training",
+                before.pass_at_1, after.pass_at_1, before.greedy, after.greedy,
+                static_cast<long>(totals.checked_tokens), static_cast<long>(totals.mismatch),
+                totals.seconds);
+  Say(options.json, line);
+  Say(options.json, "weights_sha256 " + sha256);
+  Say(options.json, "\nlook further:\n  grouper-trace stats " + rl + "\n  grouper-trace show " +
+                        rl + " --step 0 --group 0 --color log_prob\n  tensorboard --logdir " +
+                        options.run);
+}
+
+}  // namespace
+
+int RunQuickstart(const QuickstartOptions& options, std::stop_token stop) {
+  const SessionOptions session{.threads = options.threads};
+  TrainHooks hooks;
+  hooks.print = [json = options.json](const std::string& text) { Say(json, text); };
+  const auto folder = [&](const char* name) { return JoinPath(options.run, name); };
+
+  Config base = QuickstartConfig(QuickstartStage::kBase, options.seed, options.smoke);
+  Config sft = QuickstartConfig(QuickstartStage::kSft, options.seed, options.smoke);
+  Config rl = QuickstartConfig(QuickstartStage::kRl, options.seed, options.smoke);
+  sft.set_init_from(folder("base"));
+  rl.set_init_from(folder("sft"));
+  for (const std::string& assignment : options.set) SetField(assignment, &rl);
+
+  Say(options.json, "1/3 base: arithmetic facts and worked problems -> " + folder("base"));
+  if (RunSft(base, folder("base"), session, hooks, stop).stopped) return 75;
+  Say(options.json,
+      "2/3 cold start: lazy demonstrations with <think> and <answer> -> " + folder("sft"));
+  if (RunSft(sft, folder("sft"), session, hooks, stop).stopped) return 75;
+  Say(options.json, "3/3 GRPO: rewards over gRPC, programs judged in the jail -> " + folder("rl"));
+  Trainer trainer(rl, folder("rl"), session, hooks);
+  const std::string before_file = JoinPath(options.run, "before.json");
+  if (!FileExists(before_file)) {
+    std::optional<EvalResult> eval = trainer.EvaluateNow(stop);
+    if (!eval) return 75;
+    StoreSummary(before_file, Summarize(*eval));
+  }
+  const EvalSummary before = ReadSummary(before_file);
+  char line[120];
+  std::snprintf(line, sizeof(line), "[T] eval before RL | pass@1 %.3f | greedy %.3f",
+                before.pass_at_1, before.greedy);
+  Say(options.json, line);
+  const TrainResult result = trainer.Run(stop);
+  if (result.stopped || !result.last_eval) {
+    Say(options.json, "stopped by a signal after a checkpoint; the same command goes on");
+    return 75;
+  }
+  const EvalSummary after = Summarize(*result.last_eval);
+  RunTotals totals;
+  for (const char* stage : {"base", "sft", "rl"}) AddMetrics(folder(stage), &totals);
+  PrintReport(options, folder("rl"), trainer.evaluator()->questions(), totals, before, after,
+              result.weights_sha256);
+  if (options.json) {
+    JsonWriter w;
+    w.BeginObject().Key("seed").Value(options.seed);
+    w.Key("pass_at_1_before").Value(before.pass_at_1);
+    w.Key("pass_at_1_after").Value(after.pass_at_1);
+    w.Key("greedy_before").Value(before.greedy);
+    w.Key("greedy_after").Value(after.greedy);
+    w.Key("mismatch").Value(totals.mismatch);
+    w.Key("checked_tokens").Value(totals.checked_tokens);
+    w.Key("train_seconds").Value(totals.seconds);
+    w.Key("weights_sha256").Value(result.weights_sha256);
+    w.EndObject();
+    std::printf("%s\n", w.text().c_str());
+  }
+  return 0;
+}
+
+}  // namespace grouper

@@ -1,0 +1,44 @@
+#include "rl/command/run_options.h"
+
+#include <cstdio>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "proto/textproto.h"
+
+namespace grouper {
+namespace {
+
+// "tasks:..." and absolute paths stay; "-" too.
+std::string Relative(const std::string& file, const std::string& path) {
+  if (path.empty() || path[0] == '/' || path.rfind("tasks:", 0) == 0) return path;
+  return JoinPath(FolderOf(file), path);
+}
+
+}  // namespace
+
+Config LoadConfig(const RunOptions& options) {
+  USER_CHECK(!options.config_files.empty(),
+             "[config] name a config with --config FILE (examples/gsm8k.textproto is one)");
+  Config config;
+  for (const std::string& file : options.config_files) {
+    Config part;
+    MergeTextprotoFile(file, &part);
+    if (part.data().has_train()) {
+      part.mutable_data()->set_train(Relative(file, part.data().train()));
+    }
+    if (part.data().has_eval()) part.mutable_data()->set_eval(Relative(file, part.data().eval()));
+    if (part.has_init_from()) part.set_init_from(Relative(file, part.init_from()));
+    config.MergeFrom(part);
+  }
+  for (const std::string& assignment : options.set) SetField(assignment, &config);
+  return config;
+}
+
+void Say(bool json, const std::string& line) {
+  std::FILE* out = json ? stderr : stdout;
+  std::fprintf(out, "%s\n", line.c_str());
+  std::fflush(out);
+}
+
+}  // namespace grouper

@@ -1,0 +1,54 @@
+// Options of grouper's subcommands as plain structs: main.cc fills them, command/*.cc never see
+// CLI11. Each command returns the exit code and writes people's text to stderr when json is set,
+// else to stdout.
+#pragma once
+
+#include <cstdint>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "proto/config.pb.h"
+
+namespace grouper {
+
+struct RunOptions {
+  std::vector<std::string> config_files;
+  std::vector<std::string> set;  // a.b=c
+  std::string run;
+  int threads = 0;
+  bool json = false;
+  bool dry_run = false;
+};
+
+struct QuickstartOptions {
+  std::string run = "runs/quickstart";
+  uint64_t seed = 1;
+  std::vector<std::string> set;  // applied to the RL stage
+  int threads = 0;
+  bool smoke = false;
+  bool json = false;
+};
+
+struct EvalOptions {
+  RunOptions run;
+  std::string checkpoint;  // run or checkpoint folder; overrides init_from
+};
+
+struct DoctorOptions {
+  int threads = 0;
+  bool json = false;
+};
+
+// Files left to right, then --set; file paths inside a config are taken relative to it.
+Config LoadConfig(const RunOptions& options);
+// Writes a line for people: to stderr when stdout carries JSON.
+void Say(bool json, const std::string& line);
+
+int RunQuickstart(const QuickstartOptions& options, std::stop_token stop);
+int RunSftCommand(const RunOptions& options, std::stop_token stop);
+int RunTrainCommand(const RunOptions& options, std::stop_token stop);
+int RunEvalCommand(const EvalOptions& options, std::stop_token stop);
+int RunDoctor(const DoctorOptions& options);
+
+}  // namespace grouper

@@ -1,0 +1,107 @@
+// grouper: launch RL jobs. Declares subcommands and flags; command/*.cc do the work.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "rl/command/run_options.h"
+
+namespace grouper {
+namespace {
+
+constexpr const char* kVersion = "grouper 0.1.0";
+
+void AddRunFlags(CLI::App* app, RunOptions* options, bool run_folder) {
+  app->add_option("--config", options->config_files, "textproto files, merged left to right")
+      ->required();
+  app->add_option("--set", options->set, "one setting, a.b=c; may be repeated")
+      ->allow_extra_args(false);
+  if (run_folder) {
+    app->add_option("--run", options->run,
+                    "run folder; one that holds a checkpoint goes on from it");
+    app->add_flag("--dry-run", options->dry_run,
+                  "check config and data, print the resolved config, start nothing");
+  }
+  app->add_option("--threads", options->threads, "threads; 0: GROUPER_THREADS or the cores")
+      ->check(CLI::Range(0, 1024));
+  app->add_flag("--json", options->json, "JSON on stdout, people's text on stderr");
+}
+
+int Run(int argc, char** argv) {
+  CLI::App app{"Trains reasoning language models by group-relative policy optimization (GRPO)."};
+  app.set_version_flag("--version", kVersion);
+  app.require_subcommand(1);
+  app.footer(
+      "Exit codes: 0 ok, 2 a person can fix it, 75 try again (stopped after a checkpoint, service "
+      "down, disk full), 1 internal.\nExample: grouper quickstart --seed 1 --run runs/quickstart");
+
+  QuickstartOptions quickstart;
+  CLI::App* quick =
+      app.add_subcommand("quickstart", "watch a tiny MoE policy learn to reason, in minutes");
+  quick->add_option("--seed", quickstart.seed, "seed of everything random");
+  quick->add_option("--run", quickstart.run, "run folder; the same command goes on from it");
+  quick->add_option("--set", quickstart.set, "a setting of the RL stage, a.b=c")
+      ->allow_extra_args(false);
+  quick->add_option("--threads", quickstart.threads, "threads")->check(CLI::Range(0, 1024));
+  quick->add_flag("--smoke", quickstart.smoke, "the same path, shrunk to a few seconds");
+  quick->add_flag("--json", quickstart.json, "one JSON object on stdout");
+  quick->footer("Example: grouper quickstart --seed 1 --run runs/quickstart --json");
+
+  RunOptions train;
+  CLI::App* train_app = app.add_subcommand("train", "GRPO: sample, score, update");
+  AddRunFlags(train_app, &train, true);
+  train_app->footer(
+      "Example: grouper train --config examples/gsm8k.textproto --set data.train=train.jsonl --run "
+      "runs/gsm8k");
+
+  RunOptions sft;
+  CLI::App* sft_app = app.add_subcommand("sft", "supervised training: cold start, distillation");
+  AddRunFlags(sft_app, &sft, true);
+  sft_app->footer(
+      "Example: grouper sft --config examples/quickstart_base.textproto --run runs/base");
+
+  EvalOptions eval;
+  CLI::App* eval_app = app.add_subcommand("eval", "held-out pass@1 of a checkpoint");
+  AddRunFlags(eval_app, &eval.run, false);
+  eval_app->add_option("--checkpoint", eval.checkpoint, "run or checkpoint folder");
+  eval_app->footer(
+      "Example: grouper eval --config examples/quickstart_rl.textproto --checkpoint "
+      "runs/quickstart/rl");
+
+  DoctorOptions doctor;
+  CLI::App* doctor_app = app.add_subcommand("doctor", "what this machine has, and self checks");
+  doctor_app->add_option("--threads", doctor.threads, "threads")->check(CLI::Range(0, 1024));
+  doctor_app->add_flag("--json", doctor.json, "JSON on stdout");
+  doctor_app->footer("Example: grouper doctor");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  SetLogRole(app.get_subcommands().front()->get_name());
+  const std::stop_token stop = StopOnSignals();
+  if (quick->parsed()) return RunQuickstart(quickstart, stop);
+  if (train_app->parsed()) return RunTrainCommand(train, stop);
+  if (sft_app->parsed()) return RunSftCommand(sft, stop);
+  if (eval_app->parsed()) return RunEvalCommand(eval, stop);
+  return RunDoctor(doctor);
+}
+
+}  // namespace
+}  // namespace grouper
+
+int main(int argc, char** argv) {
+  try {
+    return grouper::Run(argc, argv);
+  } catch (const grouper::Error& error) {
+    grouper::LogError(error.message());
+    return grouper::ExitCode(error.kind());
+  } catch (const std::exception& error) {
+    grouper::LogError(std::string("[internal] ") + error.what());
+    return 1;
+  }
+}

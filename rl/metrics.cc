@@ -1,0 +1,71 @@
+#include "rl/metrics.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "base/clock.h"
+#include "base/json.h"
+
+namespace grouper {
+namespace {
+
+// The run's one event file: found again on a resume, named after start, host and process otherwise.
+std::string EventPath(const std::string& folder) {
+  for (const std::string& name : ListFolder(folder)) {
+    if (name.rfind("events.out.tfevents.", 0) == 0) return JoinPath(folder, name);
+  }
+  char host[256] = "localhost";
+  gethostname(host, sizeof(host) - 1);
+  char name[400];
+  std::snprintf(name, sizeof(name), "events.out.tfevents.%010ld.%s.%d.0",
+                static_cast<long>(SystemClock().WallSeconds()), host, static_cast<int>(getpid()));
+  return JoinPath(folder, name);
+}
+
+}  // namespace
+
+double StepMetrics::Get(const std::string& key) const {
+  for (const Value& v : values_) {
+    if (v.key == key) return v.value;
+  }
+  return 0;
+}
+
+std::string StepMetrics::ToJson(int64_t step) const {
+  JsonWriter w;
+  w.BeginObject().Key("step").Value(step);
+  for (const Value& v : values_) {
+    w.Key(v.key);
+    if (v.count) {
+      w.Value(static_cast<int64_t>(v.value));
+    } else {
+      w.Value(v.value);
+    }
+  }
+  w.EndObject();
+  return w.text();
+}
+
+MetricsWriter::MetricsWriter(const std::string& run_folder, int64_t keep_metrics_bytes,
+                             int64_t keep_events_bytes)
+    : lines_(JoinPath(run_folder, "metrics.jsonl"),
+             keep_metrics_bytes < 0 ? 0 : keep_metrics_bytes),
+      events_(std::make_unique<EventFile>(EventPath(run_folder),
+                                          keep_events_bytes < 0 ? 0 : keep_events_bytes)) {}
+
+void MetricsWriter::Write(int64_t step, const StepMetrics& metrics) {
+  lines_.Append(metrics.ToJson(step) + "\n");
+  std::vector<std::pair<std::string_view, double>> scalars;
+  for (const StepMetrics::Value& v : metrics.values()) scalars.emplace_back(v.key, v.value);
+  events_->AddScalars(step, SystemClock().WallSeconds(), scalars);
+  lines_.Flush();
+  events_->Flush();
+}
+
+void MetricsWriter::Sync() {
+  lines_.Sync();
+  events_->Sync();
+}
+
+}  // namespace grouper

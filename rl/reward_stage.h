@@ -1,0 +1,41 @@
+// Scores groups over gRPC: builds the items, sends them to the services of the config, or to one
+// that this object starts on loopback and stops (its lifeline pipe ends it also after kill -9), and
+// puts the verdicts beside the completions by id. A failure is a status, never reward 0.
+#pragma once
+
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "base/process.h"
+#include "proto/config.pb.h"
+#include "proto/trace.pb.h"
+#include "reward/client.h"
+
+namespace grouper {
+
+class RewardStage {
+ public:
+  // Starts the own service when config names no address. kUnavailable when it does not come up.
+  RewardStage(const RewardConfig& config, const std::string& run_id);
+  ~RewardStage();
+
+  // Fills scores of every group. kUser when a prompt names a rubric that the config lacks;
+  // kUnavailable when no service answers within max_wait_seconds.
+  void Score(std::vector<Group>* groups);
+  const std::string& address() const { return address_; }
+
+ private:
+  RewardConfig config_;
+  std::string run_id_;
+  std::unique_ptr<Process> service_;
+  std::string address_;
+  std::unique_ptr<RewardClient> client_;
+};
+
+// Rewards permuted over the whole step, keyed (seed, step): the control in which nothing may be
+// learned.
+void ShuffleRewards(uint64_t seed, int64_t step, std::vector<Group>* groups);
+
+}  // namespace grouper

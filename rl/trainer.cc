@@ -1,0 +1,374 @@
+#include "rl/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <set>
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/kill_point.h"
+#include "base/log.h"
+#include "kernels/numerics.h"
+#include "proto/textproto.h"
+#include "rl/advantage.h"
+#include "rl/schedule.h"
+
+namespace grouper {
+namespace {
+
+constexpr int kKeptCheckpoints = 3;
+
+double SecondsSince(int64_t nanos) {
+  return static_cast<double>(SystemClock().MonotonicNanos() - nanos) * 1e-9;
+}
+
+bool Every(int64_t steps_done, int64_t interval) {
+  return interval > 0 && steps_done % interval == 0;
+}
+
+TraceHeader HeaderOf(const Config& config, const std::string& run) {
+  TraceHeader header;
+  header.set_run_id(run);
+  header.set_format_version("1");
+  header.set_numeric_profile(numerics::kCpuProfile);
+  header.set_group_size(static_cast<uint32_t>(config.group_size()));
+  header.set_seed(config.seed());
+  header.set_resolved_config(ToTextproto(config));
+  return header;
+}
+
+}  // namespace
+
+void CheckTrainConfig(const Config& config) {
+  USER_CHECK(config.steps() >= 0, "[config] steps must not be negative, got", config.steps());
+  USER_CHECK(config.prompts_per_step() >= 1, "[config] prompts_per_step must be at least 1, got",
+             config.prompts_per_step());
+  USER_CHECK(config.group_size() >= 2 && config.group_size() <= 65536,
+             "[config] group_size must be from 2 to 65536: a group needs a spread of rewards, got",
+             config.group_size());
+  USER_CHECK(config.sampling().temperature() > 0,
+             "[config] sampling.temperature must be above 0 for training; 0 is for eval, got",
+             config.sampling().temperature());
+  USER_CHECK(config.sampling().max_new_tokens() >= 1,
+             "[config] sampling.max_new_tokens must be at least 1, got",
+             config.sampling().max_new_tokens());
+  USER_CHECK(config.reward().rubric_size() > 0,
+             "[config] reward.rubric is empty: name at least one set of scoring rules "
+             "(examples/quickstart.textproto)");
+}
+
+Trainer::Trainer(const Config& config, const std::string& run_folder, const SessionOptions& options,
+                 TrainHooks hooks)
+    : config_((CheckTrainConfig(config), config)),
+      hooks_(std::move(hooks)),
+      run_(run_folder),
+      session_(&config_, options),
+      prompts_(config_, session_.tokenizer()),
+      reward_(config_.reward(), Sha256Hex(run_folder).substr(0, 16)),
+      learner_(&session_.policy(), config_, session_.stream()) {
+  const std::optional<RunDir::Found> found = run_.NewestCheckpoint();
+  run_.StoreConfig(ToTextproto(config_), found.has_value());
+  run_.Tidy(kKeptCheckpoints);
+  int64_t metrics_bytes = -1, events_bytes = -1, trace_bytes = 0;
+  if (found) {
+    const Manifest& manifest = found->manifest;
+    LoadCheckpoint(found->folder, &session_.policy(), &learner_.optimizer());
+    session_.WeightsChanged();
+    learner_.optimizer().set_updates(static_cast<int64_t>(manifest.policy_version()));
+    learner_.set_version(manifest.policy_version());
+    next_step_ = saved_step_ = manifest.step();
+    metrics_bytes = static_cast<int64_t>(manifest.metrics_bytes());
+    events_bytes = static_cast<int64_t>(manifest.events_bytes());
+    trace_bytes = static_cast<int64_t>(manifest.trace_bytes());
+    LogInfo("[run] goes on from " + found->folder);
+  }
+  metrics_ = std::make_unique<MetricsWriter>(run_folder, metrics_bytes, events_bytes);
+  traces_ = std::make_unique<TraceWriter>(run_folder, HeaderOf(config_, run_folder), trace_bytes);
+  if (!config_.data().eval().empty()) {
+    evaluator_ = std::make_unique<Evaluator>(prompts_.EvalPrompts(config_.eval().questions()),
+                                             config_, &reward_);
+  }
+  weights_digest_ = session_.policy().weights().Digest();
+}
+
+Trainer::~Trainer() = default;
+
+TrainResult Trainer::Run(std::stop_token stop) {
+  while (next_step_ < config_.steps()) {
+    if (stop.stop_requested() || !Step(next_step_, stop)) {
+      // The step in work can be made again, bit for bit: the state at its start is what is saved.
+      if (saved_step_ != next_step_) Save(next_step_);
+      result_.stopped = true;
+      break;
+    }
+    ++next_step_;
+    if (Every(next_step_, config_.checkpoint_every()) && next_step_ < config_.steps()) {
+      Save(next_step_);
+    }
+  }
+  result_.steps = next_step_;
+  result_.policy_version = learner_.version();
+  if (!result_.stopped) {
+    if (saved_step_ != next_step_ || next_step_ == 0) Save(next_step_);
+    if (evaluator_ != nullptr && !result_.last_eval) result_.last_eval = EvaluateNow(stop);
+  }
+  result_.weights_sha256 = session_.policy().weights().Sha256();
+  if (!result_.stopped) {
+    JsonWriter w;
+    w.BeginObject().Key("steps").Value(result_.steps);
+    w.Key("policy_version").Value(result_.policy_version);
+    w.Key("weights_sha256").Value(result_.weights_sha256);
+    w.EndObject();
+    PublishFile(run_.File("result.json"), w.text() + "\n");
+  }
+  return result_;
+}
+
+// Properties of a rollout that no later code can repair (grpo.md 11, 2 and 3).
+void Trainer::CheckRollouts(const std::vector<Group>& groups) const {
+  std::set<uint64_t> ids;
+  for (const Group& group : groups) {
+    CHECK(group.completions_size() == config_.group_size(),
+          "[trainer] a group has another number of completions (prompt, completions)",
+          group.prompt().ordinal(), group.completions_size());
+    for (int i = 0; i < group.completions_size(); ++i) {
+      const Completion& c = group.completions(i);
+      CHECK(ids.insert(c.rollout_id()).second, "[trainer] a rollout id came twice", c.rollout_id());
+      CHECK(c.index() == static_cast<uint32_t>(i) &&
+                c.rollout_id() ==
+                    group.prompt().ordinal() * static_cast<uint64_t>(config_.group_size()) +
+                        static_cast<uint64_t>(i),
+            "[trainer] a completion stands in the wrong place of its group, rollout",
+            c.rollout_id());
+      const bool ended = c.ids_size() > 0 && static_cast<int32_t>(c.ids(c.ids_size() - 1)) ==
+                                                 session_.tokenizer().eos();
+      CHECK(ended == (c.finish_reason() == Completion::STOP),
+            "[trainer] a completion is truncated exactly when its last token is no end token, "
+            "rollout",
+            c.rollout_id());
+      CHECK(c.spans_size() == 1 && c.spans(0).policy_version() == learner_.version() &&
+                c.spans(0).weights_digest() == weights_digest_,
+            "[trainer] a completion was sampled under other weights than the learner's, rollout",
+            c.rollout_id());
+    }
+  }
+}
+
+bool Trainer::Step(int64_t step, std::stop_token stop) {
+  const int64_t begin = SystemClock().MonotonicNanos();
+  StepMetrics metrics;
+  std::vector<Prompt> prompts;
+  for (int64_t i = 0; i < config_.prompts_per_step(); ++i) {
+    prompts.push_back(prompts_.At(static_cast<uint64_t>(step * config_.prompts_per_step() + i)));
+  }
+  GenerateOptions options;
+  options.rule = RuleOf(config_.sampling());
+  options.max_new_tokens = config_.sampling().max_new_tokens();
+  options.group_size = config_.group_size();
+  options.seed = config_.seed();
+  options.policy_version = learner_.version();
+  options.weights_digest = weights_digest_;
+  const EngineStats before = session_.engine().stats();
+  std::vector<Group> groups;
+  if (!session_.engine().Generate(prompts, options, &groups, stop)) return false;
+  const EngineStats after = session_.engine().stats();
+  const double generate_seconds = SecondsSince(begin);
+  if (hooks_.tamper) hooks_.tamper(step, &groups);
+  CheckRollouts(groups);
+  KILL_POINT("step.generated");
+
+  const int64_t scoring = SystemClock().MonotonicNanos();
+  reward_.Score(&groups);
+  if (config_.reward().shuffle()) ShuffleRewards(config_.seed(), step, &groups);
+  const double score_seconds = SecondsSince(scoring);
+  if (stop.stop_requested()) return false;
+  KILL_POINT("step.scored");
+
+  for (Group& group : groups) {
+    group.set_step(step);
+    AssignAdvantages(config_.advantage(), &group);
+  }
+  traces_->AppendStep(step, groups);  // durable before the weights move
+  KILL_POINT("step.traced");
+
+  const int64_t training = SystemClock().MonotonicNanos();
+  const double lr = LearningRateAt(config_.optimizer(), static_cast<int64_t>(learner_.version()),
+                                   config_.steps());
+  const UpdateResult update = learner_.Update(groups, lr);
+  const double train_seconds = SecondsSince(training);
+  KILL_POINT("step.updated");
+  weights_digest_ = session_.policy().weights().Digest();
+  const int64_t sampled = after.sampled_tokens - before.sampled_tokens;
+  CHECK(config_.check() == Config::OFF || update.check.tokens == sampled,
+        "[trainer] not every sampled token was compared (compared, sampled)", update.check.tokens,
+        sampled);
+
+  CollectRewards(groups, &metrics);
+  CollectUpdate(update, &metrics);
+  metrics.AddCount("rollout.sampled_tokens", sampled);
+  metrics.AddCount("rollout.preemptions", after.preemptions - before.preemptions);
+  metrics.Add("time.generate_seconds", generate_seconds);
+  metrics.Add("time.score_seconds", score_seconds);
+  metrics.Add("time.train_seconds", train_seconds);
+  metrics.Add(
+      "rate.generate_tokens_per_second",
+      static_cast<double>(after.forwarded_tokens - before.forwarded_tokens) / generate_seconds);
+  metrics.Add("rate.train_tokens_per_second",
+              static_cast<double>(update.forwarded_tokens) / train_seconds);
+  metrics.Add("time.step_seconds", SecondsSince(begin));
+  result_.checked_tokens += update.check.tokens;
+  result_.mismatches += update.check.total();
+
+  StepRecord record;
+  record.set_step(step);
+  record.set_policy_version(learner_.version());
+  record.set_checked_tokens(static_cast<uint64_t>(update.check.tokens));
+  record.set_mismatches(static_cast<uint64_t>(update.check.total()));
+  traces_->AppendStepRecord(record);
+  if (evaluator_ != nullptr && Every(step + 1, config_.eval_every())) {
+    EvalResult eval;
+    // An update that was begun is finished; a signal during the evaluation only cuts the
+    // evaluation.
+    if (evaluator_->Run(&session_.engine(), learner_.version(), weights_digest_, &eval, stop)) {
+      metrics.Add("eval.pass_at_1", eval.pass_at_1);
+      metrics.Add("eval.standard_error", eval.standard_error);
+      metrics.Add("eval.greedy", eval.greedy);
+      metrics.Add("eval.length_mean", eval.length_mean);
+      metrics.Add("eval.truncated", eval.truncated);
+      metrics.AddCount("eval.not_scored", eval.not_scored);
+      if (step + 1 == config_.steps()) result_.last_eval = std::move(eval);
+    }
+  }
+  metrics_->Write(step, metrics);
+  PrintStep(step, metrics);
+  return true;
+}
+
+std::optional<EvalResult> Trainer::EvaluateNow(std::stop_token stop) {
+  CHECK(evaluator_ != nullptr, "[trainer] data.eval is empty, there is nothing to evaluate");
+  EvalResult eval;
+  if (!evaluator_->Run(&session_.engine(), learner_.version(), weights_digest_, &eval, stop)) {
+    return std::nullopt;
+  }
+  return eval;
+}
+
+void Trainer::Save(int64_t step) {
+  metrics_->Sync();
+  traces_->Sync();
+  Manifest manifest;
+  manifest.set_step(step);
+  manifest.set_policy_version(learner_.version());
+  manifest.set_seed(config_.seed());
+  manifest.set_prompts_used(static_cast<uint64_t>(step * config_.prompts_per_step()));
+  manifest.set_metrics_bytes(metrics_->metrics_bytes());
+  manifest.set_events_bytes(metrics_->events_bytes());
+  manifest.set_trace_bytes(traces_->offset_bytes());
+  manifest.set_config_sha256(Sha256Hex(ToTextproto(config_)));
+  manifest.set_stage("rl");
+  manifest.set_tokenizer(config_.data().tokenizer());
+  SaveCheckpoint(run_.CheckpointFolder(step), session_.policy(), &learner_.optimizer(),
+                 std::move(manifest));
+  saved_step_ = step;
+  run_.Tidy(kKeptCheckpoints);
+}
+
+void Trainer::CollectRewards(const std::vector<Group>& groups, StepMetrics* metrics) const {
+  double reward = 0, scored = 0, right = 0, tokens = 0, longest = 0, truncated = 0, all = 0;
+  int64_t all_right = 0, all_wrong = 0, no_signal = 0;
+  std::map<std::string, double> components;
+  std::map<std::string, int64_t> dropped;
+  for (const Group& group : groups) {
+    int64_t group_right = 0, group_scored = 0;
+    for (int i = 0; i < group.completions_size(); ++i) {
+      const Completion& c = group.completions(i);
+      const reward::v1::ScoreResult& s = group.scores(i);
+      all += 1;
+      tokens += c.ids_size();
+      longest = std::max(longest, static_cast<double>(c.ids_size()));
+      truncated += c.finish_reason() == Completion::LENGTH ? 1 : 0;
+      if (s.status() != reward::v1::ScoreResult::SCORED) {
+        ++dropped[reward::v1::ScoreResult::Status_Name(s.status()) + "." + s.reason()];
+        continue;
+      }
+      ++group_scored;
+      group_right += IsRight(s) ? 1 : 0;
+      reward += s.reward();
+      for (const auto& [name, value] : s.components()) components[name] += value;
+    }
+    scored += static_cast<double>(group_scored);
+    right += static_cast<double>(group_right);
+    all_right += group_scored > 0 && group_right == group_scored ? 1 : 0;
+    all_wrong += group_scored > 0 && group_right == 0 ? 1 : 0;
+    no_signal += group.no_signal() ? 1 : 0;
+  }
+  const double n = std::max(scored, 1.0);
+  metrics->Add("reward.mean", reward / n);
+  metrics->Add("reward.accuracy", right / n);
+  for (const auto& [name, sum] : components) metrics->Add("reward.component." + name, sum / n);
+  metrics->AddCount("reward.scored", static_cast<int64_t>(scored));
+  metrics->AddCount("reward.dropped", static_cast<int64_t>(all - scored));
+  for (const auto& [reason, count] : dropped) metrics->AddCount("reward.dropped." + reason, count);
+  metrics->AddCount("group.count", static_cast<int64_t>(groups.size()));
+  metrics->AddCount("group.all_right", all_right);
+  metrics->AddCount("group.all_wrong", all_wrong);
+  metrics->AddCount("group.no_signal", no_signal);
+  metrics->Add("rollout.length_mean", tokens / all);
+  metrics->AddCount("rollout.length_max", static_cast<int64_t>(longest));
+  metrics->Add("rollout.truncated", truncated / all);
+}
+
+void Trainer::CollectUpdate(const UpdateResult& u, StepMetrics* metrics) const {
+  metrics->AddCount("check.tokens", u.check.tokens);
+  metrics->AddCount("check.logprob_mismatch", u.check.logprob_mismatch);
+  metrics->AddCount("check.expert_mismatch", u.check.expert_mismatch);
+  metrics->AddCount("check.ratio_not_one", u.check.ratio_not_one);
+  metrics->AddCount("check.nonfinite", u.check.nonfinite);
+  metrics->AddCount("policy.version", static_cast<int64_t>(learner_.version()));
+  metrics->AddCount("update.count", u.updated ? 1 : 0);
+  metrics->AddCount("update.skipped_no_signal", u.updated ? 0 : 1);
+  metrics->Add("loss.policy", u.loss);
+  metrics->Add("policy.entropy", u.entropy_mean);
+  metrics->AddCount("clip.low", u.clipped_low);
+  metrics->AddCount("clip.high", u.clipped_high);
+  metrics->Add("ratio.max", u.ratio_max);
+  metrics->Add("optimizer.lr", u.lr);
+  metrics->Add("optimizer.grad_norm", u.grad_norm);
+  metrics->AddCount("batch.sequences", u.sequences);
+  metrics->AddCount("batch.tokens", u.tokens);
+  metrics->AddCount("batch.tokens_no_signal", u.tokens_no_signal);
+  metrics->AddCount("batch.tokens_unscored", u.tokens_unscored);
+  metrics->Add("router.max_violation", u.max_violation);
+  metrics->Add("router.least_share", u.least_share);
+}
+
+void Trainer::PrintStep(int64_t step, const StepMetrics& m) const {
+  if (!hooks_.print) return;
+  const double clipped = m.Get("clip.low") + m.Get("clip.high");
+  const double mismatch = m.Get("check.logprob_mismatch") + m.Get("check.expert_mismatch") +
+                          m.Get("check.ratio_not_one") + m.Get("check.nonfinite");
+  char line[320];
+  std::snprintf(
+      line, sizeof(line),
+      "[T] step %ld | reward %.3f | acc %.3f | len %.1f | ent %.3f | clip %.1f%% | norm %.2f | "
+      "no-signal %.0f/%.0f | mismatch %.0f | gen %.1fk tok/s | score %.2fs | train %.1fk tok/s",
+      static_cast<long>(step), m.Get("reward.mean"), m.Get("reward.accuracy"),
+      m.Get("rollout.length_mean"), m.Get("policy.entropy"),
+      100 * clipped / std::max(1.0, m.Get("batch.tokens")), m.Get("optimizer.grad_norm"),
+      m.Get("group.no_signal"), m.Get("group.count"), mismatch,
+      m.Get("rate.generate_tokens_per_second") / 1000, m.Get("time.score_seconds"),
+      m.Get("rate.train_tokens_per_second") / 1000);
+  std::string text = line;
+  if (m.Get("eval.length_mean") > 0) {
+    std::snprintf(line, sizeof(line), " | eval pass@1 %.3f greedy %.3f", m.Get("eval.pass_at_1"),
+                  m.Get("eval.greedy"));
+    text += line;
+  }
+  hooks_.print(text);
+}
+
+}  // namespace grouper

@@ -1,0 +1,82 @@
+// The trainer's loop (docs/training_step.md): sample, score, advantage, compare, update, record.
+// One thread; asynchrony stays inside the parts. A run folder that holds a checkpoint goes on from
+// it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "proto/config.pb.h"
+#include "rl/evaluator.h"
+#include "rl/learner.h"
+#include "rl/metrics.h"
+#include "rl/prompt_set.h"
+#include "rl/run_dir.h"
+#include "rl/session.h"
+#include "rollout/trace/trace_writer.h"
+
+namespace grouper {
+
+struct TrainResult {
+  int64_t steps = 0;  // done in all
+  uint64_t policy_version = 0;
+  std::string weights_sha256;
+  bool stopped = false;        // by a signal, after a checkpoint
+  int64_t checked_tokens = 0;  // over the whole run, from metrics of this process
+  int64_t mismatches = 0;
+  std::optional<EvalResult> last_eval;
+};
+
+struct TrainHooks {
+  std::function<void(const std::string&)> print;  // a progress line
+  // Tests: may change what was sampled before the learner sees it.
+  std::function<void(int64_t step, std::vector<Group>*)> tamper;
+};
+
+class Trainer {
+ public:
+  Trainer(const Config& config, const std::string& run_folder, const SessionOptions& options,
+          TrainHooks hooks);
+  ~Trainer();
+
+  TrainResult Run(std::stop_token stop);
+
+  // Held-out evaluation of the current weights; empty when a signal came.
+  std::optional<EvalResult> EvaluateNow(std::stop_token stop);
+
+  Session& session() { return session_; }
+  Evaluator* evaluator() { return evaluator_.get(); }
+
+ private:
+  bool Step(int64_t step, std::stop_token stop);
+  void Save(int64_t step);
+  void CollectRewards(const std::vector<Group>& groups, StepMetrics* metrics) const;
+  void CollectUpdate(const UpdateResult& update, StepMetrics* metrics) const;
+  void PrintStep(int64_t step, const StepMetrics& metrics) const;
+  void CheckRollouts(const std::vector<Group>& groups) const;
+
+  Config config_;
+  TrainHooks hooks_;
+  RunDir run_;
+  Session session_;
+  PromptSet prompts_;
+  RewardStage reward_;
+  Learner learner_;
+  std::unique_ptr<Evaluator> evaluator_;
+  std::unique_ptr<MetricsWriter> metrics_;
+  std::unique_ptr<TraceWriter> traces_;
+  int64_t saved_step_ = -1;
+  int64_t next_step_ = 0;
+  uint64_t weights_digest_ = 0;
+  TrainResult result_;
+};
+
+// kUser for settings that `train` refuses: group_size below 2, temperature 0, no rubric, steps
+// below 0.
+void CheckTrainConfig(const Config& config);
+
+}  // namespace grouper
