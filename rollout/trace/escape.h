@@ -1,7 +1,7 @@
 // Bytes that a model, a data set or a reward service wrote, made harmless for a terminal: what
 // could move the cursor, change colours, reorder text or hide is shown as an escape. Pure
 // functions, any thread.
-//   newline \n · tab \t · return \r · other C0 and DEL \x1B · invalid UTF-8 byte \xNN (0x80 and up)
+//   newline \n, tab \t, return \r, other C0 and DEL \x1B; an invalid UTF-8 byte \xNN (0x80 and up);
 //   C1, bidi controls, zero-width and other invisible code points \u202E or \U000E0041
 #pragma once
 

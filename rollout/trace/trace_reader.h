@@ -20,8 +20,8 @@ namespace grouper {
 struct GroupFilter {
   int64_t first_step = std::numeric_limits<int64_t>::min();
   int64_t last_step = std::numeric_limits<int64_t>::max();
-  std::optional<uint64_t> rollout_id;  // the group that holds it
-  std::optional<uint64_t> prompt_ordinal;
+  std::optional<uint64_t> rollout_id = {};  // the group that holds it
+  std::optional<uint64_t> prompt_ordinal = {};
 };
 
 struct GroupEntry {

@@ -1,4 +1,5 @@
 #include <fstream>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -98,7 +99,7 @@ TEST(TraceStore, FiltersByStepRolloutAndPrompt) {
   GroupFilter by_prompt;
   by_prompt.prompt_ordinal = 2;
   expect_one(by_prompt, 1, 2);
-  GroupFilter by_step{.first_step = 1, .last_step = 2, .rollout_id = {}, .prompt_ordinal = {}};
+  GroupFilter by_step{.first_step = 1, .last_step = 2};
   EXPECT_EQ(GroupsIn(run.path(), by_step).size(), 4u);
   by_rollout.rollout_id = 999;
   EXPECT_TRUE(GroupsIn(run.path(), by_rollout).empty());
