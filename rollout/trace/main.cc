@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "rollout/trace/command/command.h"
+#include "rollout/trace/escape.h"
 
 namespace grouper {
 namespace {
@@ -95,7 +96,7 @@ int main(int argc, char** argv) {
   try {
     return grouper::Main(argc, argv);
   } catch (const grouper::Error& error) {
-    std::cerr << "error: " << error.message() << '\n';
+    std::cerr << "error: " << grouper::EscapeForTerminal(error.message()) << '\n';
     return grouper::ExitCode(error.kind());
   } catch (const std::exception& error) {
     std::cerr << "error: [trace] internal: " << error.what() << '\n';

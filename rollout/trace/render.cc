@@ -234,11 +234,12 @@ void PrintLegend(TokenColor color, std::ostream& out) {
   const bool log_prob = color == TokenColor::kLogProb;
   Ink ink(true, &out);
   out << "colour: " << (log_prob ? "log-prob" : "entropy") << ' ';
-  for (int i = 0; i <= 7; ++i) {
-    const float value =
-        log_prob ? -6.0f * static_cast<float>(i) / 7.0f : 3.0f * static_cast<float>(i) / 7.0f;
-    ink.Set({.background = log_prob ? LogProbBackground(value) : EntropyBackground(value)});
-    out << ' ' << FormatFixed(value, 1) << ' ';
+  const auto& ramp = log_prob ? kLogProbRamp : kEntropyRamp;
+  for (size_t i = 0; i < ramp.size(); ++i) {  // the far end of each band
+    const double value =
+        (log_prob ? -6.0 : 3.0) * static_cast<double>(i) / (kLogProbRamp.size() - 1);
+    ink.Set({.background = ramp[i]});
+    out << ' ' << (i == 0 ? "0" : FormatFixed(value, 1)) << ' ';
   }
   ink.Reset();
   out << "  (underlined: the answer; reversed: an escaped character)\n";

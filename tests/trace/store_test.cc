@@ -86,6 +86,32 @@ TEST(TraceStore, GroupFramesHoldNoArrays) {
   EXPECT_EQ(kinds, "hcccgcccgs");
 }
 
+std::string FromHex(const std::string& digits) {
+  std::string bytes;
+  for (size_t i = 0; i + 1 < digits.size(); i += 2) {
+    bytes += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
+  }
+  return bytes;
+}
+
+// The worked example of docs/formats.md; its checksums were computed by another program.
+TEST(TraceStore, BytesAreTheDocumentedOnes) {
+  const TemporaryFolder run;
+  TraceHeader header;
+  header.set_run_id("demo");
+  header.set_group_size(2);
+  header.set_seed(7);
+  TraceWriter writer(run.path(), header);
+  StepRecord record;
+  record.set_step(3);
+  record.set_policy_version(4);
+  record.set_checked_tokens(48);
+  writer.AppendStepRecord(record);
+  EXPECT_EQ(ReadFile(writer.path(), "segment"),
+            FromHex("13000000000000000c91321b0a110a0464656d6f12056774722d31200228073716a95c"
+                    "0800000000000000ff86240f2206080310041830ee403491"));
+}
+
 TEST(TraceStore, FiltersByStepRolloutAndPrompt) {
   const TemporaryFolder run;
   WriteRun(run.path(), 4);

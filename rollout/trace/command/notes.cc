@@ -1,5 +1,6 @@
 #include "base/error.h"
 #include "rollout/trace/command/command.h"
+#include "rollout/trace/escape.h"
 
 namespace grouper {
 namespace {
@@ -14,7 +15,8 @@ std::string Span(const std::string& name, T first, T last) {
 
 void PrintNotes(const TraceReader& reader, std::ostream& notes) {
   for (const TornTail& torn : reader.torn()) {
-    notes << "note: " << torn.path << " ends in an unfinished frame (being written, or cut by a "
+    notes << "note: " << EscapeForTerminal(torn.path)
+          << " ends in an unfinished frame (being written, or cut by a "
           << "crash): read to byte " << torn.valid_bytes << " of " << torn.file_bytes << '\n';
   }
   if (reader.extent().missing_completions > 0) {
