@@ -108,6 +108,17 @@ std::string EscapeForTerminal(std::string_view bytes, size_t max_units) {
   return out;
 }
 
+std::string ToUtf8(std::string_view bytes) {
+  std::string out;
+  size_t at = 0;
+  for (ShownUnit unit; NextShown(bytes, &at, &unit);) {
+    const std::string_view source = bytes.substr(unit.begin, unit.end - unit.begin);
+    const bool invalid = source.size() == 1 && static_cast<uint8_t>(source[0]) >= 0x80;
+    out.append(invalid ? std::string_view(unit.shown) : source);
+  }
+  return out;
+}
+
 std::string EscapeJson(std::string_view json) {
   std::string out;
   out.reserve(json.size());

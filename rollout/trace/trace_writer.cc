@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/kill_point.h"
+#include "rollout/trace/escape.h"
 
 namespace grouper {
 namespace {
@@ -65,6 +66,18 @@ void CheckShape(const Group& group) {
         group.prompt().ordinal(), members, group.scores_size(), group.advantages_size());
 }
 
+// A frame with a string that is no UTF-8 could be written but never parsed again. A grader may put
+// model bytes into these fields.
+void MakeStringsReadable(google::protobuf::RepeatedPtrField<reward::v1::ScoreResult>* scores) {
+  const auto repair = [](std::string* text) { *text = ToUtf8(*text); };
+  for (reward::v1::ScoreResult& score : *scores) {
+    repair(score.mutable_reason());
+    if (score.has_extraction()) repair(score.mutable_extraction()->mutable_answer());
+    for (reward::v1::TestVerdict& test : *score.mutable_tests()) repair(test.mutable_detail());
+    for (std::string& flag : *score.mutable_flags()) repair(&flag);
+  }
+}
+
 // The group without the arrays that stand in its completions' own frames.
 void ReduceGroup(const Group& group, Group* reduced) {
   *reduced->mutable_prompt() = group.prompt();
@@ -74,6 +87,7 @@ void ReduceGroup(const Group& group, Group* reduced) {
     member->set_index(completion.index());
   }
   *reduced->mutable_scores() = group.scores();
+  MakeStringsReadable(reduced->mutable_scores());
   *reduced->mutable_advantages() = group.advantages();
   reduced->set_reward_mean(group.reward_mean());
   reduced->set_reward_std(group.reward_std());

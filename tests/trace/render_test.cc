@@ -1,7 +1,6 @@
 #include "rollout/trace/render.h"
 
 #include <limits>
-#include <regex>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -146,9 +145,8 @@ TEST(Render, OneRolloutAndItsTokens) {
   EXPECT_EQ(text.find("rollout 297"), std::string::npos);
   EXPECT_NE(text.find("rollout 298"), std::string::npos);
   // token, id, log-prob, entropy, text, experts
-  EXPECT_TRUE(std::regex_search(
-      text, std::regex("\n +2 +10 +-0\\.750000 +1\\.000000  \"\\\\n\" +2 3 0 1\n")))
-      << text;
+  const std::string row = "    2   10  -0.750000  1.000000  \"\\n\"  2 3 0 1\n";
+  EXPECT_NE(text.find("\n" + row), std::string::npos) << text;
 }
 
 TEST(Render, ColoursFollowTheArray) {
@@ -183,10 +181,29 @@ TEST(Render, CharactersAcrossTokens) {
   EXPECT_NE(tokens.find("\"\\xE2\""), std::string::npos);
 }
 
+// Takes out the few sequences that render.cc writes; any other escape stays.
+std::string WithoutOurColours(std::string_view text) {
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const std::string_view rest = text.substr(at);
+    size_t length = 0;
+    for (const std::string_view ours : {"\x1b[0m", "\x1b[4m", "\x1b[7m", "\x1b[38;5;16m"}) {
+      if (rest.starts_with(ours)) length = ours.size();
+    }
+    constexpr std::string_view kBackground = "\x1b[48;5;";
+    if (rest.starts_with(kBackground)) {
+      const size_t end = rest.find_first_not_of("0123456789", kBackground.size());
+      if (end != rest.npos && rest[end] == 'm') length = end + 1;
+    }
+    if (length == 0) out += rest[length++];
+    at += length;
+  }
+  return out;
+}
+
 // Every field that another program wrote, full of controls: nothing but our own colours gets
 // through.
 TEST(Render, HostileFieldsNeverReachTheTerminal) {
-  const std::regex ours("\x1b\\[(0|4|7|38;5;16|48;5;[0-9]+)m");
   for (const EscapeCase& c : HostileCases()) {
     Group group = SampleGroup(0, 0);
     Prompt* prompt = group.mutable_prompt();
@@ -211,7 +228,7 @@ TEST(Render, HostileFieldsNeverReachTheTerminal) {
     score->mutable_tests(0)->set_detail(c.bytes);
     for (const TokenColor color : {TokenColor::kOff, TokenColor::kLogProb, TokenColor::kEntropy}) {
       std::string text = Rendered(group, {.color = color, .tokens = true});
-      if (color != TokenColor::kOff) text = std::regex_replace(text, ours, "");
+      if (color != TokenColor::kOff) text = WithoutOurColours(text);
       size_t at = 0;
       for (ShownUnit unit; NextShown(text, &at, &unit);) {
         ASSERT_NE(unit.kind, ShownUnit::Kind::kEscaped) << c.shown << " gave " << unit.shown;

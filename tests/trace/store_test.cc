@@ -258,6 +258,32 @@ TEST(TraceStore, RefusesGroupsOfTheWrongShape) {
             std::string::npos);
 }
 
+// Model bytes in a grader's strings must not make the frame unreadable.
+TEST(TraceStore, BytesThatAreNoUtf8AreKeptReadable) {
+  const TemporaryFolder run;
+  TraceWriter writer(run.path(), SampleHeader());
+  std::vector<Group> groups = {SampleGroup(0, 0)};
+  groups[0].mutable_completions(0)->set_text("\xff\x1b raw");
+  reward::v1::ScoreResult* score = groups[0].mutable_scores(0);
+  score->set_reason("caf\xc3\xa9 \xff");
+  score->mutable_extraction()->set_answer("4\xc3");
+  score->add_tests()->set_detail("\x80");
+  score->add_flags("\xed\xa0\x80");
+  writer.AppendStep(0, groups);
+  TraceReader reader(run.path());
+  Group back;
+  reader.ReadGroups({}, [&](GroupEntry& entry) {
+    back = entry.group;
+    return true;
+  });
+  ASSERT_EQ(back.scores_size(), 3);
+  EXPECT_EQ(back.completions(0).text(), "\xff\x1b raw");  // a bytes field: as it was
+  EXPECT_EQ(back.scores(0).reason(), "caf\xc3\xa9 \\xFF");
+  EXPECT_EQ(back.scores(0).extraction().answer(), "4\\xC3");
+  EXPECT_EQ(back.scores(0).tests(0).detail(), "\\x80");
+  EXPECT_EQ(back.scores(0).flags(0), "\\xED\\xA0\\x80");
+}
+
 TEST(TraceStore, ReadsSegmentsOfAllWritersInOrder) {
   const TemporaryFolder run;
   const TemporaryFolder second;
