@@ -21,9 +21,7 @@ int RunHealth(const HealthOptions& options) {
     jail_problem = jail.problem();
     if (options.address.empty()) health.serving = health.math = true;
     health.code = jail.standing() && (options.address.empty() || health.code);
-    if (options.address.empty())
-      health.capabilities.set_isolation(jail.standing() ? "bubblewrap, seccomp, rlimits"
-                                                        : jail_problem);
+    if (options.address.empty()) health.capabilities.set_isolation(jail.isolation());
   }
   const bool good = health.serving && health.math && health.code;
   if (options.json) {

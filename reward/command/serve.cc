@@ -42,7 +42,7 @@ int RunServe(const ServeOptions& options) {
   service_options.code_workers = options.code_slots;
   service_options.insecure = options.insecure;
   service_options.code_serving = jail.standing();
-  service_options.isolation = jail.standing() ? "bubblewrap, seccomp, rlimits" : jail.problem();
+  service_options.isolation = jail.isolation();
   RewardService service(&scorer, service_options);
   if (options.report_port) {
     const std::string line = service.address() + "\n";

@@ -19,22 +19,26 @@ def harness():
         return eval(text, {'__builtins__': {}})
     nonce = line()
     cpu, memory = literal(line())
-    def say(text):
-        data = (nonce + ' ' + text + '\n').encode('ascii', 'backslashreplace')
+    def put(data):
         while data:
             data = data[write(3, data):]
+    def say(text):
+        put((nonce + ' ' + text + '\n').encode('ascii', 'backslashreplace'))
+    # Made while there is memory to make it.
+    no_memory = (nonce + ' memory\n').encode()
     quiet = os.open('/dev/null', os.O_RDWR)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
     limit = resource.setrlimit
     limit(resource.RLIMIT_CORE, (0, 0))
-    limit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    limit(resource.RLIMIT_FSIZE, (0, 0))
     limit(resource.RLIMIT_NOFILE, (64, 64))
     limit(resource.RLIMIT_NPROC, (64, 64))
     limit(resource.RLIMIT_STACK, (8 << 20, 8 << 20))
     limit(resource.RLIMIT_DATA, (memory, memory))
     limit(resource.RLIMIT_AS, (memory, memory))
     limit(resource.RLIMIT_CPU, (cpu, cpu + 1))
+    kind_of, show = type, repr
     kinds = (type(None), bool, int, float, str, list, tuple, dict)
     NoneType, Bool, Int, Float, Str, List, Tuple, Dict = kinds
     class NotPlain(Exception):
@@ -57,7 +61,7 @@ def harness():
     def plain(value, depth):
         if depth > 40:
             raise NotPlain
-        kind = type(value)
+        kind = kind_of(value)
         if kind is NoneType:
             return 'null'
         if kind is Bool:
@@ -67,7 +71,7 @@ def harness():
         if kind is Float:
             if value != value or value in (float('inf'), float('-inf')):
                 raise NotPlain
-            return repr(value)
+            return show(value)
         if kind is Str:
             return quote(value)
         if kind is List or kind is Tuple:
@@ -75,7 +79,7 @@ def harness():
         if kind is Dict:
             parts = []
             for key in value:
-                if type(key) is not Str:
+                if kind_of(key) is not Str:
                     raise NotPlain
                 parts.append(quote(key) + ':' + plain(value[key], depth + 1))
             return '{' + ','.join(parts) + '}'
@@ -87,7 +91,7 @@ def harness():
     try:
         code = compile(source, 'solution', 'exec')
     except MemoryError:
-        say('memory')
+        put(no_memory)
         leave(0)
     except BaseException as error:
         say('compile ' + name_of(error))
@@ -107,7 +111,7 @@ def harness():
                 continue
             say('value ' + text)
     except MemoryError:
-        say('memory')
+        put(no_memory)
     except SystemExit:
         say('exit')
     except BaseException as error:

@@ -1,22 +1,23 @@
 // Runs one Python submission inside bubblewrap: own user, pid, network, mount, ipc, uts and cgroup
-// namespaces, a read-only /usr, small temporary folders, no /proc, no environment, a system-call
-// filter, resource limits. Fails closed: where the walls cannot be shown to stand, nothing runs.
-// Thread-safe; each Run owns its process. What it does not cover: kernel bugs. Expected outputs
-// never enter it.
+// namespaces, a read-only /usr and nothing else of the host, no writable place, no /proc, no
+// environment, a system-call filter, resource limits. Fails closed: where the walls cannot be shown
+// to stand, nothing runs. Thread-safe; each Run owns its process. What it does not cover: kernel
+// bugs. Expected outputs never enter it.
 #pragma once
 
 #include <chrono>
 #include <functional>
-#include <memory>
 #include <stop_token>
 #include <string>
 #include <vector>
 
+#include "reward/jail/box.h"
+
 namespace grouper {
 
 struct JailLimits {
-  double cpu_seconds = 2;
-  double wall_seconds = 5;
+  double cpu_seconds = 2;   // counted in whole seconds, rounded up
+  double wall_seconds = 5;  // from the moment the submission is handed over
   int64_t memory_bytes = int64_t{256} << 20;
   int64_t output_bytes = int64_t{1} << 20;  // of all results together
 };
@@ -33,16 +34,16 @@ struct JailRequest {
 struct JailResult {
   enum class End {
     kFinished,      // every call was answered, or next() ended it
-    kCompileError,  // detail: the message
-    kException,     // detail: the exception's type; the last call has no value
-    kEnded,         // the process left without answering
+    kCompileError,  // detail: the exception's type
+    kException,     // detail: the exception's type, or the signal; the last call has no value
+    kEnded,         // the process left, or closed its channel, without answering
     kCpuLimit,
     kWallLimit,
     kMemoryLimit,
     kOutputLimit,
     kForged,    // wrote to the result channel by itself
     kDeadline,  // the service's deadline or a cancellation: nobody's fault inside
-    kBroken,    // the jail could not be built; detail says why
+    kBroken,    // the jail could not be built or started; detail says why
   };
   End end = End::kBroken;
   std::string detail;
@@ -51,22 +52,19 @@ struct JailResult {
 
 class Jail {
  public:
-  struct Options {
-    std::string bwrap = "/usr/bin/bwrap";
-    std::string setpriv = "/usr/bin/setpriv";
-    std::string python = "/usr/bin/python3";
-  };
+  using Options = JailPrograms;
   // Builds the system-call filter and probes the walls once.
   explicit Jail(Options options);
   Jail() : Jail(Options{}) {}
-  ~Jail();
 
   // False: nothing will be run, problem() says why and what to do.
   bool standing() const { return problem_.empty(); }
   const std::string& problem() const { return problem_; }
+  // The tier in words, or the problem: what capabilities and health show.
+  std::string isolation() const;
 
-  // Calls are sent one after another; `next` sees each value (a JSON text) before the following
-  // call is sent and returns false to end the run early.
+  // Calls are sent one after another; `next` sees each value (a JSON text; empty for one that is
+  // not plain JSON) before the following call is sent and returns false to end the run early.
   JailResult Run(const JailRequest& request,
                  const std::function<bool(size_t call, const std::string& json)>& next) const;
 

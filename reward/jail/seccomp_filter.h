@@ -1,5 +1,6 @@
-// The system-call filter of the jail, compiled to BPF by libseccomp: what only an attacker calls is
-// denied.
+// The system-call filter of the jail, compiled to BPF by libseccomp: an allow-list of what Python,
+// its threads and event loops need. No new processes, no network, no foreign memory, no kernel
+// settings.
 #pragma once
 
 #include <string>

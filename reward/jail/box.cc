@@ -1,0 +1,243 @@
+#include "reward/jail/box.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "reward/jail/harness.h"
+
+namespace grouper {
+namespace {
+
+// Descriptors inside: 0 calls, 1 and 2 complaints (the harness replaces both), 3 results, 4 filter.
+constexpr int kResultFd = 3, kFilterFd = 4;
+constexpr size_t kMostComplaintBytes = 400;
+
+// The walls. The root stays a tmpfs that is made read-only, and /dev likewise.
+constexpr const char* kWalls[] = {"--unshare-all",
+                                  "--unshare-user",
+                                  "--disable-userns",
+                                  "--die-with-parent",
+                                  "--new-session",
+                                  "--ro-bind",
+                                  "/usr",
+                                  "/usr",
+                                  "--symlink",
+                                  "usr/lib",
+                                  "/lib",
+                                  "--symlink",
+                                  "usr/lib64",
+                                  "/lib64",
+                                  "--symlink",
+                                  "usr/bin",
+                                  "/bin",
+                                  "--dev",
+                                  "/dev",
+                                  "--remount-ro",
+                                  "/dev",
+                                  "--remount-ro",
+                                  "/",
+                                  "--chdir",
+                                  "/",
+                                  "--clearenv",
+                                  "--setenv",
+                                  "PATH",
+                                  "/usr/bin",
+                                  "--setenv",
+                                  "PYTHONHASHSEED",
+                                  "0",
+                                  "--setenv",
+                                  "LANG",
+                                  "C.UTF-8",
+                                  "--hostname",
+                                  "jail",
+                                  "--cap-drop",
+                                  "ALL",
+                                  "--seccomp",
+                                  "4"};
+// Not -I: isolated Python ignores PYTHONHASHSEED, and the order of sets would differ from run to
+// run. The environment is ours alone anyway.
+constexpr const char* kPythonFlags[] = {"-s", "-S", "-B", "-c"};
+
+std::vector<std::string> Arguments(const JailPrograms& programs) {
+  std::vector<std::string> argv;
+  // bubblewrap would map uid 0 to 0 and leave kernel settings writable.
+  if (geteuid() == 0) {
+    argv = {programs.setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"};
+  }
+  argv.push_back(programs.bwrap);
+  argv.insert(argv.end(), std::begin(kWalls), std::end(kWalls));
+  argv.push_back(programs.python);
+  argv.insert(argv.end(), std::begin(kPythonFlags), std::end(kPythonFlags));
+  argv.push_back(kPythonHarness);
+  return argv;
+}
+
+void CloseFd(int* fd) {
+  if (*fd >= 0) close(*fd);
+  *fd = -1;
+}
+
+// Both ends are closed on exec and stand above the numbers that the child's ends are moved to.
+struct Pipe {
+  int read_end = -1, write_end = -1;
+
+  Pipe() {
+    int ends[2];
+    CHECK(pipe2(ends, O_CLOEXEC) == 0, "[jail] no pipe", std::strerror(errno));
+    read_end = fcntl(ends[0], F_DUPFD_CLOEXEC, 16);
+    write_end = fcntl(ends[1], F_DUPFD_CLOEXEC, 16);
+    close(ends[0]);
+    close(ends[1]);
+    CHECK(read_end >= 0 && write_end >= 0, "[jail] no descriptor left; raise ulimit -n");
+  }
+  ~Pipe() {
+    CloseFd(&read_end);
+    CloseFd(&write_end);
+  }
+  Pipe(const Pipe&) = delete;
+  Pipe& operator=(const Pipe&) = delete;
+};
+
+int TakeNonBlocking(int* fd) {
+  fcntl(*fd, F_SETFL, O_NONBLOCK);
+  return std::exchange(*fd, -1);
+}
+
+}  // namespace
+
+Box::Box(const JailPrograms& programs, const std::string& filter) {
+  Pipe in, out, bpf, complaint;
+  // The filter is far smaller than a pipe holds: this never waits.
+  const ssize_t written = write(bpf.write_end, filter.data(), filter.size());
+  if (written != static_cast<ssize_t>(filter.size())) {
+    start_problem_ = "the system-call filter does not fit a pipe";
+    return;
+  }
+  Spawn(programs, in.read_end, out.write_end, bpf.read_end, complaint.write_end);
+  input_ = TakeNonBlocking(&in.write_end);
+  output_ = TakeNonBlocking(&out.read_end);
+  complaint_ = TakeNonBlocking(&complaint.read_end);
+}
+
+void Box::Spawn(const JailPrograms& programs, int in, int out, int filter, int complaint) {
+  const std::vector<std::string> argv = Arguments(programs);
+  std::vector<char*> raw;
+  for (const std::string& arg : argv) raw.push_back(const_cast<char*>(arg.c_str()));
+  raw.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, in, 0);
+  posix_spawn_file_actions_adddup2(&actions, complaint, 1);
+  posix_spawn_file_actions_adddup2(&actions, complaint, 2);
+  posix_spawn_file_actions_adddup2(&actions, out, kResultFd);
+  posix_spawn_file_actions_adddup2(&actions, filter, kFilterFd);
+  posix_spawn_file_actions_addclosefrom_np(&actions, kFilterFd + 1);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t none, all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  // Own process group: Ctrl-C reaches us alone, and a kill reaches a bubblewrap that is still
+  // building its namespaces.
+  posix_spawnattr_setflags(
+      &attributes,
+      static_cast<short>(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP));
+  char* environment[] = {nullptr};
+  const int error = posix_spawn(&pid_, raw[0], &actions, &attributes, raw.data(), environment);
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  if (error != 0) {
+    pid_ = -1;
+    start_problem_ = "cannot start " + argv[0] + ": " + std::strerror(error);
+    return;
+  }
+  // By number: the header of glibc 2.36 declares it for C only.
+  pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
+  if (pidfd_ < 0) {
+    start_problem_ = std::string("no pidfd: ") + std::strerror(errno);
+    Kill();
+  }
+}
+
+Box::~Box() {
+  Kill();
+  CloseFd(&input_);
+  CloseFd(&output_);
+  CloseFd(&complaint_);
+  CloseFd(&pidfd_);
+}
+
+void Box::Reap() {
+  int status = 0;
+  while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+  }
+  pid_ = -1;
+  exit_code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+void Box::Kill() {
+  if (pid_ <= 0) return;
+  kill(-pid_, SIGKILL);
+  kill(pid_, SIGKILL);
+  Reap();
+}
+
+std::optional<int> Box::WaitExit(TimePoint until, const std::stop_token& stop) {
+  while (pid_ > 0) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+                          until - std::chrono::steady_clock::now())
+                          .count();
+    pollfd ended{pidfd_, POLLIN, 0};
+    const int wait = static_cast<int>(std::clamp<int64_t>(left, 0, 50));
+    if (poll(&ended, 1, wait) > 0) {
+      Reap();
+    } else if (left <= 0 || stop.stop_requested()) {
+      return std::nullopt;
+    }
+  }
+  return exit_code_;
+}
+
+std::string Box::Complaint() const {
+  char text[kMostComplaintBytes];
+  const ssize_t size = complaint_ < 0 ? 0 : read(complaint_, text, sizeof(text));
+  std::string words(text, static_cast<size_t>(std::max<ssize_t>(size, 0)));
+  while (!words.empty() && words.back() == '\n') words.pop_back();
+  std::replace(words.begin(), words.end(), '\n', ' ');
+  return words;
+}
+
+SigpipeGuard::SigpipeGuard() {
+  sigset_t pipe, pending;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  sigpending(&pending);
+  was_pending_ = sigismember(&pending, SIGPIPE) == 1;
+  blocked_ = pthread_sigmask(SIG_BLOCK, &pipe, &before_) == 0;
+}
+
+SigpipeGuard::~SigpipeGuard() {
+  if (!blocked_) return;
+  sigset_t pipe;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  const timespec now{0, 0};
+  while (!was_pending_ && sigtimedwait(&pipe, nullptr, &now) > 0) {
+  }
+  pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
+
+}  // namespace grouper
