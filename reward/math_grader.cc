@@ -1,13 +1,21 @@
 #include "reward/math_grader.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "reward/math/answer_span.h"
 #include "reward/math/equivalence.h"
-#include "reward/math/number.h"
+#include "reward/utf8.h"
 
 namespace grouper {
 namespace {
 
 using Result = reward::v1::ScoreResult;
+
+constexpr size_t kMostShownBytes = 1024;
+// Bytes of earlier boxes that are compared with the answer, all together: nested boxes would add up
+// to the square of the text otherwise.
+constexpr size_t kMostBoxBytes = 2 * kAnswerTailBytes;
 
 Judgement Unscorable(const char* reason) {
   Judgement j;
@@ -17,65 +25,101 @@ Judgement Unscorable(const char* reason) {
   return j;
 }
 
+const char* ReasonOf(Gold::Kind kind) {
+  switch (kind) {
+    case Gold::Kind::kEmpty:
+      return "gold_empty";
+    case Gold::Kind::kOverBudget:
+      return "gold_over_budget";
+    default:
+      return "gold_unparsable";
+  }
+}
+
+// GSM8K's own golds end in a line "#### 18".
+std::string_view BehindHashes(std::string_view gold, const Rubric& rubric) {
+  if (rubric.extraction() != Rubric::GSM8K) return gold;
+  const size_t at = gold.rfind("####");
+  return at == std::string_view::npos ? gold : gold.substr(at + 4);
+}
+
+void SetVerdict(Result::Verdict verdict, std::string_view reason, Judgement* j) {
+  j->status = Result::SCORED;
+  j->verdict = verdict;
+  j->reason = reason;
+}
+
+bool BoxesAgree(const AnswerSpan& span, std::string_view answer, const Rubric& rubric,
+                Judgement* j) {
+  size_t bytes = 0;
+  for (const std::string_view other : span.other_boxes) {
+    bytes += other.size();
+    if (bytes > kMostBoxBytes) {
+      SetVerdict(Result::OVER_BUDGET, "over_budget", j);
+      j->flags.push_back("over_budget");
+      return false;
+    }
+    if (Agree(other, answer, rubric)) continue;
+    SetVerdict(Result::AMBIGUOUS, "boxes_differ", j);
+    return false;
+  }
+  return true;
+}
+
+void CompareWithGolds(std::string_view answer, const std::vector<Gold>& golds, const Rubric& rubric,
+                      Judgement* j) {
+  // The mildest failure over the golds is reported: they are in falling order of this list.
+  SetVerdict(Result::OVER_BUDGET, "over_budget", j);
+  for (const Gold& gold : golds) {
+    const Equivalence e = Compare(answer, gold, rubric);
+    switch (e.kind) {
+      case Equivalence::Kind::kEqual:
+        SetVerdict(Result::CORRECT, e.reason, j);
+        return;
+      case Equivalence::Kind::kDifferent:
+        SetVerdict(Result::WRONG, e.reason, j);
+        break;
+      case Equivalence::Kind::kUnparsable:
+        if (j->verdict != Result::WRONG) SetVerdict(Result::UNPARSABLE, e.reason, j);
+        break;
+      case Equivalence::Kind::kOverBudget:
+        break;
+    }
+  }
+  if (j->verdict == Result::OVER_BUDGET) j->flags.push_back("over_budget");
+}
+
 }  // namespace
 
 Judgement MathGrader::Grade(const reward::v1::ScoreItem& item, const Rubric& rubric,
                             const GradeBudget&) const {
-  const auto& golds = item.math().golds();
-  if (golds.empty()) return Unscorable("gold_missing");
-  // A gold that cannot equal itself cannot judge anybody.
-  for (const std::string& gold : golds) {
-    if (Compare(gold, gold, rubric).kind != Equivalence::Kind::kEqual) {
-      return Unscorable("gold_unparsable");
+  if (item.math().golds().empty()) return Unscorable("gold_missing");
+  std::vector<Gold> golds;
+  const char* refused = "gold_unparsable";
+  Judgement j;
+  for (const std::string& text : item.math().golds()) {
+    Gold gold = ReadGold(BehindHashes(text, rubric), rubric);
+    if (gold.kind == Gold::Kind::kNumber || gold.kind == Gold::Kind::kWords) {
+      golds.push_back(std::move(gold));
+    } else {
+      refused = ReasonOf(gold.kind);
+      if (j.flags.empty()) j.flags.push_back("gold_ignored");
     }
   }
-  Judgement j;
+  if (golds.empty()) return Unscorable(refused);
+
   const AnswerSpan span = FindAnswer(item.completion(), item.prefill(), rubric);
   if (!span.found) {
-    j.verdict = Result::NO_ANSWER;
-    j.reason = span.reason;
+    SetVerdict(Result::NO_ANSWER, span.reason, &j);
     return j;
   }
-  const std::string answer = item.completion().substr(span.begin, span.end - span.begin);
+  const std::string_view answer =
+      std::string_view(item.completion()).substr(span.begin, span.end - span.begin);
   j.extraction.set_rung(span.rung);
   j.extraction.set_begin(static_cast<uint32_t>(span.begin));
   j.extraction.set_end(static_cast<uint32_t>(span.end));
-  j.extraction.set_answer(answer.substr(0, 1024));
-  for (const std::string& other : span.other_boxes) {
-    if (FoldText(other) == FoldText(answer)) continue;
-    if (Compare(other, answer, rubric).kind == Equivalence::Kind::kEqual) continue;
-    j.verdict = Result::AMBIGUOUS;
-    j.reason = "boxes_differ";
-    return j;
-  }
-  Equivalence::Kind kind = Equivalence::Kind::kDifferent;
-  bool unparsable = false, over_budget = false, undecided = false;
-  std::string proof;
-  for (const std::string& gold : golds) {
-    const Equivalence e = Compare(answer, gold, rubric);
-    unparsable = unparsable || e.kind == Equivalence::Kind::kAnswerUnparsable;
-    over_budget = over_budget || e.kind == Equivalence::Kind::kAnswerOverBudget;
-    undecided = undecided || e.kind == Equivalence::Kind::kGoldUnparsable;
-    proof = e.proof;
-    kind = e.kind;
-    if (kind == Equivalence::Kind::kEqual) break;
-  }
-  if (kind == Equivalence::Kind::kEqual) {
-    j.verdict = Result::CORRECT;
-    j.reason = proof;
-  } else if (undecided) {
-    return Unscorable("gold_unparsable");
-  } else if (over_budget) {
-    j.verdict = Result::OVER_BUDGET;
-    j.reason = "over_budget";
-    j.flags.push_back("over_budget");
-  } else if (unparsable) {
-    j.verdict = Result::UNPARSABLE;
-    j.reason = "unparsable";
-  } else {
-    j.verdict = Result::WRONG;
-    j.reason = proof.empty() ? "different" : proof;
-  }
+  j.extraction.set_answer(Utf8Excerpt(answer, kMostShownBytes));
+  if (BoxesAgree(span, answer, rubric, &j)) CompareWithGolds(answer, golds, rubric, &j);
   return j;
 }
 

@@ -1,161 +1,209 @@
 #include "reward/math/answer_span.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
 
 namespace grouper {
 namespace {
 
-constexpr std::string_view kOpen = "<think>", kClose = "</think>";
-constexpr size_t kMostBoxes = 64;
+constexpr size_t kNone = std::string_view::npos;
+constexpr std::string_view kThinkOpen = "<think>";
+constexpr std::string_view kThinkClose = "</think>";
+constexpr std::string_view kAnswerOpen = "<answer>";
+constexpr std::string_view kAnswerClose = "</answer>";
 
-bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-
-void TrimSpan(std::string_view text, AnswerSpan* span) {
-  while (span->begin < span->end && IsSpace(text[span->begin])) ++span->begin;
-  while (span->end > span->begin && IsSpace(text[span->end - 1])) --span->end;
-}
-
-// Index behind the brace that closes the one before `at`; npos when it is never closed. \{ and \}
-// are text.
-size_t ClosingBrace(std::string_view text, size_t at) {
-  int depth = 1;
-  for (; at < text.size(); ++at) {
-    if (text[at] == '\\') {
-      ++at;
-    } else if (text[at] == '{') {
-      ++depth;
-    } else if (text[at] == '}' && --depth == 0) {
-      return at;
-    }
-  }
-  return std::string_view::npos;
-}
-
-// Boxes of text from `from` on. Bounded: at most kMostBoxes openings are looked at, from the end.
-void FindBox(std::string_view text, size_t from, AnswerSpan* span) {
-  std::vector<size_t> contents;  // first byte of each box, last box first
-  for (size_t at = text.size(); at > from && contents.size() < kMostBoxes;) {
-    const size_t boxed = text.rfind("\\boxed{", at - 1), framed = text.rfind("\\fbox{", at - 1);
-    const auto usable = [&](size_t p) { return p != std::string_view::npos && p >= from; };
-    if (!usable(boxed) && !usable(framed)) break;
-    const bool is_boxed = usable(boxed) && (!usable(framed) || boxed > framed);
-    at = is_boxed ? boxed : framed;
-    contents.push_back(at + (is_boxed ? 7 : 6));
-    if (at == 0) break;
-  }
-  if (contents.empty()) {
-    span->reason = "no_answer";
-    return;
-  }
-  const size_t end = ClosingBrace(text, contents[0]);
-  if (end == std::string_view::npos) {
-    span->reason = "box_not_closed";
-    return;
-  }
-  *span = {true, "boxed", "", contents[0], end, {}};
-  size_t budget = kAnswerTailBytes;  // all brace matching together stays linear
-  for (size_t i = 1; i < contents.size() && budget > 0; ++i) {
-    const size_t close =
-        ClosingBrace(text.substr(0, std::min(text.size(), contents[i] + budget)), contents[i]);
-    if (close == std::string_view::npos) continue;
-    budget -= std::min(budget, close - contents[i] + 1);
-    // A box around the answer's box holds the same answer.
-    if (close >= end) continue;
-    span->other_boxes.emplace_back(text.substr(contents[i], close - contents[i]));
-  }
-}
-
+bool IsBlank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-bool StartsWithFolded(std::string_view text, std::string_view prefix) {
-  if (text.size() < prefix.size()) return false;
-  for (size_t i = 0; i < prefix.size(); ++i) {
-    if (Lower(text[i]) != Lower(prefix[i])) return false;
-  }
-  return true;
+AnswerSpan NotFound(const char* reason) {
+  AnswerSpan span;
+  span.reason = reason;
+  return span;
 }
 
-// The last line from `from` on that starts, after blanks, with the marker.
-void FindLine(std::string_view text, size_t from, std::string_view marker, const char* rung,
-              AnswerSpan* span) {
-  size_t end = text.size();
-  while (true) {
-    size_t begin = end;
-    while (begin > from && text[begin - 1] != '\n') --begin;
-    size_t at = begin;
-    while (at < end && (text[at] == ' ' || text[at] == '\t')) ++at;
-    if (!marker.empty() && StartsWithFolded(text.substr(at, end - at), marker)) {
-      *span = {true, rung, "", at + marker.size(), end, {}};
-      return;
+AnswerSpan Found(const char* rung, size_t begin, size_t end) {
+  AnswerSpan span;
+  span.found = true;
+  span.rung = rung;
+  span.begin = begin;
+  span.end = end;
+  return span;
+}
+
+// First byte inside the braces of the \boxed or \fbox that stands at `at`, kNone when none does.
+size_t BoxContent(std::string_view text, size_t at) {
+  for (const std::string_view name : {std::string_view("\\boxed"), std::string_view("\\fbox")}) {
+    if (text.compare(at, name.size(), name) != 0) continue;
+    size_t brace = at + name.size();
+    while (brace < text.size() && IsBlank(text[brace])) ++brace;
+    return brace < text.size() && text[brace] == '{' ? brace + 1 : kNone;
+  }
+  return kNone;
+}
+
+struct Box {
+  size_t begin;
+  size_t end;  // kNone: never closed
+};
+
+// All boxes in text[from, to), in order of their begin: one pass over the bytes with a stack of
+// open braces. A backslash takes the next byte with it, so \{ and \} are text.
+std::vector<Box> FindBoxes(std::string_view text, size_t from, size_t to) {
+  text = text.substr(0, to);
+  std::vector<Box> boxes;
+  constexpr uint32_t kPlainBrace = UINT32_MAX;
+  std::vector<uint32_t> open;  // index of the box that the brace opens, or kPlainBrace
+  for (size_t at = std::min(text.find("\\boxed", from), text.find("\\fbox", from));
+       at < text.size();) {
+    const char c = text[at];
+    if (c == '\\') {
+      const size_t content = BoxContent(text, at);
+      if (content != kNone) {
+        open.push_back(static_cast<uint32_t>(boxes.size()));
+        boxes.push_back({content, kNone});
+        at = content;
+      } else {
+        // Doubled backslashes are common in text that was escaped twice.
+        at += at + 1 < text.size() && BoxContent(text, at + 1) != kNone ? 1 : 2;
+      }
+      continue;
     }
-    if (begin <= from) break;
+    if (c == '{') {
+      open.push_back(kPlainBrace);
+    } else if (c == '}' && !open.empty()) {
+      if (open.back() != kPlainBrace) boxes[open.back()].end = at;
+      open.pop_back();
+    }
+    ++at;
+  }
+  return boxes;
+}
+
+AnswerSpan FromBoxes(std::string_view text, const std::vector<Box>& boxes, const char* rung) {
+  if (boxes.empty()) return NotFound("no_answer");
+  const Box& last = boxes.back();
+  if (last.end == kNone) return NotFound("box_unclosed");
+  AnswerSpan span = Found(rung, last.begin, last.end);
+  for (size_t i = boxes.size() - 1; i-- > 0;) {
+    if (boxes[i].end == kNone) continue;
+    span.other_boxes.push_back(text.substr(boxes[i].begin, boxes[i].end - boxes[i].begin));
+  }
+  return span;
+}
+
+AnswerSpan FindTag(std::string_view text, size_t from) {
+  const size_t last = FindLast(text.substr(from), kAnswerOpen);
+  if (last == kNone) return NotFound("no_answer");
+  const size_t begin = from + last + kAnswerOpen.size();
+  const size_t end = text.find(kAnswerClose, begin);
+  if (end == kNone) return NotFound("tag_unclosed");
+  const std::vector<Box> boxes = FindBoxes(text, begin, end);
+  if (!boxes.empty()) return FromBoxes(text, boxes, "answer_tag_boxed");
+  return Found("answer_tag", begin, end);
+}
+
+// How far `line` is a marker that stands at its start behind blanks and Markdown's stars: the index
+// behind it, kNone when it is none. Stars are only skipped where the marker has none itself.
+size_t BehindMarker(std::string_view line, std::string_view marker, size_t* stars) {
+  size_t at = 0;
+  *stars = 0;
+  while (at < line.size() && (IsBlank(line[at]) || (line[at] == '*' && marker[0] != '*'))) {
+    if (line[at] == '*') ++*stars;
+    ++at;
+  }
+  if (line.size() - at < marker.size()) return kNone;
+  for (size_t i = 0; i < marker.size(); ++i) {
+    if (Lower(line[at + i]) != Lower(marker[i])) return kNone;
+  }
+  return at + marker.size();
+}
+
+// Takes off the other half of the stars that opened before the marker: "**Answer:** 5" and
+// "**Answer: 5**".
+void DropClosingStars(std::string_view text, size_t stars, AnswerSpan* span) {
+  const std::string_view half = std::string_view("***").substr(0, std::min<size_t>(stars, 3));
+  std::string_view answer = text.substr(span->begin, span->end - span->begin);
+  while (!answer.empty() && IsBlank(answer.back())) answer.remove_suffix(1);
+  if (answer.substr(0, half.size()) == half) {
+    span->begin += half.size();
+  } else if (answer.size() >= half.size() && answer.substr(answer.size() - half.size()) == half) {
+    span->end = span->begin + answer.size() - half.size();
+  }
+}
+
+AnswerSpan FindLine(std::string_view text, size_t from, std::string_view marker, const char* rung) {
+  if (marker.empty()) return NotFound("no_answer");
+  for (size_t end = text.size();;) {
+    const std::string_view before = text.substr(from, end - from);
+    const size_t newline = before.empty() ? kNone : before.rfind('\n');
+    const size_t begin = newline == kNone ? from : from + newline + 1;
+    size_t stars = 0;
+    const size_t behind = BehindMarker(text.substr(begin, end - begin), marker, &stars);
+    if (behind != kNone) {
+      AnswerSpan span = Found(rung, begin + behind, end);
+      if (stars > 0) DropClosingStars(text, stars, &span);
+      return span;
+    }
+    if (begin == from) return NotFound("no_answer");
     end = begin - 1;
   }
-  span->reason = "no_answer";
 }
 
-void FindTag(std::string_view text, size_t from, AnswerSpan* span) {
-  const size_t close = text.rfind("</answer>");
-  const size_t open = close == std::string_view::npos || close < from
-                          ? std::string_view::npos
-                          : text.rfind("<answer>", close);
-  if (open == std::string_view::npos || open < from) {
-    span->reason = "no_answer";
-    return;
+// Where the answer may begin: behind the last </think>. kNone when thinking was opened, by the
+// completion or by the template, and never closed.
+size_t BehindThinking(std::string_view completion, std::string_view prefill, bool think_required) {
+  const size_t closed = FindLast(completion, kThinkClose);
+  const size_t opened = FindLast(completion, kThinkOpen);
+  if (opened != kNone && (closed == kNone || opened > closed)) return kNone;
+  if (closed != kNone) return closed + kThinkClose.size();
+  const size_t prefill_closed = FindLast(prefill, kThinkClose);
+  const size_t prefill_opened = FindLast(prefill, kThinkOpen);
+  if (prefill_opened != kNone && (prefill_closed == kNone || prefill_opened > prefill_closed)) {
+    return kNone;
   }
-  const size_t begin = open + 8;
-  AnswerSpan box;
-  FindBox(text.substr(0, close), begin, &box);
-  if (box.found) {
-    *span = std::move(box);
-    span->rung = "answer_tag";
-    return;
-  }
-  *span = {true, "answer_tag", "", begin, close, {}};
+  return think_required && prefill_closed == kNone ? kNone : 0;
 }
 
 }  // namespace
 
-AnswerSpan FindAnswer(std::string_view completion, std::string_view prefill, const Rubric& rubric) {
-  AnswerSpan span;
-  const size_t closed = completion.rfind(kClose);
-  const size_t opened = completion.rfind(kOpen);
-  const size_t before = prefill.rfind(kOpen);
-  const bool by_template =
-      before != std::string_view::npos && prefill.find(kClose, before) == std::string_view::npos;
-  const bool open_at_end =
-      opened != std::string_view::npos && (closed == std::string_view::npos || opened > closed);
-  const bool never_closed = closed == std::string_view::npos;
-  if (open_at_end || (never_closed && (by_template || rubric.think_required()))) {
-    span.reason = "thinking_not_closed";
-    return span;
+size_t FindLast(std::string_view text, std::string_view tag) {
+  for (size_t end = text.size(); end > 0;) {
+    const void* hit = memrchr(text.data(), tag[0], end);
+    if (hit == nullptr) return kNone;
+    const size_t at = static_cast<size_t>(static_cast<const char*>(hit) - text.data());
+    if (text.compare(at, tag.size(), tag) == 0) return at;
+    end = at;
   }
-  size_t from = never_closed ? 0 : closed + kClose.size();
-  if (completion.size() - from > kAnswerTailBytes) from = completion.size() - kAnswerTailBytes;
+  return kNone;
+}
+
+AnswerSpan FindAnswer(std::string_view completion, std::string_view prefill, const Rubric& rubric) {
+  size_t from = BehindThinking(completion, prefill, rubric.think_required());
+  if (from == kNone) return NotFound("think_unclosed");
+  from = std::max(from, completion.size() - std::min(completion.size(), kAnswerTailBytes));
+  AnswerSpan span;
   switch (rubric.extraction()) {
     case Rubric::BOXED:
-      FindBox(completion, from, &span);
+      span = FromBoxes(completion, FindBoxes(completion, from, completion.size()), "boxed");
       break;
     case Rubric::ANSWER_TAG:
-      FindTag(completion, from, &span);
+      span = FindTag(completion, from);
       break;
     case Rubric::GSM8K:
-      FindLine(completion, from, "####", "gsm8k", &span);
+      span = FindLine(completion, from, "####", "gsm8k");
       break;
     case Rubric::LINE:
-      FindLine(completion, from, rubric.marker(), "line", &span);
+      span = FindLine(completion, from, rubric.marker(), "line");
       break;
     case Rubric::WHOLE:
-      span = {true, "whole", "", from, completion.size(), {}};
+      span = Found("whole", from, completion.size());
       break;
   }
   if (!span.found) return span;
-  TrimSpan(completion, &span);
-  if (span.begin == span.end) {
-    span.found = false;
-    span.reason = "empty_answer";
-  }
-  return span;
+  while (span.begin < span.end && IsBlank(completion[span.begin])) ++span.begin;
+  while (span.end > span.begin && IsBlank(completion[span.end - 1])) --span.end;
+  return span.begin < span.end ? span : NotFound("answer_empty");
 }
 
 }  // namespace grouper

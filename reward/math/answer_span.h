@@ -1,7 +1,6 @@
-// Finds the answer in a completion: one explicit mode per task, searched from the end of what
-// follows the last
-// </think>, in linear time and without regular expressions (rewards.md 4.1). Bytes may be invalid
-// UTF-8.
+// Finds the answer in a completion: one explicit mode per task, in the last 64 kB of what follows
+// the last </think>, from the end (rewards.md 4.1). Linear time, no regular expressions; bytes may
+// be invalid UTF-8. Pure and thread-safe. Views in the result point into the completion.
 #pragma once
 
 #include <cstddef>
@@ -17,14 +16,18 @@ inline constexpr size_t kAnswerTailBytes = 64 * 1024;
 
 struct AnswerSpan {
   bool found = false;
-  std::string rung;    // the rule that fired: "boxed", "answer_tag", "gsm8k", "line", "whole"
-  std::string reason;  // when not found: "no_answer", "thinking_not_closed", "box_not_closed"
-  size_t begin = 0;    // byte span of the answer in the completion
+  std::string rung;  // the rule that fired: boxed, answer_tag, answer_tag_boxed, gsm8k, line, whole
+  std::string reason;  // when not found: no_answer, think_unclosed, box_unclosed, tag_unclosed,
+                       // answer_empty
+  size_t begin = 0;    // byte span of the answer in the completion, blanks at its ends left out
   size_t end = 0;
-  // Contents of earlier boxes after </think>: they must agree with the answer.
-  std::vector<std::string> other_boxes;
+  // Contents of the earlier closed boxes, last first: they must agree with the answer.
+  std::vector<std::string_view> other_boxes;
 };
 
 AnswerSpan FindAnswer(std::string_view completion, std::string_view prefill, const Rubric& rubric);
+
+// Where the last `tag` begins, npos when there is none. Linear whatever the text.
+size_t FindLast(std::string_view text, std::string_view tag);
 
 }  // namespace grouper

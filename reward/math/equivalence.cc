@@ -1,59 +1,69 @@
 #include "reward/math/equivalence.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <vector>
 
-#include "reward/math/number.h"
+#include "reward/math/number_token.h"
 
 namespace grouper {
 namespace {
 
 using Kind = Equivalence::Kind;
+using Token = NumberToken::Kind;
 
-// Half a unit of the decimal place 10^place.
-mpq_class HalfUnit(int64_t place) {
-  mpz_class power;
-  mpz_ui_pow_ui(power.get_mpz_t(), 10, static_cast<unsigned long>(std::abs(place)));
-  mpq_class unit = place >= 0 ? mpq_class(power) : mpq_class(mpz_class(1), power);
-  return unit / 2;
+// An answer longer than this beside its gold is wrong, whatever it says (rewards.md 4.7).
+size_t MostAnswerBytes(size_t gold_bytes) { return 4 * gold_bytes + 200; }
+
+Exact TenTo(int64_t exponent) { return *ExactFromDigits("1", exponent); }
+Exact HalfUnit(int64_t place) { return *ExactFromDigits("5", place - 1); }
+Exact FromPercent(const ParsedNumber& n) {
+  return n.percent ? Product(n.value, TenTo(-2)) : n.value;
 }
 
-// A double of the rubric as the exact rational it is.
-mpq_class Exact(double x) { return std::isfinite(x) && x > 0 ? mpq_class(x) : mpq_class(0); }
+Exact Magnitude(Exact x) { return sgn(x.fraction) < 0 ? Negate(std::move(x)) : x; }
 
-mpq_class ToleranceOf(const ParsedNumber& a, const ParsedNumber& g, const Rubric& rubric) {
-  if (a.integer && g.integer) return 0;  // integers are compared exactly under every rubric
-  const Tolerance& t = rubric.tolerance();
-  switch (t.kind_case()) {
+// a, g: the values compared; `shift`: the power of ten between the gold as written and g.
+Exact ToleranceOf(const ParsedNumber& answer, const ParsedNumber& gold, const Exact& a,
+                  const Exact& g, int64_t shift, const Rubric& rubric) {
+  // Integers are compared exactly under every rubric, at any size.
+  if (gold.integer && a.IsInteger() && g.IsInteger()) return {};
+  const Tolerance& rule = rubric.tolerance();
+  const auto positive = [](double x) {
+    return std::isfinite(x) && x > 0 ? ExactFromDouble(x) : Exact();
+  };
+  switch (rule.kind_case()) {
     case Tolerance::kExact:
-      return 0;
+      return {};
     case Tolerance::kDecimals:
-      return a.decimal || g.decimal
-                 ? HalfUnit(-static_cast<int64_t>(std::min<uint32_t>(t.decimals(), 1000)))
-                 : mpq_class(0);
+      if (!answer.decimal && !gold.decimal) return {};
+      return HalfUnit(-static_cast<int64_t>(std::min<uint32_t>(rule.decimals(), 100000)));
     case Tolerance::kRelative:
-      return Exact(t.relative()) * abs(g.value);
+      return Product(positive(rule.relative()), Magnitude(g));
     case Tolerance::kAbsolute:
-      return Exact(t.absolute());
+      return positive(rule.absolute());
     case Tolerance::kHalfUlp:
     case Tolerance::KIND_NOT_SET:
-      return g.decimal ? HalfUnit(g.last_place) : mpq_class(0);
+      return gold.decimal ? HalfUnit(gold.last_place + shift) : Exact();
   }
-  return 0;
+  return {};
 }
 
-// A plural and its singular are one unit.
-std::string Singular(std::string unit) {
-  if (unit.size() > 3 && unit.back() == 's' && unit[unit.size() - 2] != 's') unit.pop_back();
-  return unit;
+Equivalence CompareValues(const ParsedNumber& answer, const ParsedNumber& gold, const Exact& a,
+                          const Exact& g, int64_t shift, const Rubric& rubric) {
+  if (Equal(a, g)) return {Kind::kEqual, "exact"};
+  const Exact tolerance = ToleranceOf(answer, gold, a, g, shift, rubric);
+  if (!tolerance.IsZero() && Within(a, g, tolerance)) return {Kind::kEqual, "tolerance"};
+  return {Kind::kDifferent, "different"};
 }
 
 bool UnitsFit(const ParsedNumber& a, const ParsedNumber& g, const Rubric& rubric) {
   switch (rubric.units()) {
     case Rubric::UNITS_REQUIRED:
-      return Singular(a.unit) == Singular(g.unit);
+      return a.unit == g.unit;
     case Rubric::UNITS_OPTIONAL:
-      return a.unit.empty() || g.unit.empty() || Singular(a.unit) == Singular(g.unit);
+      return a.unit.empty() || g.unit.empty() || a.unit == g.unit;
     case Rubric::UNITS_IGNORED:
     case Rubric::UNITS_NONE:
       return true;
@@ -61,43 +71,116 @@ bool UnitsFit(const ParsedNumber& a, const ParsedNumber& g, const Rubric& rubric
   return true;
 }
 
-bool IsWords(const std::string& text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || c == ' ' || c == '\'' || c == '-' ||
-           static_cast<unsigned char>(c) >= 0x80;
-  });
+char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+// Blanks folded, ASCII in lower case, decoration and text commands taken off.
+std::string FoldWords(std::string_view text) {
+  std::string folded;
+  for (const char c : StripDecoration(text)) {
+    const bool blank = c == ' ' || c == '\t' || c == '\n' || c == '\r';
+    if (blank && (folded.empty() || folded.back() == ' ')) continue;
+    folded.push_back(blank ? ' ' : Lower(c));
+  }
+  while (!folded.empty() && folded.back() == ' ') folded.pop_back();
+  return folded;
 }
 
-bool Within(const ParsedNumber& a, const ParsedNumber& g, const Rubric& rubric) {
-  const mpq_class slack = ToleranceOf(a, g, rubric);
-  if (abs(a.value - g.value) <= slack) return true;
-  if (!rubric.percent_as_number() || a.percent == g.percent) return false;
-  // "50%" against 50.
-  ParsedNumber scaled = a.percent ? a : g;
-  const ParsedNumber& plain = a.percent ? g : a;
-  scaled.value *= 100;
-  return abs(scaled.value - plain.value) <= slack * (g.percent ? 100 : 1);
+// NaN and infinity equal nothing, not even themselves.
+bool EqualsNothing(std::string_view words) {
+  static constexpr std::array<std::string_view, 8> kWords = {
+      "nan", "inf", "infinity", "infinite", "undefined", "not a number", "null", "-inf"};
+  return std::find(kWords.begin(), kWords.end(), words) != kWords.end();
+}
+
+// Words alone: no digits, no operators. A hyphen needs a real word beside it: x-axis, not x-y.
+bool IsWords(std::string_view folded) {
+  size_t longest = 0;
+  bool hyphen = false;
+  for (const NumberToken& token : SplitNumberTokens(folded)) {
+    switch (token.kind) {
+      case Token::kWord:
+        longest = std::max(longest, token.text.size());
+        break;
+      case Token::kMinus:
+        hyphen = true;
+        break;
+      case Token::kBlank:
+      case Token::kPoint:
+      case Token::kComma:
+      case Token::kEnd:
+        break;
+      case Token::kOther:
+        if (token.text != "'" && token.text != "\u2019" && token.text != "!") return false;
+        break;
+      default:
+        return false;
+    }
+  }
+  return longest > (hyphen ? 2 : 0) && !EqualsNothing(folded);
 }
 
 }  // namespace
 
-Equivalence Compare(std::string_view answer, std::string_view gold, const Rubric& rubric) {
-  const std::string folded_gold = FoldText(gold), folded_answer = FoldText(answer);
-  if (folded_gold.empty()) return {Kind::kGoldUnparsable, ""};
-  if (folded_answer.empty()) return {Kind::kAnswerUnparsable, ""};
-  const ParsedNumber g = ParseNumber(gold, rubric);
-  if (g.state != ParsedNumber::State::kNumber) {
-    if (folded_answer == folded_gold) return {Kind::kEqual, "identical"};
-    // Words can be told apart; anything else would need a judge of expressions.
-    return {IsWords(folded_gold) ? Kind::kDifferent : Kind::kGoldUnparsable, "text"};
+Gold ReadGold(std::string_view text, const Rubric& rubric) {
+  Gold gold;
+  gold.bytes = text.size();
+  gold.words = FoldWords(text);
+  if (gold.words.empty()) return gold;
+  gold.number = ParseNumber(text, rubric);
+  switch (gold.number.state) {
+    case ParsedNumber::State::kNumber:
+      gold.kind = Gold::Kind::kNumber;
+      break;
+    case ParsedNumber::State::kOverBudget:
+      gold.kind = Gold::Kind::kOverBudget;
+      break;
+    case ParsedNumber::State::kUnparsable:
+      gold.kind = IsWords(gold.words) ? Gold::Kind::kWords : Gold::Kind::kUnparsable;
+      break;
   }
-  if (answer.size() > 4 * gold.size() + 200) return {Kind::kDifferent, "too_long"};
+  return gold;
+}
+
+Equivalence Compare(std::string_view answer, const Gold& gold, const Rubric& rubric) {
+  if (answer.size() > MostAnswerBytes(gold.bytes)) return {Kind::kDifferent, "too_long"};
+  if (gold.kind == Gold::Kind::kWords) {
+    const std::string words = FoldWords(answer);
+    if (words.empty()) return {Kind::kDifferent, "empty"};
+    return words == gold.words ? Equivalence{Kind::kEqual, "words"}
+                               : Equivalence{Kind::kDifferent, "different"};
+  }
   const ParsedNumber a = ParseNumber(answer, rubric);
-  if (a.state == ParsedNumber::State::kOverBudget) return {Kind::kAnswerOverBudget, ""};
-  if (a.state != ParsedNumber::State::kNumber) return {Kind::kAnswerUnparsable, ""};
-  if (!UnitsFit(a, g, rubric)) return {Kind::kDifferent, "unit"};
-  if (a.value == g.value) return {Kind::kEqual, "exact"};
-  return {Within(a, g, rubric) ? Kind::kEqual : Kind::kDifferent, "tolerance"};
+  const ParsedNumber& g = gold.number;
+  if (a.state == ParsedNumber::State::kOverBudget) return {Kind::kOverBudget, "over_budget"};
+  if (a.state == ParsedNumber::State::kUnparsable) {
+    if (a.several) return {Kind::kDifferent, "several_values"};
+    return {Kind::kUnparsable, "unparsable"};
+  }
+  if (!a.unit.empty() && rubric.units() == Rubric::UNITS_NONE) return {Kind::kUnparsable, "unit"};
+  if (!a.variable.empty() && !g.variable.empty() && a.variable != g.variable) {
+    return {Kind::kDifferent, "variables_differ"};
+  }
+  if (!UnitsFit(a, g, rubric)) return {Kind::kDifferent, "units_differ"};
+  const Equivalence by_value =
+      CompareValues(a, g, FromPercent(a), FromPercent(g), g.percent ? -2 : 0, rubric);
+  if (by_value.kind == Kind::kEqual || a.percent == g.percent || !rubric.percent_as_number()) {
+    return by_value;
+  }
+  return CompareValues(a, g, a.value, g.value, 0, rubric);
+}
+
+bool Agree(std::string_view a, std::string_view b, const Rubric& rubric) {
+  if (a == b) return true;
+  const size_t longest = MostAnswerBytes(std::min(a.size(), b.size()));
+  if (a.size() > longest || b.size() > longest) return false;
+  if (FoldWords(a) == FoldWords(b)) return true;
+  const ParsedNumber x = ParseNumber(a, rubric);
+  const ParsedNumber y = ParseNumber(b, rubric);
+  if (x.state != ParsedNumber::State::kNumber || y.state != ParsedNumber::State::kNumber) {
+    return false;
+  }
+  if (!x.variable.empty() && !y.variable.empty() && x.variable != y.variable) return false;
+  return UnitsFit(x, y, rubric) && Equal(FromPercent(x), FromPercent(y));
 }
 
 }  // namespace grouper

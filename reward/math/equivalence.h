@@ -1,26 +1,43 @@
-// Is an answer equal to a gold? Exact rationals under the rubric's tolerance and unit rules; text
-// by folded equality. Symmetric but for the tolerance, which belongs to the gold (rewards.md 4.5).
+// Is an answer equal to a gold? Exact rationals under the rubric's tolerance, percent and unit
+// rules; golds of words by folded text. Whether a gold can be judged depends on the gold alone,
+// never on the answer, so that no completion can leave its group (rewards.md 2). Pure and
+// thread-safe.
 #pragma once
 
 #include <string>
 #include <string_view>
 
 #include "proto/rubric.pb.h"
+#include "reward/math/number.h"
 
 namespace grouper {
 
-struct Equivalence {
+struct Gold {
   enum class Kind {
-    kEqual,
-    kDifferent,
-    kAnswerUnparsable,
-    kAnswerOverBudget,
-    kGoldUnparsable,  // the task's fault: UNSCORABLE
+    kNumber,
+    kWords,       // "yes", "Tuesday", "(B)": compared as text
+    kUnparsable,  // an expression, a malformed number, a word that equals nothing (nan)
+    kOverBudget,
+    kEmpty,
   };
-  Kind kind = Kind::kDifferent;
-  std::string proof;  // identical, exact, tolerance, text
+  Kind kind = Kind::kEmpty;
+  ParsedNumber number;
+  std::string words;  // kWords: folded
+  size_t bytes = 0;   // length as written, for the bound on answers
 };
+Gold ReadGold(std::string_view text, const Rubric& rubric);
 
-Equivalence Compare(std::string_view answer, std::string_view gold, const Rubric& rubric);
+struct Equivalence {
+  enum class Kind { kEqual, kDifferent, kUnparsable, kOverBudget };
+  Kind kind = Kind::kDifferent;
+  // kEqual: exact, tolerance, words. kDifferent: different, units_differ, variables_differ,
+  // several_values, too_long, empty, not_words.
+  std::string_view reason;
+};
+// gold.kind is kNumber or kWords.
+Equivalence Compare(std::string_view answer, const Gold& gold, const Rubric& rubric);
+
+// Do two answers of one completion say the same? Equal text, or numbers of equal value and unit.
+bool Agree(std::string_view a, std::string_view b, const Rubric& rubric);
 
 }  // namespace grouper

@@ -2,438 +2,473 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
+#include <charconv>
 #include <optional>
+#include <span>
+#include <vector>
+
+#include "reward/math/number_token.h"
+#include "reward/math/unit.h"
 
 namespace grouper {
 namespace {
 
-constexpr size_t kMostBytes = 4096;      // longer text is no number
-constexpr int64_t kMostExponent = 4000;  // |power of ten|: 2^20 bits hold far more, a bomb far less
-constexpr size_t kMostUnitBytes = 48;
+using Kind = NumberToken::Kind;
+using State = ParsedNumber::State;
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-bool IsAlpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+constexpr size_t kMostTokens = 4096;
+constexpr int kMostDepth = 8;  // of fractions in fractions
 
-void ReplaceAll(std::string* text, std::string_view from, std::string_view to) {
-  for (size_t at = text->find(from); at != std::string::npos;
-       at = text->find(from, at + to.size())) {
-    text->replace(at, from.size(), to);
+// A literal or fraction while it is being read.
+struct Magnitude {
+  Exact value;
+  bool integer = false;
+  bool decimal = false;
+  int64_t last_place = 0;
+};
+
+int64_t ThousandsPower(std::string_view word) {
+  static constexpr std::array<std::pair<std::string_view, int64_t>, 9> kPowers = {{{"hundred", 2},
+                                                                                   {"thousand", 3},
+                                                                                   {"million", 6},
+                                                                                   {"billion", 9},
+                                                                                   {"trillion", 12},
+                                                                                   {"Hundred", 2},
+                                                                                   {"Thousand", 3},
+                                                                                   {"Million", 6},
+                                                                                   {"Billion", 9}}};
+  for (const auto& [name, power] : kPowers) {
+    if (name == word) return power;
   }
+  return 0;
 }
 
-std::string_view TrimView(std::string_view s) {
-  while (!s.empty() && std::isspace(static_cast<unsigned char>(s.front()))) s.remove_prefix(1);
-  while (!s.empty() && std::isspace(static_cast<unsigned char>(s.back()))) s.remove_suffix(1);
-  return s;
-}
-
-// Takes off one pair of delimiters around the whole text, if there is one.
-bool StripPair(std::string_view* s, std::string_view open, std::string_view close) {
-  if (s->size() < open.size() + close.size() || s->substr(0, open.size()) != open ||
-      s->substr(s->size() - close.size()) != close) {
-    return false;
-  }
-  const std::string_view inside = s->substr(open.size(), s->size() - open.size() - close.size());
-  if (open == "$" && inside.find('$') != std::string_view::npos) return false;
-  *s = TrimView(inside);
-  return true;
-}
-
-std::string_view StripDelimiters(std::string_view s) {
-  static constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kPairs = {
-      {{"$$", "$$"},
-       {"$", "$"},
-       {"\\(", "\\)"},
-       {"\\[", "\\]"},
-       {"**", "**"},
-       {"`", "`"},
-       {"\\displaystyle", ""}}};
-  s = TrimView(s);
-  for (bool again = true; again;) {
-    again = false;
-    for (const auto& [open, close] : kPairs) again = StripPair(&s, open, close) || again;
-    // A sentence's full stop, but not the point of "5." inside a number that goes on.
-    while (!s.empty() && (s.back() == '.' || s.back() == ';')) {
-      s = TrimView(s.substr(0, s.size() - 1));
-      again = true;
-    }
-  }
-  return s;
-}
-
-// One spelling for signs, blanks and LaTeX decoration.
-std::string Normalise(std::string_view text) {
-  std::string s(StripDelimiters(text));
-  static constexpr std::array<std::pair<std::string_view, std::string_view>, 34> kSpellings = {
-      {{"\xE2\x88\x92", "-"},
-       {"\xE2\x80\x93", "-"},
-       {"\xC2\xA0", " "},
-       {"\xE2\x80\xAF", " "},
-       {"\xE2\x80\x89", " "},
-       {"\xC3\x97", "*"},
-       {"\\times", "*"},
-       {"\\cdot", "*"},
-       {"{,}", ","},
-       {"\\$", "$"},
-       {"\\%", "%"},
-       {"\\left", ""},
-       {"\\right", ""},
-       {"\\dfrac", "\\frac"},
-       {"\\tfrac", "\\frac"},
-       {"\\cfrac", "\\frac"},
-       {"\\!", ""},
-       {"\\,", " "},
-       {"\\;", " "},
-       {"\\:", " "},
-       {"\\ ", " "},
-       {"~", " "},
-       {"\\text", "\\unit"},
-       {"\\mathrm", "\\unit"},
-       {"\\unitrm", "\\unit"},
-       {"\\unitbf", "\\unit"},
-       {"\\mathbf", "\\unit"},
-       {"\xC2\xB0", "\\degree"},
-       {"^\\circ", "\\degree"},
-       {"^{\\circ}", "\\degree"},
-       {"\xC2\xB2", "^2"},
-       {"\xC2\xB3", "^3"},
-       {"\\operatorname", "\\unit"},
-       {"\t", " "}}};
-  for (const auto& [from, to] : kSpellings) ReplaceAll(&s, from, to);
-  // \unit{eggs} -> " eggs"
-  for (size_t at = s.find("\\unit{"); at != std::string::npos; at = s.find("\\unit{", at)) {
-    const size_t close = s.find('}', at);
-    if (close == std::string::npos) break;
-    s = s.substr(0, at) + " " + s.substr(at + 6, close - at - 6) + s.substr(close + 1);
-  }
-  return std::string(TrimView(s));
+bool IsGreekName(std::string_view command) {
+  static constexpr std::array<std::string_view, 24> kNames = {
+      "\\alpha", "\\beta",   "\\gamma", "\\delta", "\\epsilon", "\\varepsilon",
+      "\\zeta",  "\\eta",    "\\theta", "\\iota",  "\\kappa",   "\\lambda",
+      "\\mu",    "\\nu",     "\\xi",    "\\rho",   "\\sigma",   "\\tau",
+      "\\phi",   "\\varphi", "\\chi",   "\\psi",   "\\omega",   "\\Delta"};
+  return std::find(kNames.begin(), kNames.end(), command) != kNames.end();
 }
 
 class Reader {
  public:
-  Reader(std::string text, const Rubric& rubric) : s_(std::move(text)), rubric_(rubric) {}
+  Reader(std::vector<NumberToken> tokens, bool decimal_comma)
+      : tokens_(std::move(tokens)),
+        mark_(decimal_comma ? Kind::kComma : Kind::kPoint),
+        separator_(decimal_comma ? Kind::kPoint : Kind::kComma) {}
 
   ParsedNumber Read() {
-    ParsedNumber n;
-    DropAssignment();
-    bool negative = Sign();
-    std::string unit_before = Currency();
-    if (!unit_before.empty()) {
-      Blanks();
-      if (!negative) negative = Sign();
+    ParsedNumber number;
+    if (!Whole(&number)) {
+      number = ParsedNumber();
+      number.state = over_budget_ ? State::kOverBudget : State::kUnparsable;
+      number.several = NamesSeveral();
     }
-    if (!Magnitude(&n)) return Failed();
-    Power(&n);
-    Blanks();
-    if (Take('%')) {
-      n.percent = true;
-      n.value /= 100;
-      n.last_place -= 2;
-      n.integer = false;
-    }
-    std::string unit_after;
-    if (!UnitAfter(&unit_after)) return Failed();
-    if (!unit_before.empty() && !unit_after.empty() && rubric_.units() != Rubric::UNITS_IGNORED) {
-      unit_before += " ";
-    }
-    n.unit = unit_before + unit_after;
-    if (over_budget_ || at_ != s_.size()) return Failed();
-    if (!n.unit.empty() && rubric_.units() == Rubric::UNITS_NONE) return Failed();
-    if (negative) n.value = -n.value;
-    n.integer = n.integer && n.value.get_den() == 1;
-    n.state = ParsedNumber::State::kNumber;
-    return n;
+    return number;
   }
 
  private:
-  ParsedNumber Failed() const {
-    ParsedNumber n;
-    if (over_budget_) n.state = ParsedNumber::State::kOverBudget;
-    return n;
+  const NumberToken& Peek(size_t ahead = 0) const {
+    return tokens_[std::min(at_ + ahead, tokens_.size() - 1)];
   }
-  char Peek(size_t ahead = 0) const { return at_ + ahead < s_.size() ? s_[at_ + ahead] : '\0'; }
-  bool Take(char c) {
-    if (Peek() != c) return false;
+  bool Is(Kind kind, size_t ahead = 0) const { return Peek(ahead).kind == kind; }
+  bool Take(Kind kind) {
+    if (!Is(kind)) return false;
     ++at_;
     return true;
   }
-  bool Take(std::string_view word) {
-    if (s_.compare(at_, word.size(), word) != 0) return false;
-    at_ += word.size();
+  void SkipBlank() { Take(Kind::kBlank); }
+  // Index ahead of the token behind an optional blank.
+  size_t BehindBlank(size_t ahead = 0) const { return Is(Kind::kBlank, ahead) ? ahead + 1 : ahead; }
+  bool OverBudget() {
+    over_budget_ = true;
+    return false;
+  }
+
+  bool Whole(ParsedNumber* number) {
+    if (tokens_.size() > kMostTokens) return OverBudget();
+    SkipBlank();
+    Assignment(&number->variable);
+    bool signed_already = false;
+    bool negative = Sign(&signed_already);
+    std::string unit_before = Currency();
+    if (!unit_before.empty() && !signed_already) negative = Sign(&signed_already);
+    Magnitude m;
+    if (!ReadMagnitude(&m)) return false;
+    if (!ScaleWords(&m)) return false;
+    if (m.value.exponent > kExactExponent || m.value.exponent < -kExactExponent)
+      return OverBudget();
+    if (!m.value.Fits()) return OverBudget();
+    if (Percent()) {
+      number->percent = true;
+      if (!unit_before.empty() || !Is(Kind::kEnd, BehindBlank())) return false;
+    }
+    std::string unit_after;
+    if (!ReadUnit(std::span(tokens_).subspan(at_), &unit_after)) return false;
+    if (!unit_before.empty() && unit_after.substr(0, unit_before.size()) == unit_before) {
+      unit_before.clear();  // "$5 dollars"
+    }
+    number->unit = unit_before;
+    if (!unit_after.empty()) {
+      if (!unit_before.empty() && unit_after[0] != '/') number->unit += ' ';
+      number->unit += unit_after;
+    }
+    number->value = negative ? Negate(std::move(m.value)) : std::move(m.value);
+    number->integer = m.integer;
+    number->decimal = m.decimal;
+    number->last_place = m.last_place;
+    number->state = State::kNumber;
     return true;
   }
-  void Blanks() {
-    while (Peek() == ' ' || Peek() == '\n' || Peek() == '\r') ++at_;
-  }
 
-  // "x = 5": one variable alone on the left.
-  void DropAssignment() {
-    const size_t equals = s_.find('=');
-    if (equals == std::string::npos || s_.find('=', equals + 1) != std::string::npos) return;
-    const std::string_view left = TrimView(std::string_view(s_).substr(0, equals));
-    const bool variable = left.size() == 1
-                              ? IsAlpha(left[0])
-                              : left.size() == 3 && IsAlpha(left[0]) && left[1] == '_' &&
-                                    std::isalnum(static_cast<unsigned char>(left[2]));
-    if (!variable && !left.empty()) return;
-    at_ = equals + 1;
-    Blanks();
-  }
-
-  bool Sign() {
-    const bool negative = Peek() == '-';
-    if (negative || Peek() == '+') {
+  // "x =", "x_1 =", "\theta =": one variable alone on the left; "=" alone is read over.
+  void Assignment(std::string* variable) {
+    const size_t back = at_;
+    const NumberToken& first = Peek();
+    std::string name;
+    if ((first.kind == Kind::kWord && first.text.size() == 1) ||
+        (first.kind == Kind::kOther && IsGreekName(first.text))) {
+      name = first.text;
       ++at_;
-      Blanks();
+      if (Peek().kind == Kind::kOther && Peek().text == "_") {
+        ++at_;
+        const bool braced = Take(Kind::kOpen);
+        if (!Is(Kind::kDigits) && !Is(Kind::kWord)) name.clear();
+        if (!name.empty()) name += "_" + std::string(Peek().text);
+        ++at_;
+        if (braced && !Take(Kind::kClose)) name.clear();
+      }
+      SkipBlank();
     }
+    const bool named = !name.empty() || at_ == back;
+    if (named && Take(Kind::kEquals)) {
+      *variable = name;
+      SkipBlank();
+    } else {
+      at_ = back;
+    }
+  }
+
+  bool Sign(bool* found) {
+    const bool negative = Is(Kind::kMinus);
+    if (!negative && !Is(Kind::kPlus)) return false;
+    *found = true;
+    ++at_;
+    SkipBlank();
     return negative;
   }
 
   std::string Currency() {
-    for (const char* sign : {"US$", "$", "\xE2\x82\xAC", "\xC2\xA3", "\xC2\xA5", "\xE2\x82\xB9"}) {
-      if (Take(std::string_view(sign))) return sign == std::string_view("US$") ? "$" : sign;
+    std::string_view unit;
+    size_t ahead = 1;
+    if (Is(Kind::kCurrency)) {
+      unit = CurrencyUnit(Peek().text);
+    } else if (Is(Kind::kWord)) {
+      unit = CurrencyUnit(Peek().text);
+      if (Peek().text == "US" && Is(Kind::kCurrency, 1)) unit = CurrencyUnit(Peek(ahead++).text);
+      if (Is(Kind::kPoint, ahead) && !Is(Kind::kDigits, ahead + 1)) ++ahead;  // "Rs. 5"
     }
-    for (const char* code : {"USD ", "EUR ", "GBP ", "Rs. ", "Rs "}) {
-      if (Take(std::string_view(code))) return code;
+    if (unit.empty()) return "";
+    at_ += ahead;
+    SkipBlank();
+    return std::string(unit);
+  }
+
+  bool ReadMagnitude(Magnitude* m) {
+    if (Take(Kind::kFraction)) return Fraction(&m->value, 0);
+    if (Is(Kind::kVulgar)) return Vulgar(&m->value);
+    const bool base_ten = Is(Kind::kDigits) && Peek().text == "10" && PowerFollows(1);
+    if (!Literal(m)) return false;
+    if (base_ten) return TenToThe(m, /*mantissa=*/false);
+    if (m->integer && !over_budget_) {
+      bool mixed = false;
+      if (!Mixed(m, &mixed)) return false;
+      if (mixed) return true;
     }
-    return "";
+    const size_t slash = BehindBlank();
+    if (Is(Kind::kSlash, slash) && DigitsStart(BehindBlank(slash + 1))) return Slash(m);
+    return ScientificE(m) && ScientificTimes(m);
   }
 
-  // Digits with separators into `digits`; places: digits behind the decimal mark, -1 without one.
-  bool Digits(std::string* digits, int64_t* places) {
-    const char mark = rubric_.decimal_comma() ? ',' : '.',
-               separator = rubric_.decimal_comma() ? '.' : ',';
-    *places = -1;
-    size_t end = at_;
-    while (end < s_.size() &&
-           (IsDigit(s_[end]) || s_[end] == ',' || s_[end] == '.' || GroupBlank(end)))
-      ++end;
-    // A mark that no digit follows belongs to the sentence, not to the number.
-    while (end > at_ && !IsDigit(s_[end - 1])) --end;
-    const std::string part = s_.substr(at_, end - at_);
-    const size_t point = part.find(mark);
-    if (point != std::string::npos && part.find(mark, point + 1) != std::string::npos) return false;
-    const std::string whole = part.substr(0, point);
-    if (!Grouped(whole, separator, digits)) return false;
-    if (point != std::string::npos) {
-      const std::string fraction = part.substr(point + 1);
-      if (fraction.empty() || !std::all_of(fraction.begin(), fraction.end(), IsDigit)) return false;
-      *digits += fraction;
-      *places = static_cast<int64_t>(fraction.size());
-    }
-    if (digits->empty()) return false;
-    at_ = end;
-    return true;
+  bool DigitsStart(size_t ahead) const {
+    return Is(Kind::kDigits, ahead) || (Is(mark_, ahead) && Is(Kind::kDigits, ahead + 1));
   }
 
-  // A blank between groups of digits: "1 234 567", and not a mixed number "2 2/5".
-  bool GroupBlank(size_t at) const {
-    if (s_[at] != ' ' || at == at_ || !IsDigit(s_[at - 1])) return false;
-    for (size_t i = 1; i <= 3; ++i) {
-      if (at + i >= s_.size() || !IsDigit(s_[at + i])) return false;
-    }
-    const char next = at + 4 < s_.size() ? s_[at + 4] : '\0';
-    return !IsDigit(next) && next != '/';
-  }
-
-  // Groups of three behind a first group of one to three; one kind of separator throughout.
-  static bool Grouped(const std::string& whole, char separator, std::string* digits) {
-    const char used = whole.find(separator) != std::string::npos ? separator
-                      : whole.find(' ') != std::string::npos     ? ' '
-                                                                 : '\0';
-    size_t group = 0, groups = 0;
-    for (char c : whole) {
-      if (IsDigit(c)) {
-        digits->push_back(c);
-        ++group;
-        continue;
-      }
-      if (c != used || (groups == 0 ? group < 1 || group > 3 : group != 3)) return false;
-      ++groups;
-      group = 0;
-    }
-    return groups == 0 || group == 3;
-  }
-
-  bool Integer(std::string* digits) {
-    while (IsDigit(Peek())) digits->push_back(s_[at_++]);
-    return !digits->empty();
-  }
-
-  // \frac{a}{b}, \frac ab
-  bool LatexFraction(mpq_class* value) {
-    if (!Take("\\frac")) return false;
-    mpz_class parts[2];
-    bool negative = false;
-    for (mpz_class& part : parts) {
-      Blanks();
-      std::string digits;
-      if (Take('{')) {
-        Blanks();
-        if (Take('-')) negative = !negative;
-        if (!Integer(&digits)) return false;
-        Blanks();
-        if (!Take('}')) return false;
-      } else if (IsDigit(Peek())) {
-        digits.push_back(s_[at_++]);
-      } else {
-        return false;
-      }
-      part = mpz_class(digits, 10);
-    }
-    return Ratio(parts[0], parts[1], negative, value);
-  }
-
-  static bool Ratio(const mpz_class& a, const mpz_class& b, bool negative, mpq_class* value) {
-    if (b == 0) return false;  // undefined equals nothing
-    *value = mpq_class(a, b);
-    value->canonicalize();
-    if (negative) *value = -*value;
-    return true;
-  }
-
-  static mpz_class PowerOfTen(int64_t exponent) {
-    mpz_class power;
-    mpz_ui_pow_ui(power.get_mpz_t(), 10, static_cast<unsigned long>(exponent));
-    return power;
-  }
-
-  bool Magnitude(ParsedNumber* n) {
-    if (Peek() == '\\') return LatexFraction(&n->value);
+  // Digits in groups of three or without groups, and a fraction part.
+  bool Literal(Magnitude* m) {
+    if (!DigitsStart(0)) return false;
     std::string digits;
-    int64_t places = -1;
-    if (!Digits(&digits, &places)) return false;
-    n->value = mpq_class(mpz_class(digits, 10));
-    if (places >= 0) {
-      n->value /= PowerOfTen(places);
-      n->decimal = true;
-      n->last_place = -places;
+    if (Is(Kind::kDigits) && !Groups(&digits)) return false;
+    int64_t places = 0;
+    std::string_view repeating;
+    m->integer = true;
+    if (Is(mark_) && (Is(Kind::kDigits, 1) || Is(Kind::kOverline, 1))) {
+      ++at_;
+      m->integer = false;
+      m->decimal = true;
+      if (Is(Kind::kDigits)) {
+        digits += Peek().text;
+        places = static_cast<int64_t>(Peek().text.size());
+        ++at_;
+      }
+      if (Is(Kind::kOverline) && Is(Kind::kOpen, 1) && Is(Kind::kDigits, 2) &&
+          Is(Kind::kClose, 3)) {
+        repeating = Peek(2).text;
+        at_ += 4;
+        m->decimal = false;
+      }
+    }
+    const std::optional<Exact> value = ExactFromDigits(digits.empty() ? "0" : digits, -places);
+    if (!value) return OverBudget();
+    m->value = *value;
+    m->last_place = -places;
+    if (repeating.empty()) return true;
+    // 0.1(27) = 0.1 + 27 / 99 * 10^-1
+    const std::optional<Exact> period = ExactFromDigits(repeating, -places);
+    if (!period || repeating.size() > 1000) return OverBudget();
+    const std::string nines(repeating.size(), '9');
+    m->value = Sum(m->value, Quotient(*period, *ExactFromDigits(nines, 0)));
+    return true;
+  }
+
+  // A first group of one to three digits and groups of three behind it, one kind of separator
+  // throughout; or a run of digits. 1,23 and 12,34 are malformed, not 123 and 1234.
+  bool Groups(std::string* digits) {
+    const std::string_view first = Peek().text;
+    *digits = first;
+    ++at_;
+    const bool commas = Is(separator_) && Is(Kind::kDigits, 1);
+    const bool blanks = Is(Kind::kBlank) && Peek().text == " " && Is(Kind::kDigits, 1) &&
+                        Peek(1).text.size() == 3 && first.size() <= 3 && first[0] != '0';
+    if (commas && (first.size() > 3 || first[0] == '0')) return false;
+    const Kind used = commas ? separator_ : Kind::kBlank;
+    if (!commas && !blanks) return true;
+    while (Is(used) && Is(Kind::kDigits, 1)) {
+      if (used == Kind::kBlank && Peek().text != " ") break;
+      if (Peek(1).text.size() != 3) return false;
+      *digits += Peek(1).text;
+      at_ += 2;
+    }
+    // "2 125/1000" could be 2125/1000 or 2 + 125/1000.
+    return !(blanks && Is(Kind::kSlash, BehindBlank()) &&
+             Is(Kind::kDigits, BehindBlank(BehindBlank() + 1)));
+  }
+
+  static bool IsProper(const Exact& part) {
+    return part.exponent == 0 && sgn(part.fraction) > 0 && part.fraction < 1;
+  }
+
+  // Behind an integer: "\frac25", " 2/5" or a one-character fraction below 1 makes a mixed number.
+  // A fraction above 1 there could be a product, so it is refused.
+  bool Mixed(Magnitude* m, bool* mixed) {
+    const size_t back = at_;
+    const size_t ahead = BehindBlank();
+    Exact part;
+    if (Is(Kind::kFraction, ahead)) {
+      at_ += ahead + 1;
+      if (!Fraction(&part, 0)) return false;
+    } else if (Is(Kind::kVulgar, ahead)) {
+      at_ += ahead;
+      if (!Vulgar(&part)) return false;
+    } else if (ahead == 1 && Is(Kind::kDigits, 1) && Is(Kind::kSlash, 2) && Is(Kind::kDigits, 3)) {
+      const std::optional<Exact> top = ExactFromDigits(Peek(1).text, 0);
+      const std::optional<Exact> bottom = ExactFromDigits(Peek(3).text, 0);
+      if (!top || !bottom) return OverBudget();
+      if (bottom->IsZero()) return false;
+      part = Quotient(*top, *bottom);
+      at_ += 4;
+    } else {
+      at_ = back;
       return true;
     }
-    n->integer = true;
-    return Fraction(n);
-  }
-
-  // After an integer: "/ b", " a/b" or "\frac..." of a mixed number.
-  bool Fraction(ParsedNumber* n) {
-    const size_t back = at_;
-    Blanks();
-    if (Take('/')) {
-      Blanks();
-      std::string digits;
-      int64_t places = -1;
-      if (!Digits(&digits, &places) || places >= 0) {
-        at_ = back;  // "/ hour" is a unit
-        return true;
-      }
-      n->integer = false;
-      return Ratio(n->value.get_num(), mpz_class(digits, 10), false, &n->value);
-    }
-    mpq_class part;
-    if (Peek() == '\\' && LatexFraction(&part)) {
-      n->integer = false;
-      n->value += part;
-      return part > 0;
-    }
-    if (at_ > back && IsDigit(Peek())) {
-      std::string top, bottom;
-      if (Integer(&top) && Take('/') && Integer(&bottom)) {
-        n->integer = false;
-        if (!Ratio(mpz_class(top, 10), mpz_class(bottom, 10), false, &part)) return false;
-        n->value += part;
-        return true;
-      }
-    }
-    at_ = back;
+    if (!IsProper(part)) return false;
+    m->value = Sum(m->value, part);
+    m->integer = false;
+    *mixed = true;
     return true;
   }
 
-  void Power(ParsedNumber* n) {
-    const size_t back = at_;
-    bool negative = false;
-    std::string digits;
-    if ((Peek() == 'e' || Peek() == 'E') &&
-        (IsDigit(Peek(1)) || ((Peek(1) == '-' || Peek(1) == '+') && IsDigit(Peek(2))))) {
-      ++at_;
-      negative = Sign();
-      Integer(&digits);
-    } else {
-      Blanks();
-      if (!(Take('*') || (Peek() == 'x' && at_ > back && Take('x')))) {
-        at_ = back;
-        return;
-      }
-      Blanks();
-      if (!Take("10^")) {
-        at_ = back;
-        return;
-      }
-      const bool braced = Take('{');
-      negative = Sign();
-      if (!Integer(&digits) || (braced && !Take('}'))) {
-        at_ = back;
-        return;
-      }
-    }
-    if (digits.size() > 6 || std::stoll(digits) > kMostExponent) {
-      over_budget_ = true;
-      return;
-    }
-    const int64_t exponent = std::stoll(digits) * (negative ? -1 : 1);
-    if (exponent >= 0) {
-      n->value *= PowerOfTen(exponent);
-    } else {
-      n->value /= PowerOfTen(-exponent);
-    }
-    n->last_place += exponent;
-    if (n->integer && exponent < 0) n->integer = false;
+  bool Slash(Magnitude* m) {
+    at_ += BehindBlank() + 1;
+    SkipBlank();
+    Magnitude below;
+    if (!Literal(&below) || below.value.IsZero()) return false;
+    const Exact value = Quotient(m->value, below.value);
+    *m = Magnitude();
+    m->value = value;
+    return true;
   }
 
-  // Words of letters, with '/', '^2', '^3', '-' or a degree between; no digits, no words that join
-  // answers.
-  bool UnitAfter(std::string* unit) {
-    Blanks();
-    if (at_ == s_.size()) return true;
-    std::string word;
-    const auto flush = [&] {
-      static constexpr std::array<std::string_view, 10> kJoining = {
-          "or", "and", "to", "not", "if", "but", "then", "vs", "is", "either"};
-      const bool fine = std::find(kJoining.begin(), kJoining.end(), word) == kJoining.end();
-      if (!word.empty()) *unit += (unit->empty() ? "" : " ") + word;
-      word.clear();
-      return fine;
-    };
-    if (s_.size() - at_ > kMostUnitBytes) return false;
-    while (at_ < s_.size()) {
-      const char c = s_[at_];
-      if (IsAlpha(c)) {
-        word.push_back(Lower(c));
-      } else if (c == '$') {
-        word.push_back(c);
-      } else if (c == ' ' || c == '.') {
-        if (!flush()) return false;
-      } else if ((c == '/' || c == '-') && !word.empty()) {
-        word.push_back(c);
-      } else if (c == '/' && unit->empty()) {
-        word.push_back(c);
-      } else if (c == '^' && !word.empty() && (Peek(1) == '2' || Peek(1) == '3')) {
-        word.push_back(c);
-        word.push_back(s_[++at_]);
-      } else if (Take("\\degree")) {
-        word += "degree";
-        continue;
-      } else {
-        return false;
-      }
-      ++at_;
-    }
-    return flush();
+  // Behind \frac: two operands, each {...} or one digit.
+  bool Fraction(Exact* value, int depth) {
+    Exact top;
+    Exact bottom;
+    if (!Operand(&top, depth) || !Operand(&bottom, depth) || bottom.IsZero()) return false;
+    *value = Quotient(top, bottom);
+    return true;
   }
 
-  std::string s_;
-  const Rubric& rubric_;
+  bool Operand(Exact* value, int depth) {
+    if (depth > kMostDepth) return OverBudget();
+    SkipBlank();
+    if (Is(Kind::kDigits)) {
+      std::string_view& digits = tokens_[at_].text;
+      *value = *ExactFromDigits(digits.substr(0, 1), 0);
+      digits.remove_prefix(1);
+      if (digits.empty()) ++at_;
+      return true;
+    }
+    if (!Take(Kind::kOpen)) return false;
+    SkipBlank();
+    bool found = false;
+    const bool negative = Sign(&found);
+    if (Take(Kind::kFraction)) {
+      if (!Fraction(value, depth + 1)) return false;
+    } else {
+      Magnitude m;
+      if (!Literal(&m)) return false;
+      *value = m.value;
+    }
+    if (negative) *value = Negate(std::move(*value));
+    SkipBlank();
+    return Take(Kind::kClose);
+  }
+
+  bool Vulgar(Exact* value) {
+    const std::string_view text = Peek().text;
+    *value = Quotient(*ExactFromDigits(text.substr(0, 1), 0), *ExactFromDigits(text.substr(2), 0));
+    ++at_;
+    return true;
+  }
+
+  bool PowerFollows(size_t ahead) const {
+    return Is(Kind::kCaret, ahead) || Is(Kind::kSuperscript, ahead);
+  }
+
+  // "1.5e3", nothing between.
+  bool ScientificE(Magnitude* m) {
+    if (!Is(Kind::kWord) || (Peek().text != "e" && Peek().text != "E")) return true;
+    const size_t sign = Is(Kind::kMinus, 1) || Is(Kind::kPlus, 1) ? 1 : 0;
+    if (!Is(Kind::kDigits, 1 + sign)) return true;
+    const bool negative = Is(Kind::kMinus, 1);
+    at_ += 1 + sign;
+    return Exponent(negative, m);
+  }
+
+  // "1.5 \times 10^3", "1.5 x 10^{3}"
+  bool ScientificTimes(Magnitude* m) {
+    const size_t times = BehindBlank();
+    const bool letter =
+        Is(Kind::kWord, times) && (Peek(times).text == "x" || Peek(times).text == "X");
+    if (!Is(Kind::kTimes, times) && !letter) return true;
+    const size_t ten = BehindBlank(times + 1);
+    if (!Is(Kind::kDigits, ten) || Peek(ten).text != "10" || !PowerFollows(ten + 1)) return true;
+    at_ += ten + 1;
+    return TenToThe(m, /*mantissa=*/true);
+  }
+
+  // At the caret or the raised digits behind a 10.
+  bool TenToThe(Magnitude* m, bool mantissa) {
+    if (!mantissa) {
+      *m = Magnitude();
+      m->integer = true;
+      m->value = *ExactFromDigits("1", 0);
+    }
+    if (Is(Kind::kSuperscript)) {
+      const int power = Peek().superscript;
+      ++at_;
+      return Shift(power, m);
+    }
+    ++at_;
+    const bool braced = Take(Kind::kOpen);
+    bool found = false;
+    const bool negative = Sign(&found);
+    if (!Is(Kind::kDigits) || !Exponent(negative, m)) return false;
+    return !braced || Take(Kind::kClose);
+  }
+
+  bool Exponent(bool negative, Magnitude* m) {
+    const std::string_view digits = Peek().text;
+    ++at_;
+    if (digits.size() > 9) return OverBudget();
+    int64_t power = 0;
+    std::from_chars(digits.data(), digits.data() + digits.size(), power);
+    return Shift(negative ? -power : power, m);
+  }
+
+  bool Shift(int64_t power, Magnitude* m) {
+    if (power > kExactExponent || power < -kExactExponent) return OverBudget();
+    if (!m->value.IsZero()) m->value.exponent += power;
+    m->last_place += power;
+    if (power < 0) m->integer = false;
+    return true;
+  }
+
+  // "5 million", "3 hundred thousand": words that are part of the value.
+  bool ScaleWords(Magnitude* m) {
+    while (true) {
+      const size_t ahead = BehindBlank();
+      const int64_t power = Is(Kind::kWord, ahead) ? ThousandsPower(Peek(ahead).text) : 0;
+      if (power == 0) return true;
+      at_ += ahead + 1;
+      if (!Shift(power, m) || m->last_place > 1000) return false;
+    }
+  }
+
+  bool Percent() {
+    const size_t ahead = BehindBlank();
+    if (Is(Kind::kPercent, ahead)) {
+      at_ += ahead + 1;
+      return true;
+    }
+    if (Is(Kind::kText, ahead) && Is(Kind::kOpen, ahead + 1)) {
+      const size_t inside = BehindBlank(ahead + 2);
+      const size_t close = BehindBlank(inside + 1);
+      const bool word = Is(Kind::kWord, inside) && IsPercentWord(Peek(inside).text);
+      if ((word || Is(Kind::kPercent, inside)) && Is(Kind::kClose, close)) {
+        at_ += close + 1;
+        return true;
+      }
+      return false;
+    }
+    if (!Is(Kind::kWord, ahead)) return false;
+    if (IsPercentWord(Peek(ahead).text)) {
+      at_ += ahead + 1;
+      return true;
+    }
+    if (Peek(ahead).text == "per" && Is(Kind::kBlank, ahead + 1) && Is(Kind::kWord, ahead + 2) &&
+        Peek(ahead + 2).text == "cent") {
+      at_ += ahead + 3;
+      return true;
+    }
+    return false;
+  }
+
+  static bool IsPercentWord(std::string_view word) {
+    return word == "percent" || word == "Percent" || word == "pct";
+  }
+
+  bool NamesSeveral() const {
+    size_t numbers = 0;
+    bool joined = false;
+    for (size_t i = 0; i < tokens_.size(); ++i) {
+      const NumberToken& token = tokens_[i];
+      if (token.kind == Kind::kDigits) ++numbers;
+      if (token.kind == Kind::kOther && (token.text == "\\pm" || token.text == "\u00B1"))
+        return true;
+      joined = joined ||
+               (token.kind == Kind::kWord && (token.text == "or" || token.text == "and")) ||
+               (token.kind == Kind::kOther && token.text == ";") ||
+               (token.kind == Kind::kComma && tokens_[i + 1].kind == Kind::kBlank);
+    }
+    return joined && numbers >= 2;
+  }
+
+  std::vector<NumberToken> tokens_;
+  const Kind mark_;
+  const Kind separator_;
   size_t at_ = 0;
   bool over_budget_ = false;
 };
@@ -441,22 +476,7 @@ class Reader {
 }  // namespace
 
 ParsedNumber ParseNumber(std::string_view text, const Rubric& rubric) {
-  if (text.size() > kMostBytes) {
-    ParsedNumber n;
-    n.state = ParsedNumber::State::kOverBudget;
-    return n;
-  }
-  return Reader(Normalise(text), rubric).Read();
-}
-
-std::string FoldText(std::string_view text) {
-  std::string folded;
-  for (char c : StripDelimiters(text)) {
-    const bool blank = std::isspace(static_cast<unsigned char>(c)) != 0;
-    if (blank && (folded.empty() || folded.back() == ' ')) continue;
-    folded.push_back(blank ? ' ' : Lower(c));
-  }
-  return folded;
+  return Reader(SplitNumberTokens(StripDecoration(text)), rubric.decimal_comma()).Read();
 }
 
 }  // namespace grouper

@@ -1,33 +1,36 @@
 // Exact numbers as people and models write them: integers, decimals, fractions, mixed numbers,
-// thousands separators, percent, powers of ten, a unit or currency. Values are GMP rationals. The
-// whole text must be consumed; what cannot be read for sure is refused. Work is bounded before it
-// is done.
+// thousands separators, percent, powers of ten, currency signs and units, in plain text or LaTeX
+// (rewards.md 4.2, the part on numbers). The whole text must be consumed: what cannot be read for
+// sure is refused, never guessed. Work is bounded before it is done. Pure and thread-safe.
 #pragma once
 
-#include <gmpxx.h>
-
+#include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "proto/rubric.pb.h"
+#include "reward/math/exact.h"
 
 namespace grouper {
 
 struct ParsedNumber {
   enum class State { kNumber, kUnparsable, kOverBudget };
   State state = State::kUnparsable;
-  mpq_class value;         // percent already divided by 100
-  bool integer = false;    // written without point, fraction bar or percent, and whole
-  bool decimal = false;    // written with a decimal point or comma
-  int64_t last_place = 0;  // decimal: exponent of ten of the last written digit, percent included
+  Exact value;             // as written: 50 for "50%"
+  bool integer = false;    // written without point and fraction bar
+  bool decimal = false;    // written with a decimal mark, and not with repeating digits
+  int64_t last_place = 0;  // decimal: exponent of ten of its last written digit
   bool percent = false;
-  std::string unit;  // folded: lower case, one space; "$" for a currency sign
+  std::string unit;      // canonical (unit.h); a currency sign is a unit; empty: none
+  std::string variable;  // "x" of "x = 5"
+  bool several = false;  // unparsable because it names more than one value: "5 or 6", "\pm 5"
 };
 
+// Units are read under every rubric; equivalence.h decides what they mean.
 ParsedNumber ParseNumber(std::string_view text, const Rubric& rubric);
 
-// Text as it is compared when it is no number: delimiters and blanks taken off, blanks folded,
-// ASCII lower case.
-std::string FoldText(std::string_view text);
+// Text with what only decorates the whole of it taken off: blanks, $ $, \( \), \[ \], ** **,
+// quotes, \boxed{}, \text{}, parentheses without a comma, a full stop at the end.
+std::string StripDecoration(std::string_view text);
 
 }  // namespace grouper

@@ -1,0 +1,23 @@
+// Unit words beside a number: which words may be taken for a unit, and one spelling for each. A
+// word that changes the value or the claim ("or", "half", "million", "about", "x") is never a unit,
+// so no number is read out of a text that says something else. Pure functions.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "reward/math/number_token.h"
+
+namespace grouper {
+
+// Reads `tokens` (the last is kEnd) as a unit that follows a number: "apples", "\text{ cm}^2",
+// "km/h", "miles per hour". False when they are none; empty tokens and blanks alone give "".
+// Canonical: lower case, singular, "/" for per, "^2" for square.
+bool ReadUnit(std::span<const NumberToken> tokens, std::string* unit);
+
+// The unit that a currency sign or the code "USD" stands for ("$" is "dollar"), empty for no
+// currency.
+std::string_view CurrencyUnit(std::string_view word);
+
+}  // namespace grouper
