@@ -225,6 +225,10 @@ Json ParseJson(std::string_view text, const std::string& where, const JsonLimits
   USER_CHECK(text.size() <= limits.max_bytes, where + ": JSON of " + std::to_string(text.size()) +
                                                   " bytes is over the limit of " +
                                                   std::to_string(limits.max_bytes));
+  // The library takes a zero byte for the end of its input and would not see what follows.
+  const size_t zero = text.find('\0');
+  USER_CHECK(zero == std::string_view::npos,
+             where + ": byte " + std::to_string(zero + 1) + ": a zero byte stands in no JSON");
   size_t consumed = 0;
   Builder builder(text, &consumed, limits);
   const CountingIterator begin(text.data(), &consumed);
