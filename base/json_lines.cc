@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 #include <iostream>
+#include <limits>
 
 #include "base/error.h"
 
@@ -32,8 +33,12 @@ bool JsonLinesReader::ReadLine() {
   if (c == std::streambuf::traits_type::eof()) return false;
   ++line_number_;
   for (; c != std::streambuf::traits_type::eof() && c != '\n'; c = bytes->sbumpc()) {
-    USER_CHECK(line_.size() < max_bytes, where() + ": the line is longer than " +
-                                             std::to_string(max_bytes) + " bytes; split the row");
+    if (line_.size() == max_bytes) {
+      // What follows in this line is no row of its own, should the caller go on.
+      in_->ignore(std::numeric_limits<std::streamsize>::max(), '\n');
+      ThrowUser(where() + ": the line is longer than " + std::to_string(max_bytes) +
+                " bytes; split the row");
+    }
     line_.push_back(static_cast<char>(c));
   }
   if (!line_.empty() && line_.back() == '\r') line_.pop_back();
