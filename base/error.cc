@@ -14,4 +14,21 @@ int ExitCode(ErrorKind kind) {
   return 1;
 }
 
+std::string Excerpt(std::string_view text, size_t max_bytes) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string shown;
+  for (const char c : text.substr(0, max_bytes)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte < 0x7f) {
+      shown.push_back(c);
+    } else {
+      shown.append("\\x");
+      shown.push_back(kDigits[byte >> 4]);
+      shown.push_back(kDigits[byte & 15]);
+    }
+  }
+  if (text.size() > max_bytes) shown.append("...");
+  return shown;
+}
+
 }  // namespace grouper

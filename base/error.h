@@ -5,6 +5,7 @@
 #include <exception>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace grouper {
@@ -29,6 +30,10 @@ class Error : public std::exception {
 
 // 2, 75 or 1.
 int ExitCode(ErrorKind kind);
+
+// Text from outside as it may stand in a message: printable ASCII as it is, other bytes as \xNN,
+// cut with "..." after max_bytes. What a file holds is never terminal control.
+std::string Excerpt(std::string_view text, size_t max_bytes = 64);
 
 namespace error_detail {
 inline void Append(std::ostringstream&) {}
