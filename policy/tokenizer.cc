@@ -12,14 +12,17 @@ constexpr const char* kSpecials[7] = {"<pad>",    "<bos>",    "<eos>",    "<thin
 }  // namespace
 
 void Tokenizer::Add(std::string piece) {
-  longest_ = std::max(longest_, piece.size());
-  ids_.emplace(piece, static_cast<int32_t>(pieces_.size()));
+  std::vector<int32_t>& bucket = by_first_byte_[static_cast<unsigned char>(piece[0])];
+  const auto shorter = std::find_if(bucket.begin(), bucket.end(), [&](int32_t id) {
+    return pieces_[static_cast<size_t>(id)].size() < piece.size();
+  });
+  bucket.insert(shorter, static_cast<int32_t>(pieces_.size()));
   pieces_.push_back(std::move(piece));
 }
 
 std::unique_ptr<Tokenizer> Tokenizer::Make(const std::string& name) {
   USER_CHECK(name == "words" || name == "bytes",
-             "[tokenizer] data.tokenizer must be words or bytes, got", name);
+             "[tokenizer] data.tokenizer must be words or bytes, got", Excerpt(name));
   std::unique_ptr<Tokenizer> t(new Tokenizer());
   t->name_ = name;
   if (name == "bytes") {
@@ -38,25 +41,28 @@ std::unique_ptr<Tokenizer> Tokenizer::Make(const std::string& name) {
 
 std::vector<int32_t> Tokenizer::Encode(std::string_view text, bool parse_specials) const {
   std::vector<int32_t> ids;
+  ids.reserve(text.size());
   for (size_t at = 0; at < text.size();) {
-    int32_t found = -1;
-    size_t length = std::min(longest_, text.size() - at);
-    for (; length > 0; --length) {
-      const auto it = ids_.find(text.substr(at, length));
-      if (it == ids_.end() || (IsSpecial(it->second) && !parse_specials)) continue;
-      found = it->second;
-      break;
+    const std::string_view rest = text.substr(at);
+    const std::vector<int32_t>& bucket = by_first_byte_[static_cast<unsigned char>(rest[0])];
+    const auto found = std::find_if(bucket.begin(), bucket.end(), [&](int32_t id) {
+      return (parse_specials || !IsSpecial(id)) && rest.starts_with(Bytes(id));
+    });
+    if (found == bucket.end()) {
+      ThrowUser("[tokenizer] data.tokenizer \"" + name_ +
+                    "\" has no token for the text at this byte; use \"bytes\" (byte, text)",
+                at, Excerpt(rest, 12));
     }
-    if (found < 0) {
-      ThrowUser("[tokenizer] \"" + name_ +
-                    "\" has no token for the text at this byte; use data.tokenizer: "
-                    "\"bytes\" (byte, text)",
-                at, std::string(text.substr(at, 12)));
-    }
-    ids.push_back(found);
-    at += length;
+    ids.push_back(*found);
+    at += Bytes(*found).size();
   }
   return ids;
+}
+
+std::string_view Tokenizer::Bytes(int32_t id) const {
+  CHECK(id >= 0 && id < vocab_size(), "[tokenizer] no token has this id (id, vocabulary)", id,
+        vocab_size());
+  return pieces_[static_cast<size_t>(id)];
 }
 
 std::string Tokenizer::Decode(std::span<const int32_t> ids) const {

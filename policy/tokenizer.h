@@ -4,8 +4,8 @@
 // a data set stays text.
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -23,13 +23,17 @@ class Tokenizer {
   int64_t vocab_size() const { return static_cast<int64_t>(pieces_.size()); }
   // kUser naming the byte and the text when a place cannot be encoded.
   std::vector<int32_t> Encode(std::string_view text, bool parse_specials) const;
-  // Bytes of one token; specials as their literal text.
-  std::string_view Bytes(int32_t id) const { return pieces_[static_cast<size_t>(id)]; }
+  // Bytes of one token; specials as their literal text. kInternal outside [0, vocab_size).
+  std::string_view Bytes(int32_t id) const;
   std::string Decode(std::span<const int32_t> ids) const;
   bool IsSpecial(int32_t id) const { return id >= first_special_ && id < first_special_ + 7; }
   int32_t pad() const { return first_special_; }
   int32_t bos() const { return first_special_ + 1; }
   int32_t eos() const { return first_special_ + 2; }
+  int32_t think() const { return first_special_ + 3; }
+  int32_t end_think() const { return first_special_ + 4; }
+  int32_t answer() const { return first_special_ + 5; }
+  int32_t end_answer() const { return first_special_ + 6; }
   // SHA-256 over the pieces in order.
   std::string Sha256() const;
 
@@ -38,9 +42,8 @@ class Tokenizer {
   void Add(std::string piece);
   std::string name_;
   std::vector<std::string> pieces_;
-  std::map<std::string, int32_t, std::less<>> ids_;
+  std::array<std::vector<int32_t>, 256> by_first_byte_;  // longest piece first
   int32_t first_special_ = 0;
-  size_t longest_ = 0;
 };
 
 }  // namespace grouper
