@@ -10,6 +10,14 @@ namespace grouper {
 namespace {
 
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;
+constexpr size_t kMaxNameBytes = 512;
+constexpr size_t kMaxExtents = 8;
+constexpr std::string_view kMetadata = "__metadata__";
+
+bool IsGoodName(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxNameBytes && name != kMetadata &&
+         std::all_of(name.begin(), name.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
 
 int64_t BytesOf(const std::string& dtype) {
   for (const auto& [name, bytes] : {std::pair{"F64", 8},
@@ -32,6 +40,20 @@ int64_t BytesOf(const std::string& dtype) {
   return 0;
 }
 
+// Bytes of a tensor; false when they overflow. A factor of zero must not hide an overflow.
+bool SizeOfShape(int64_t unit, const std::vector<int64_t>& shape, uint64_t* bytes) {
+  *bytes = static_cast<uint64_t>(unit);
+  bool zero = false;
+  for (int64_t extent : shape) {
+    zero = zero || extent == 0;
+    if (extent != 0 && __builtin_mul_overflow(*bytes, static_cast<uint64_t>(extent), bytes)) {
+      return false;
+    }
+  }
+  if (zero) *bytes = 0;
+  return true;
+}
+
 struct Range {
   uint64_t begin, end;
 };
@@ -39,31 +61,28 @@ struct Range {
 // One header member, checked against the size of the data part.
 SafetensorsView ReadMember(const Json::Member& member, std::string_view data,
                            const std::string& path, Range* range) {
-  const std::string where = path + ": tensor \"" + member.first.substr(0, 200) + "\"";
+  const std::string where = path + ": tensor \"" + Excerpt(member.first, 200) + "\"";
   SafetensorsView view;
   view.name = member.first;
+  USER_CHECK(IsGoodName(view.name), where + " has a name that is not 1 to 512 printable ASCII");
   USER_CHECK(member.second.IsObject(), where + " is no object");
+  for (const Json::Member& field : member.second.members) {
+    USER_CHECK(field.first == "dtype" || field.first == "shape" || field.first == "data_offsets",
+               where + " has an unknown field", Excerpt(field.first));
+  }
   view.dtype = member.second.String("dtype", where);
   const int64_t unit = BytesOf(view.dtype);
-  USER_CHECK(unit > 0, where + " has an unknown dtype", view.dtype);
+  USER_CHECK(unit > 0, where + " has an unknown dtype", Excerpt(view.dtype));
   const Json& shape = member.second.At("shape", where);
-  USER_CHECK(shape.IsArray() && shape.items.size() <= 8,
+  USER_CHECK(shape.IsArray() && shape.items.size() <= kMaxExtents,
              where + " has no shape of at most 8 extents");
-  // A factor of zero must not hide an overflow, so it is multiplied in last.
-  uint64_t bytes = static_cast<uint64_t>(unit);
-  bool zero = false;
   for (const Json& extent : shape.items) {
     USER_CHECK(extent.is_integer && extent.integer >= 0,
                where + " has a shape that is no list of counts");
     view.shape.push_back(extent.integer);
-    if (extent.integer == 0) {
-      zero = true;
-    } else {
-      USER_CHECK(!__builtin_mul_overflow(bytes, static_cast<uint64_t>(extent.integer), &bytes),
-                 where + " has a shape whose size overflows");
-    }
   }
-  if (zero) bytes = 0;
+  uint64_t bytes = 0;
+  USER_CHECK(SizeOfShape(unit, view.shape, &bytes), where + " has a shape whose size overflows");
   const Json& offsets = member.second.At("data_offsets", where);
   USER_CHECK(offsets.IsArray() && offsets.items.size() == 2 && offsets.items[0].is_integer &&
                  offsets.items[1].is_integer && offsets.items[0].integer >= 0 &&
@@ -95,8 +114,19 @@ std::string WriteSafetensors(std::vector<SafetensorsEntry> entries) {
   JsonWriter w;
   w.BeginObject();
   uint64_t offset = 0;
-  for (const SafetensorsEntry& entry : entries) {
-    CHECK(BytesOf(entry.dtype) > 0, "[safetensors] unknown dtype", entry.dtype);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const SafetensorsEntry& entry = entries[i];
+    CHECK(IsGoodName(entry.name) && (i == 0 || entries[i - 1].name != entry.name),
+          "[safetensors] a name that cannot be written, or that stands twice", Excerpt(entry.name));
+    CHECK(BytesOf(entry.dtype) > 0, "[safetensors] unknown dtype (tensor, dtype)", entry.name,
+          entry.dtype);
+    uint64_t bytes = 0;
+    const bool counts = std::all_of(entry.shape.begin(), entry.shape.end(),
+                                    [](int64_t extent) { return extent >= 0; });
+    CHECK(counts && entry.shape.size() <= kMaxExtents &&
+              SizeOfShape(BytesOf(entry.dtype), entry.shape, &bytes) && bytes == entry.bytes.size(),
+          "[safetensors] bytes that do not fit the shape (tensor, bytes)", entry.name,
+          entry.bytes.size());
     w.Key(entry.name).BeginObject().Key("dtype").Value(entry.dtype).Key("shape").BeginArray();
     for (int64_t extent : entry.shape) w.Value(extent);
     w.EndArray().Key("data_offsets").BeginArray().Value(offset).Value(offset + entry.bytes.size());
@@ -121,13 +151,21 @@ SafetensorsFile ReadSafetensors(std::string_view file, const std::string& path) 
   USER_CHECK(length <= kMaxHeaderBytes && length <= file.size() - 8,
              path + ": the safetensors header is longer than the file or 100 MB (header, file)",
              length, file.size());
+  // The format wants the brace in the first byte: no blanks, no byte order mark.
+  USER_CHECK(length > 0 && file[8] == '{', path + ": the safetensors header does not start with {");
   const Json header =
       ParseJson(file.substr(8, length), path, {.max_bytes = kMaxHeaderBytes, .max_depth = 8});
-  USER_CHECK(header.IsObject(), path + ": the safetensors header is no object");
   const std::string_view data = file.substr(8 + length);
   std::vector<std::pair<Range, SafetensorsView>> found;
   for (const Json::Member& member : header.members) {
-    if (member.first == "__metadata__") continue;
+    if (member.first == kMetadata) {
+      const std::vector<Json::Member>& entries = member.second.members;
+      USER_CHECK(member.second.IsObject() &&
+                     std::all_of(entries.begin(), entries.end(),
+                                 [](const Json::Member& entry) { return entry.second.IsString(); }),
+                 path + ": __metadata__ is no object of texts");
+      continue;
+    }
     Range range{};
     SafetensorsView view = ReadMember(member, data, path, &range);
     found.emplace_back(range, std::move(view));

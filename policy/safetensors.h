@@ -1,7 +1,8 @@
 // The safetensors format: u64 header length, a JSON header, then the tensors' bytes. The reader
 // refuses before it allocates: sizes, overflow, overlap, gaps, unknown types and duplicate names
-// each get their own words (durability.md 7). Numbers are little-endian as on every machine this
-// builds for.
+// each get their own words, which name the file and the tensor. Names are 1 to 512 bytes of
+// printable ASCII, shapes have at most 8 extents. Numbers are little-endian as on every machine
+// this builds for.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,8 @@ struct SafetensorsFile {
   const SafetensorsView* Find(std::string_view name) const;
 };
 
-// Entries in order of name.
+// Entries in order of name; the header is padded so that the data starts at a multiple of 8.
+// kInternal for an entry that the reader would refuse.
 std::string WriteSafetensors(std::vector<SafetensorsEntry> entries);
 
 // Views into `file`, which must outlive them; `path` names it in errors (kUser).
