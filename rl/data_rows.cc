@@ -1,6 +1,8 @@
 #include "rl/data_rows.h"
 
+#include <algorithm>
 #include <numeric>
+#include <string_view>
 
 #include "base/digest.h"
 #include "base/error.h"
@@ -18,12 +20,39 @@ std::string Trim(const std::string& text) {
   return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
 }
 
+constexpr std::string_view kSlot = "{question}";
+
 // The first {question} of the template; the question's own braces stay as they are.
 std::string ApplyTemplate(const std::string& pattern, const std::string& question) {
-  const size_t at = pattern.find("{question}");
-  USER_CHECK(at != std::string::npos, "[data] data.prompt_template must contain {question}, got",
-             pattern);
-  return pattern.substr(0, at) + question + pattern.substr(at + 10);
+  const size_t at = pattern.find(kSlot);
+  return pattern.substr(0, at) + question + pattern.substr(at + kSlot.size());
+}
+
+std::vector<std::string> ReadGolds(const Json& json, const std::string& where,
+                                   const DataConfig& data, const std::string& answer) {
+  std::vector<std::string> golds;
+  if (const Json* listed = json.Find("golds")) {
+    USER_CHECK(listed->IsArray() && !listed->items.empty(),
+               where + ": field \"golds\" must be a list of at least one text");
+    for (const Json& gold : listed->items) {
+      USER_CHECK(gold.IsString() && !Trim(gold.text).empty(),
+                 where + ": field \"golds\" holds something that is no text, or an empty one");
+      golds.push_back(Trim(gold.text));
+    }
+    return golds;
+  }
+  std::string gold = answer;
+  if (!data.gold_after().empty()) {
+    const size_t at = gold.rfind(data.gold_after());
+    USER_CHECK(at != std::string::npos,
+               where + ": field \"" + data.answer_field() + "\" lacks data.gold_after",
+               data.gold_after());
+    gold = gold.substr(at + data.gold_after().size());
+  }
+  gold = Trim(gold);
+  USER_CHECK(!gold.empty(), where + ": field \"" + data.answer_field() + "\" holds no gold answer");
+  golds.push_back(gold);
+  return golds;
 }
 
 DataRow ReadRow(const Json& json, const std::string& where, const Config& config,
@@ -34,42 +63,60 @@ DataRow ReadRow(const Json& json, const std::string& where, const Config& config
   const std::string& question = json.String(data.question_field(), where);
   USER_CHECK(!Trim(question).empty(), where + ": field \"" + data.question_field() + "\" is empty");
   row.prompt = ApplyTemplate(data.prompt_template(), question);
-  row.answer = json.String(data.answer_field(), where);
-  std::string gold = row.answer;
-  if (!data.gold_after().empty()) {
-    const size_t at = gold.rfind(data.gold_after());
-    USER_CHECK(at != std::string::npos,
-               where + ": field \"" + data.answer_field() + "\" lacks data.gold_after",
-               data.gold_after());
-    gold = gold.substr(at + data.gold_after().size());
+  if (with_answer || json.Find("golds") == nullptr) {
+    row.answer = json.String(data.answer_field(), where);
   }
-  gold = Trim(gold);
-  USER_CHECK(!gold.empty(), where + ": field \"" + data.answer_field() + "\" holds no gold answer");
-  row.golds.push_back(gold);
+  if (with_answer) {
+    USER_CHECK(!Trim(row.answer).empty(),
+               where + ": field \"" + data.answer_field() + "\" is empty");
+  } else {
+    row.golds = ReadGolds(json, where, data, row.answer);
+  }
   row.prompt_ids.push_back(tokenizer.bos());
-  int64_t answer_tokens = 0;
   try {
     for (int32_t id : tokenizer.Encode(row.prompt, false)) row.prompt_ids.push_back(id);
     if (with_answer) {
-      answer_tokens = static_cast<int64_t>(tokenizer.Encode(row.answer, false).size()) + 1;
+      room_tokens = static_cast<int64_t>(tokenizer.Encode(row.answer, false).size()) + 1;
     }
   } catch (const Error& error) {
     ThrowUser(where + ": " + error.message());
   }
-  const int64_t need =
-      static_cast<int64_t>(row.prompt_ids.size()) + std::max(room_tokens, answer_tokens);
+  const int64_t need = static_cast<int64_t>(row.prompt_ids.size()) + room_tokens;
   USER_CHECK(need <= config.policy().max_positions(),
              where +
-                 ": prompt with its answer is longer than policy.max_positions; raise it or set "
-                 "data.on_bad=SKIP (tokens needed, context)",
+                 (with_answer ? ": prompt and answer exceed"
+                              : ": prompt and sampling.max_new_tokens exceed") +
+                 " policy.max_positions; raise it or set data.on_bad=SKIP (tokens needed, context)",
              need, config.policy().max_positions());
   return row;
+}
+
+// What no row can mend is said once, not counted as bad rows.
+void CheckDataConfig(const std::string& path, const std::string& setting, const DataConfig& data) {
+  USER_CHECK(path != "-", "[" + setting +
+                              "] rows are read again when a run goes on, standard input cannot be; "
+                              "name a JSONL file");
+  USER_CHECK(data.prompt_template().find(kSlot) != std::string::npos,
+             "[data] data.prompt_template must contain {question}, got",
+             Excerpt(data.prompt_template(), 200));
+  USER_CHECK(data.max_rows() >= 0, "[data] data.max_rows must not be negative, got",
+             data.max_rows());
+}
+
+void WarnOfSkipped(const std::string& path, const DataRows& data) {
+  constexpr size_t kShown = 3;
+  LogWarn("[data] " + path + ": " + std::to_string(data.skipped) +
+          " rows skipped (data.on_bad=SKIP)");
+  for (size_t i = 0; i < std::min(kShown, data.skip_reasons.size()); ++i) {
+    LogWarn("[data] skipped " + data.skip_reasons[i]);
+  }
 }
 
 }  // namespace
 
 DataRows ReadDataRows(const std::string& path, const std::string& setting, const Config& config,
                       const Tokenizer& tokenizer, int64_t room_tokens, bool with_answer) {
+  CheckDataConfig(path, setting, config.data());
   DataRows data;
   JsonLinesReader reader(path, setting);
   Json json;
@@ -81,15 +128,15 @@ DataRows ReadDataRows(const std::string& path, const std::string& setting, const
           ReadRow(json, reader.where(), config, tokenizer, room_tokens, with_answer));
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::kUser || config.data().on_bad() != DataConfig::SKIP) throw;
+      if (data.skip_reasons.size() < kMostReasons) data.skip_reasons.push_back(error.message());
       ++data.skipped;
     }
   }
-  if (data.skipped > 0) {
-    LogWarn("[data] " + path + ": " + std::to_string(data.skipped) +
-            " rows skipped (data.on_bad=SKIP)");
-  }
-  USER_CHECK(!data.rows.empty(), "[data] no usable row; check the file and " + setting, path,
-             data.skipped);
+  if (data.skipped > 0) WarnOfSkipped(path, data);
+  USER_CHECK(!data.rows.empty(),
+             "[data] no usable row; check the file and " + setting + " (file, rows skipped" +
+                 (data.skip_reasons.empty() ? ")" : ", the first because)"),
+             path, data.skipped, data.skip_reasons.empty() ? "" : data.skip_reasons[0]);
   data.sha256 = Sha256Hex(ReadFile(path, setting));
   return data;
 }

@@ -16,18 +16,24 @@ struct DataRow {
   std::string where;                // "train.jsonl:12"
   std::string prompt;               // template applied
   std::vector<int32_t> prompt_ids;  // with <bos>
-  std::string answer;               // the whole answer field
-  std::vector<std::string> golds;   // what a grader compares with
+  std::string answer;               // the whole answer field; may be empty beside golds
+  std::vector<std::string> golds;   // what a grader compares with; empty for documents
 };
+
+inline constexpr size_t kMostReasons = 8;
 
 struct DataRows {
   std::vector<DataRow> rows;
   int64_t skipped = 0;
-  std::string sha256;  // of the file
+  std::vector<std::string> skip_reasons;  // "path:line: words" of the first kMostReasons
+  std::string sha256;                     // of the file
 };
 
-// `room_tokens`: positions that must stay free behind the prompt; with_answer: the answer must fit
-// there too. kUser "path:line: field ...: words" on a bad row unless data.on_bad is SKIP.
+// Rows for prompts: golds are the row's "golds", a list of texts, or else what follows
+// data.gold_after in the answer field, without blanks around it. `room_tokens`: positions that must
+// stay free behind the prompt. with_answer, rows for documents: the answer must fit there, golds
+// are not read. data.max_rows counts good rows. kUser "path:line: words" on a bad row, unless
+// data.on_bad is SKIP; also for a config that fits no row and a file that cannot be read again.
 DataRows ReadDataRows(const std::string& path, const std::string& setting, const Config& config,
                       const Tokenizer& tokenizer, int64_t room_tokens, bool with_answer);
 

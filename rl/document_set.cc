@@ -1,5 +1,8 @@
 #include "rl/document_set.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/error.h"
 #include "rl/data_rows.h"
 
@@ -7,6 +10,16 @@ namespace grouper {
 namespace {
 constexpr uint64_t kBaseDocuments = 20000;
 constexpr uint64_t kDemonstrations = 1500;
+
+void CheckLengths(const std::vector<Document>& documents, int64_t max_positions) {
+  size_t longest = 0;
+  for (const Document& d : documents) longest = std::max(longest, d.ids.size());
+  USER_CHECK(static_cast<int64_t>(longest) <= max_positions,
+             "[data] generated documents exceed policy.max_positions; raise it (tokens needed, "
+             "context)",
+             longest, max_positions);
+}
+
 }  // namespace
 
 DocumentSet::DocumentSet(const Config& config, const Tokenizer& tokenizer) : seed_(config.seed()) {
@@ -15,19 +28,25 @@ DocumentSet::DocumentSet(const Config& config, const Tokenizer& tokenizer) : see
     for (uint64_t i = 0; i < kBaseDocuments; ++i) {
       documents_.push_back(MakeBaseDocument(seed_, i, tokenizer));
     }
-    return;
-  }
-  if (train == "tasks:demonstrations") {
+  } else if (train == "tasks:demonstrations") {
     for (uint64_t i = 0; i < kDemonstrations; ++i) {
       documents_.push_back(MakeDemonstration(seed_, i, tokenizer).document);
     }
+  } else {
+    USER_CHECK(train.rfind("tasks:", 0) != 0,
+               "[data] data.train must be a file, tasks:base or tasks:demonstrations here, got",
+               train);
+    ReadRows(config, tokenizer);
     return;
   }
-  USER_CHECK(train.rfind("tasks:", 0) != 0,
-             "[data] data.train must be a file, tasks:base or tasks:demonstrations here, got",
-             train);
-  const DataRows data = ReadDataRows(train, "data.train", config, tokenizer, 1, true);
+  CheckLengths(documents_, config.policy().max_positions());
+}
+
+void DocumentSet::ReadRows(const Config& config, const Tokenizer& tokenizer) {
+  DataRows data = ReadDataRows(config.data().train(), "data.train", config, tokenizer, 0, true);
   skipped_ = data.skipped;
+  skip_reasons_ = std::move(data.skip_reasons);
+  sha256_ = std::move(data.sha256);
   for (const DataRow& row : data.rows) {
     Document d;
     d.ids = row.prompt_ids;

@@ -9,6 +9,11 @@ namespace {
 constexpr const char* kTasks = "tasks:";
 constexpr const char* kCalcAndFit = "tasks:calc,fit";
 
+void CheckRubric(const Config& config) {
+  USER_CHECK(config.reward().rubric_size() > 0,
+             "[data] reward.rubric is empty: name the scoring rules");
+}
+
 bool IsGenerated(const std::string& path, const char* setting) {
   if (path.rfind(kTasks, 0) != 0) return false;
   USER_CHECK(path == kCalcAndFit,
@@ -23,6 +28,7 @@ PromptSet::PromptSet(const Config& config, const Tokenizer& tokenizer)
     : config_(config), tokenizer_(tokenizer) {
   generated_ = IsGenerated(config.data().train(), "data.train");
   if (generated_) return;
+  CheckRubric(config);
   train_ = ReadDataRows(config.data().train(), "data.train", config, tokenizer,
                         config.sampling().max_new_tokens(), false);
 }
@@ -30,12 +36,13 @@ PromptSet::PromptSet(const Config& config, const Tokenizer& tokenizer)
 Prompt PromptSet::FromRow(const DataRow& row, uint64_t ordinal) const {
   Prompt prompt;
   prompt.set_ordinal(ordinal);
-  prompt.set_task_id(row.where);
+  // The file by its name: a trace does not depend on where the data lay.
+  const std::string task_id = row.where.substr(row.where.find_last_of('/') + 1);
+  prompt.set_task_id(task_id);
+  prompt.set_data_source(task_id.substr(0, task_id.rfind(':')));
   prompt.set_text(row.prompt);
   prompt.mutable_ids()->Add(row.prompt_ids.begin(), row.prompt_ids.end());
   for (const std::string& gold : row.golds) prompt.mutable_math()->add_golds(gold);
-  USER_CHECK(config_.reward().rubric_size() > 0,
-             "[data] reward.rubric is empty: name the scoring rules");
   prompt.set_rubric(config_.reward().rubric(0).name());
   return prompt;
 }
@@ -51,9 +58,11 @@ Prompt PromptSet::At(uint64_t ordinal) const {
 }
 
 std::vector<Prompt> PromptSet::EvalPrompts(int64_t n) const {
+  if (config_.data().eval().empty()) return {};
   if (IsGenerated(config_.data().eval(), "data.eval")) {
     return HeldOutPrompts(n > 0 ? n : 200, tokenizer_);
   }
+  CheckRubric(config_);
   Config config = config_;
   config.mutable_data()->set_max_rows(n);
   const DataRows rows = ReadDataRows(config.data().eval(), "data.eval", config, tokenizer_,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "policy/tokenizer.h"
@@ -19,12 +20,16 @@ class PromptSet {
   PromptSet(const Config& config, const Tokenizer& tokenizer);
 
   Prompt At(uint64_t ordinal) const;
-  // Held-out prompts of data.eval, at most n (0: all), ordinals 0, 1, ...
+  // Held-out prompts of data.eval, at most n (0: all; of the generators 200), ordinals 0, 1, ...;
+  // none when data.eval is empty.
   std::vector<Prompt> EvalPrompts(int64_t n) const;
   int64_t rows() const {
     return static_cast<int64_t>(train_.rows.size());
   }  // 0: generated without end
   int64_t skipped() const { return train_.skipped; }
+  const std::vector<std::string>& skip_reasons() const { return train_.skip_reasons; }
+  // Of the file in hexadecimal; empty for generated prompts.
+  const std::string& sha256() const { return train_.sha256; }
 
  private:
   Prompt FromRow(const DataRow& row, uint64_t ordinal) const;

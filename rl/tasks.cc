@@ -37,16 +37,27 @@ bool DrawCalc(PhiloxSequence* random, TaskProblem* p) {
   return fits;
 }
 
-bool DrawFit(PhiloxSequence* random, TaskProblem* p) {
-  p->x1 = static_cast<int>(random->Uniform(1, 6));
-  p->x2 = p->x1 + 1;
-  p->slope = static_cast<int>(random->Uniform(1, 9));
-  p->offset = static_cast<int>(random->Uniform(0, 20));
+constexpr int kLargestX = 6, kLargestSlope = 9, kLargestOffset = 20;
+
+// False when a value is too large to be shown.
+bool SetFit(int x1, int slope, int offset, TaskProblem* p) {
+  p->kind = TaskKind::kFit;
+  p->x1 = x1;
+  p->x2 = x1 + 1;
+  p->slope = slope;
+  p->offset = offset;
   p->y1 = p->slope * p->x1 + p->offset;
   p->y2 = p->slope * p->x2 + p->offset;
   p->statement = "fit f(" + Number(p->x1) + ")=" + Number(p->y1) + ", f(" + Number(p->x2) +
                  ")=" + Number(p->y2);
   return p->y2 <= kLargestValue;
+}
+
+bool DrawFit(PhiloxSequence* random, TaskProblem* p) {
+  const int x1 = static_cast<int>(random->Uniform(1, kLargestX));
+  const int slope = static_cast<int>(random->Uniform(1, kLargestSlope));
+  const int offset = static_cast<int>(random->Uniform(0, kLargestOffset));
+  return SetFit(x1, slope, offset, p);
 }
 
 }  // namespace
@@ -132,22 +143,32 @@ Prompt TrainTaskPrompt(uint64_t seed, uint64_t ordinal, const Tokenizer& tokeniz
   return prompt;
 }
 
+int64_t HeldOutFitProblems() {
+  int64_t count = 0;
+  for (int x1 = 1; x1 <= kLargestX; ++x1) {
+    for (int slope = 1; slope <= kLargestSlope; ++slope) {
+      for (int offset = 0; offset <= kLargestOffset; ++offset) {
+        TaskProblem p;
+        if (SetFit(x1, slope, offset, &p) && p.held_out()) ++count;
+      }
+    }
+  }
+  return count;
+}
+
 std::vector<Prompt> HeldOutPrompts(int64_t count, const Tokenizer& tokenizer) {
+  const int64_t most = 2 * HeldOutFitProblems() + 1;
+  USER_CHECK(count >= 0 && count <= most,
+             "[tasks] eval.questions must be from 0 to the number of held-out problems (asked, "
+             "most)",
+             count, most);
   std::vector<Prompt> prompts;
   std::set<std::string> seen;
   PhiloxSequence random = TaskRandom(kHeldOutSeed, TaskPurpose::kHeldOut, 0);
-  int repeats = 0;
   while (static_cast<int64_t>(prompts.size()) < count) {
     const TaskKind kind = prompts.size() % 2 == 0 ? TaskKind::kCalc : TaskKind::kFit;
     const TaskProblem problem = DrawProblem(kind, true, &random);
-    if (!seen.insert(problem.statement).second) {
-      USER_CHECK(++repeats < 10000,
-                 "[tasks] fewer held-out problems exist than eval.questions asks for; lower it "
-                 "(asked, found)",
-                 count, prompts.size());
-      continue;
-    }
-    repeats = 0;
+    if (!seen.insert(problem.statement).second) continue;
     Prompt prompt = MakeTaskPrompt(problem, tokenizer);
     prompt.set_ordinal(prompts.size());
     prompt.set_task_id(prompt.data_source() + ":held-out:" + std::to_string(prompts.size()));

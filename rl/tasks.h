@@ -1,4 +1,4 @@
-// The quickstart's two tasks (docs/ARCHITECTURE.md, "Tasks"): calc, a chain of sums (`calc
+// The quickstart's two tasks: calc, a chain of sums (`calc
 // 14+15-9+2-8`), and fit, a program that maps two shown values (`fit f(2)=17, f(3)=22` -> `x*5+7`).
 // Everything is a pure function of (seed, purpose, index). A problem whose key's hash is 0 mod 8 is
 // held out of all training data.
@@ -43,8 +43,9 @@ TaskProblem DrawProblem(TaskKind kind, bool held_out, PhiloxSequence* random);
 Prompt MakeTaskPrompt(const TaskProblem& problem, const Tokenizer& tokenizer);
 // Training prompt `ordinal`: calc or fit with equal chance.
 Prompt TrainTaskPrompt(uint64_t seed, uint64_t ordinal, const Tokenizer& tokenizer);
-// Distinct held-out prompts, calc and fit in turn, the same for every seed. kUser when the pool is
-// smaller.
+// Distinct held-out prompts, calc and fit in turn, the same for every seed. The pool of fit is
+// small and counted: kUser when count needs more than it holds.
+int64_t HeldOutFitProblems();
 std::vector<Prompt> HeldOutPrompts(int64_t count, const Tokenizer& tokenizer);
 
 }  // namespace grouper
