@@ -58,7 +58,7 @@ void CheckTrainConfig(const Config& config) {
              config.sampling().max_new_tokens());
   USER_CHECK(config.reward().rubric_size() > 0,
              "[config] reward.rubric is empty: name at least one set of scoring rules "
-             "(examples/quickstart.textproto)");
+             "(examples/quickstart_rl.textproto)");
 }
 
 Trainer::Trainer(const Config& config, const std::string& run_folder, const SessionOptions& options,

@@ -87,7 +87,7 @@ double CorrectionWeight(const PolicyLossRule& rule, double token_log, double seq
     case Correction::kSequenceTruncate:
       return std::min(std::exp(sequence_log), rule.correction_cap);
     case Correction::kTokenMask:
-      return token >= 1 / rule.correction_cap && token <= rule.correction_cap ? 1 : 0;
+      return token >= 1 / rule.correction_cap && token <= rule.correction_cap ? token : 0;
   }
   return 1;
 }

@@ -27,7 +27,7 @@ struct PolicyLossRule {
   double kl_beta = 0;
   bool kl_unbiased = false;  // k3 times the ratio
   Correction correction = Correction::kOff;
-  double correction_cap = 2;  // token mask: outside [1 / cap, cap]
+  double correction_cap = 2;  // token mask: 0 outside [1 / cap, cap]
 };
 
 // Of the whole minibatch, known before any backward.
