@@ -1,10 +1,10 @@
 #include "reward/code/code_grader.h"
 
-#include <algorithm>
-
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "reward/code/json_value.h"
+#include "reward/code/program_text.h"
 #include "reward/math/answer_span.h"
 
 namespace grouper {
@@ -13,6 +13,9 @@ namespace {
 using Result = reward::v1::ScoreResult;
 using End = JailResult::End;
 constexpr size_t kMostProgramBytes = 64 * 1024;
+constexpr size_t kMostDigits = 4000;
+// Of one case's arguments, expected value or result.
+constexpr JsonLimits kCaseLimits{.max_bytes = size_t{4} << 20, .max_depth = 48};
 
 Judgement Failure(Result::Status status, const std::string& reason, const std::string& flag = "") {
   Judgement j;
@@ -23,143 +26,76 @@ Judgement Failure(Result::Status status, const std::string& reason, const std::s
   return j;
 }
 
-bool Same(const Json& a, const Json& b) {
-  if (a.kind != b.kind) return false;
-  switch (a.kind) {
-    case Json::Kind::kNull:
-      return true;
-    case Json::Kind::kBool:
-      return a.boolean == b.boolean;
-    case Json::Kind::kNumber:
-      if (a.is_integer && b.is_integer) return a.integer == b.integer;
-      if (a.text == b.text) return true;  // integers beyond 64 bits
-      return a.number == b.number &&
-             (a.is_integer || b.is_integer || a.text.find_first_of(".eE") != std::string::npos);
-    case Json::Kind::kString:
-      return a.text == b.text;
-    case Json::Kind::kArray:
-      return a.items.size() == b.items.size() &&
-             std::equal(a.items.begin(), a.items.end(), b.items.begin(), Same);
-    case Json::Kind::kObject:
-      return a.members.size() == b.members.size() &&
-             std::all_of(a.members.begin(), a.members.end(), [&](const Json::Member& m) {
-               const Json* other = b.Find(m.first);
-               return other != nullptr && Same(m.second, *other);
-             });
-  }
-  return false;
-}
-
-// JSON as a Python literal on one line, ASCII only.
-void PrintPython(const Json& json, std::string* out) {
-  switch (json.kind) {
-    case Json::Kind::kNull:
-      *out += "None";
-      break;
-    case Json::Kind::kBool:
-      *out += json.boolean ? "True" : "False";
-      break;
-    case Json::Kind::kNumber:
-      *out += json.text;
-      break;
-    case Json::Kind::kString: {
-      static constexpr char kHex[] = "0123456789abcdef";
-      *out += "b'";
-      for (char c : json.text) {
-        const unsigned char byte = static_cast<unsigned char>(c);
-        *out += "\\x";
-        *out += kHex[byte >> 4];
-        *out += kHex[byte & 15];
-      }
-      *out += "'.decode()";
-      break;
-    }
-    case Json::Kind::kArray:
-      *out += "[";
-      for (const Json& item : json.items) {
-        PrintPython(item, out);
-        *out += ",";
-      }
-      *out += "]";
-      break;
-    case Json::Kind::kObject:
-      *out += "{";
-      for (const Json::Member& member : json.members) {
-        Json key;
-        key.kind = Json::Kind::kString;
-        key.text = member.first;
-        PrintPython(key, out);
-        *out += ":";
-        PrintPython(member.second, out);
-        *out += ",";
-      }
-      *out += "}";
-      break;
-  }
-}
-
-Judgement FromEnd(const JailResult& r) {
+Judgement Scored(Result::Verdict verdict, const char* reason) {
   Judgement j;
-  j.reason = r.detail;
-  switch (r.end) {
-    case End::kFinished:
-      j.verdict = Result::WA;
-      j.reason = "wrong_result";
-      break;
-    case End::kCompileError:
-      j.verdict = Result::CE;
-      break;
-    case End::kException:
-      j.verdict = Result::RE;
-      break;
-    case End::kEnded:
-      j.verdict = Result::WA;
-      break;
-    case End::kCpuLimit:
-      j.verdict = Result::TLE;
-      j.reason = "cpu_time";
-      break;
-    case End::kWallLimit:
-      j.verdict = Result::TLE;
-      j.reason = "wall_time";
-      break;
-    case End::kMemoryLimit:
-      j.verdict = Result::MLE;
-      break;
-    case End::kOutputLimit:
-      j.verdict = Result::OLE;
-      break;
-    case End::kForged:
-      j.verdict = Result::SV;
-      j.flags.push_back("forged_result");
-      break;
-    case End::kDeadline:
-      return Failure(Result::TIMEOUT, "deadline");
-    case End::kBroken:
-      return Failure(Result::INTERNAL, "jail_failed", r.detail);
-  }
+  j.verdict = verdict;
+  j.reason = reason;
   return j;
 }
 
+// What the end of a run that did not pass is worth.
+Judgement FromEnd(const JailResult& r) {
+  switch (r.end) {
+    case End::kFinished:
+      return Scored(Result::WA, "wrong_result");
+    case End::kCompileError:
+      return Scored(Result::CE, "compile_error");
+    case End::kException:
+      return Scored(Result::RE, "exception");
+    case End::kEnded:
+      return Scored(Result::WA, "no_result");
+    case End::kCpuLimit:
+      return Scored(Result::TLE, "cpu_time");
+    case End::kWallLimit:
+      return Scored(Result::TLE, "wall_time");
+    case End::kMemoryLimit:
+      return Scored(Result::MLE, "memory");
+    case End::kOutputLimit:
+      return Scored(Result::OLE, "output");
+    case End::kForged: {
+      Judgement j = Scored(Result::SV, "forged_result");
+      j.flags.push_back("forged_result");
+      return j;
+    }
+    case End::kDeadline:
+      return Failure(Result::TIMEOUT, "deadline");
+    case End::kBroken:
+      break;
+  }
+  return Failure(Result::INTERNAL, "jail_failed", r.detail);
+}
+
+// The calls of a problem as Python literals, and the values they must return.
+struct Cases {
+  std::vector<std::string> calls;
+  std::vector<Json> expected;
+};
+
+void CheckNumbers(const Json& json) {
+  // Longer whole numbers are refused by Python's own reader.
+  USER_CHECK(!json.IsNumber() || json.text.size() <= kMostDigits, "a number is too long");
+  for (const Json& item : json.items) CheckNumbers(item);
+  for (const Json::Member& member : json.members) CheckNumbers(member.second);
+}
+
+// kUser when a case is not JSON.
+Cases ReadCases(const reward::v1::CodeProblem& problem) {
+  Cases cases;
+  for (int i = 0; i < problem.cases_size(); ++i) {
+    const std::string where = "case " + std::to_string(i);
+    const Json arguments =
+        ParseJson(problem.cases(i).arguments_json(), where + ": arguments_json", kCaseLimits);
+    USER_CHECK(arguments.IsArray(), where + ": arguments_json must be a list");
+    CheckNumbers(arguments);
+    cases.expected.push_back(
+        ParseJson(problem.cases(i).expected_json(), where + ": expected_json", kCaseLimits));
+    cases.calls.emplace_back();
+    AppendPython(arguments, &cases.calls.back());
+  }
+  return cases;
+}
+
 }  // namespace
-
-bool SameJson(const std::string& a, const std::string& b) {
-  const JsonLimits limits{.max_bytes = size_t{4} << 20, .max_depth = 48};
-  return Same(ParseJson(a, "result", limits), ParseJson(b, "expected", limits));
-}
-
-std::string ProgramOf(const std::string& answer, const reward::v1::CodeProblem& problem) {
-  const size_t at = problem.wrap().find("{answer}");
-  if (at != std::string::npos)
-    return problem.wrap().substr(0, at) + answer + problem.wrap().substr(at + 8) + "\n";
-  // The last fenced block, python's or without a language.
-  const size_t close = answer.rfind("```");
-  const size_t open =
-      close == std::string::npos || close == 0 ? std::string::npos : answer.rfind("```", close - 1);
-  if (open == std::string::npos) return answer;
-  const size_t line = answer.find('\n', open);
-  return line < close ? answer.substr(line + 1, close - line - 1) : answer;
-}
 
 Judgement CodeGrader::Run(const std::string& program, const reward::v1::CodeProblem& problem,
                           const Rubric& rubric, const GradeBudget& budget) const {
@@ -172,24 +108,19 @@ Judgement CodeGrader::Run(const std::string& program, const reward::v1::CodeProb
                     .output_bytes = rubric.code().output_bytes()};
   request.deadline = budget.deadline;
   request.stop = budget.stop;
+  Cases cases;
   try {
-    for (const reward::v1::CodeCase& test : problem.cases()) {
-      const Json arguments = ParseJson(test.arguments_json(), "arguments_json");
-      ParseJson(test.expected_json(), "expected_json");
-      USER_CHECK(arguments.IsArray(), "arguments_json must be a list");
-      std::string call;
-      PrintPython(arguments, &call);
-      request.calls.push_back(std::move(call));
-    }
+    cases = ReadCases(problem);
   } catch (const Error& error) {
     return Failure(Result::UNSCORABLE, "test_unparsable", error.message());
   }
+  request.calls = std::move(cases.calls);
   size_t passed = 0;
   const JailResult result = jail_->Run(request, [&](size_t call, const std::string& json) {
-    const std::string& expected = problem.cases(static_cast<int>(call)).expected_json();
     bool same = false;
     try {
-      same = !json.empty() && SameJson(json, expected);
+      same =
+          !json.empty() && SameValue(ParseJson(json, "result", kCaseLimits), cases.expected[call]);
     } catch (const Error&) {
       same = false;  // a value too deep or too large to be the expected one
     }
@@ -197,14 +128,8 @@ Judgement CodeGrader::Run(const std::string& program, const reward::v1::CodeProb
     return same;  // the first failure ends it
   });
   // A pass needs positive evidence for every case and a clean end.
-  const size_t cases = static_cast<size_t>(problem.cases_size());
-  Judgement j;
-  if (result.end == End::kFinished && passed == cases && cases > 0) {
-    j.verdict = Result::AC;
-    j.reason = "all_cases";
-  } else {
-    j = FromEnd(result);
-  }
+  const bool pass = result.end == End::kFinished && passed == cases.expected.size() && passed > 0;
+  Judgement j = pass ? Scored(Result::AC, "all_cases") : FromEnd(result);
   for (size_t i = 0; i < passed; ++i) {
     j.tests.emplace_back();
     j.tests.back().set_verdict("AC");
@@ -212,7 +137,8 @@ Judgement CodeGrader::Run(const std::string& program, const reward::v1::CodeProb
   if (j.status == Result::SCORED && j.verdict != Result::AC) {
     j.tests.emplace_back();
     j.tests.back().set_verdict(Result::Verdict_Name(j.verdict));
-    j.tests.back().set_detail("case " + std::to_string(passed) + ": " + j.reason);
+    j.tests.back().set_detail("case " + std::to_string(passed) + ": " +
+                              (result.detail.empty() ? j.reason : result.detail));
   }
   return j;
 }
@@ -224,6 +150,8 @@ Judgement CodeGrader::Grade(const reward::v1::ScoreItem& item, const Rubric& rub
     return Failure(Result::UNSCORABLE, "unsupported");
   if (task.problem().cases().empty()) return Failure(Result::UNSCORABLE, "no_tests");
   if (task.problem().entry().empty()) return Failure(Result::UNSCORABLE, "no_entry");
+  if (!task.problem().wrap().empty() && task.problem().wrap().find("{answer}") == std::string::npos)
+    return Failure(Result::UNSCORABLE, "wrap_without_answer");
   if (!jail_->standing()) return Failure(Result::UNSCORABLE, "no_isolation", jail_->problem());
   const AnswerSpan span = FindAnswer(item.completion(), item.prefill(), rubric);
   Judgement j;
@@ -233,18 +161,20 @@ Judgement CodeGrader::Grade(const reward::v1::ScoreItem& item, const Rubric& rub
     return j;
   }
   const std::string answer = item.completion().substr(span.begin, span.end - span.begin);
-  const std::string program = ProgramOf(answer, task.problem());
-  if (program.size() > kMostProgramBytes) {
-    j.verdict = Result::CE;
-    j.reason = "program_too_long";
+  const std::optional<std::string> program = ProgramOf(answer, task.problem());
+  if (!program.has_value()) {
+    j = Scored(Result::NO_ANSWER, "no_code_block");
+  } else if (program->size() > kMostProgramBytes) {
+    j = Scored(Result::CE, "program_too_long");
   } else {
     Sha256 key;
     for (const std::string& part :
-         {std::string(kGraderVersion), program, task.problem().SerializeAsString(),
+         {std::string(kGraderVersion), *program, task.problem().SerializeAsString(),
           rubric.code().SerializeAsString()}) {
       key.Update(std::to_string(part.size()) + ":" + part);
     }
-    j = cache_.Get(key.FinishHex(), [&] { return Run(program, task.problem(), rubric, budget); });
+    j = cache_.Get(key.FinishHex(), budget,
+                   [&] { return Run(*program, task.problem(), rubric, budget); });
   }
   j.extraction.set_rung(span.rung);
   j.extraction.set_begin(static_cast<uint32_t>(span.begin));

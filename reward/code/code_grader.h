@@ -2,6 +2,8 @@
 // returns the expected JSON value for every case. Values are compared here, outside the jail.
 #pragma once
 
+#include <string>
+
 #include "reward/code/result_cache.h"
 #include "reward/grader.h"
 #include "reward/jail/jail.h"
@@ -21,13 +23,5 @@ class CodeGrader final : public Grader {
   const Jail* jail_;
   mutable ResultCache cache_;
 };
-
-// The text of the answer as a program: the wrap with {answer} replaced once, or the last fenced
-// block, or all.
-std::string ProgramOf(const std::string& answer, const reward::v1::CodeProblem& problem);
-
-// Equal JSON values: numbers by value (1 equals 1.0), no number equals a truth value, lists in
-// order, objects by key.
-bool SameJson(const std::string& a, const std::string& b);
 
 }  // namespace grouper

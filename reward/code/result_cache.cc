@@ -1,18 +1,32 @@
 #include "reward/code/result_cache.h"
 
+#include <algorithm>
+#include <chrono>
+
 namespace grouper {
 
-Judgement ResultCache::Get(const std::string& key, const std::function<Judgement()>& make) {
+Judgement ResultCache::Get(const std::string& key, const GradeBudget& budget,
+                           const std::function<Judgement()>& make) {
   {
     std::unique_lock lock(mutex_);
-    done_.wait(lock, [&] { return entries_.count(key) != 0 || running_.count(key) == 0; });
+    const auto free = [&] { return entries_.count(key) != 0 || running_.count(key) == 0; };
+    // Far deadlines overflow a timed wait on some clocks.
+    const auto until =
+        std::min(budget.deadline, std::chrono::steady_clock::now() + std::chrono::hours(24));
+    if (!done_.wait_until(lock, budget.stop, until, free)) {
+      Judgement late;
+      late.status = reward::v1::ScoreResult::TIMEOUT;
+      late.verdict = reward::v1::ScoreResult::VERDICT_UNSPECIFIED;
+      late.reason = "deadline";
+      return late;
+    }
     if (const auto found = entries_.find(key); found != entries_.end()) {
       order_.splice(order_.begin(), order_, found->second.place);
       Judgement judgement = found->second.judgement;
       judgement.cached = true;
       return judgement;
     }
-    running_[key] = 1;
+    running_.insert(key);
   }
   Judgement judgement;
   try {

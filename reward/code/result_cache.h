@@ -8,6 +8,7 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "reward/grader.h"
 
@@ -17,8 +18,9 @@ class ResultCache {
  public:
   explicit ResultCache(size_t capacity) : capacity_(capacity) {}
   // The stored judgement (cached = true), or make()'s. A judgement that is not SCORED is never
-  // stored: waiters make their own.
-  Judgement Get(const std::string& key, const std::function<Judgement()>& make);
+  // stored: waiters make their own. One whose time is up while another makes it gets TIMEOUT.
+  Judgement Get(const std::string& key, const GradeBudget& budget,
+                const std::function<Judgement()>& make);
 
  private:
   struct Entry {
@@ -27,10 +29,10 @@ class ResultCache {
   };
   const size_t capacity_;
   std::mutex mutex_;
-  std::condition_variable done_;
+  std::condition_variable_any done_;
   std::unordered_map<std::string, Entry> entries_;
   std::list<std::string> order_;  // newest first
-  std::unordered_map<std::string, int> running_;
+  std::unordered_set<std::string> running_;
 };
 
 }  // namespace grouper

@@ -33,8 +33,8 @@ def probe():
         found.append('sees the name of the host')
     if sys.flags.hash_randomization:
         found.append('hashes differ between runs')
-    extra = set(os.environ) - {'PATH', 'PYTHONHASHSEED', 'LANG', 'PWD', 'LC_CTYPE'}
-    if extra:
+    ours = {'PATH', 'PYTHONHASHSEED', 'MALLOC_ARENA_MAX', 'LANG', 'PWD', 'LC_CTYPE'}
+    if set(os.environ) - ours:
         found.append('has an environment')
     soft = resource.getrlimit
     if soft(resource.RLIMIT_CPU)[1] == -1 or soft(resource.RLIMIT_NPROC)[1] > 64:
