@@ -17,7 +17,7 @@ inline constexpr int64_t kKeyBlock = 64;
 inline constexpr int64_t kKeySplit = 512;
 // Log-softmax and sampling: tiles of 256 ids; inside a tile column bits are added in this order.
 inline constexpr int64_t kVocabTile = 256;
-inline constexpr int kVocabTileBits[8] = {7, 6, 5, 4, 3, 0, 2, 1};
+constexpr int kVocabTileBits[8] = {7, 6, 5, 4, 3, 0, 2, 1};
 // Integer masses for top-p and the choice of a token: exp(.) * 2^40, rounded.
 inline constexpr double kMassScale = 1099511627776.0;
 // Gradient norm: squares in double, blocks of 4,096 elements, blocks left to right.
@@ -32,12 +32,12 @@ inline constexpr float kLog2E = 1.44269504f;
 inline constexpr float kRounder = 12582912.0f;
 inline constexpr float kLn2High = 0.693359375f;
 inline constexpr float kLn2Low = -2.12194440e-4f;
-inline constexpr float kExpPoly[6] = {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f,
-                                      4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f};
+constexpr float kExpPoly[6] = {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f,
+                               4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f};
 // log of a positive normal number: mantissa in [sqrt(1/2), sqrt 2). Relative error up to 8.2e-8.
 inline constexpr uint32_t kSqrtHalfBits = 0x3f3504f3u;
-inline constexpr float kLogPoly[9] = {7.0376836292e-2f,  -1.1514610310e-1f, 1.1676998740e-1f,
-                                      -1.2420140846e-1f, 1.4249322787e-1f,  -1.6668057665e-1f,
-                                      2.0000714765e-1f,  -2.4999993993e-1f, 3.3333331174e-1f};
+constexpr float kLogPoly[9] = {7.0376836292e-2f,  -1.1514610310e-1f, 1.1676998740e-1f,
+                               -1.2420140846e-1f, 1.4249322787e-1f,  -1.6668057665e-1f,
+                               2.0000714765e-1f,  -2.4999993993e-1f, 3.3333331174e-1f};
 
 }  // namespace grouper::numerics
