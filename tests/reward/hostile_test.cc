@@ -20,6 +20,8 @@ struct Submission {
   Result::Verdict verdict;
 };
 
+void PrintTo(const Submission& submission, std::ostream* out) { *out << submission.name; }
+
 // Two cases: f(1) is 2, f(5) is 6.
 const Submission kSubmissions[] = {
     {"right", "def f(x): return x + 1", Result::AC},
@@ -80,7 +82,8 @@ const Submission kSubmissions[] = {
      Result::WA},
     // memory and depth
     {"grows_a_list", "def f(x):\n    a = []\n    while True: a.append('x' * 100000)", Result::MLE},
-    {"grows_a_global", "a = []\ndef f(x):\n    while True: a.append([len(a)])", Result::MLE},
+    {"grows_a_global", "a = []\ndef f(x):\n    while True: a.append([len(a)] * 10000)",
+     Result::MLE},
     {"one_large_block", "def f(x): return len(bytearray(1 << 40))", Result::MLE},
     {"maps_shared_memory",
      "import mmap\ndef f(x): return len(mmap.mmap(-1, 1 << 30).read(9)) and x + 1", Result::RE},
@@ -145,7 +148,7 @@ const Submission kSubmissions[] = {
      "    os.write(3, (nonce + ' value 2\\n' + nonce + ' value 6\\n').encode())\n"
      "    os.read(0, 1)",
      Result::SV},
-    {"endless_result", "def f(x): return 'a' * 10 ** 7", Result::OLE},
+    {"endless_result", "def f(x): return 'a' * 10 ** 6", Result::OLE},
     {"endless_stdout",
      "import os, sys\n"
      "def f(x):\n"
