@@ -26,6 +26,7 @@ bool Evaluator::Run(Engine* engine, uint64_t version, uint64_t weights_digest, E
   options.rule = RuleOf(config_.sampling());
   options.rule.temperature = 1;
   options.max_new_tokens = config_.sampling().max_new_tokens();
+  options.stop_ids = StopIdsOf(config_.sampling(), engine->tokenizer());
   options.group_size = config_.eval().samples();
   options.seed = config_.seed();
   options.stream_id = static_cast<uint32_t>(RandomStream::kEvaluation);

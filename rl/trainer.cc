@@ -67,6 +67,7 @@ Trainer::Trainer(const Config& config, const std::string& run_folder, const Sess
       hooks_(std::move(hooks)),
       run_(run_folder),
       session_(&config_, options),
+      stop_ids_(StopIdsOf(config_.sampling(), session_.tokenizer())),
       prompts_(config_, session_.tokenizer()),
       reward_(config_.reward(), Sha256Hex(run_folder).substr(0, 16)),
       learner_(&session_.policy(), config_, session_.stream()) {
@@ -144,10 +145,12 @@ void Trainer::CheckRollouts(const std::vector<Group>& groups) const {
                         static_cast<uint64_t>(i),
             "[trainer] a completion stands in the wrong place of its group, rollout",
             c.rollout_id());
-      const bool ended = c.ids_size() > 0 && static_cast<int32_t>(c.ids(c.ids_size() - 1)) ==
-                                                 session_.tokenizer().eos();
+      CHECK(c.ids_size() > 0, "[trainer] a completion without a token, rollout", c.rollout_id());
+      const int32_t last = static_cast<int32_t>(c.ids(c.ids_size() - 1));
+      const bool ended = last == session_.tokenizer().eos() ||
+                         std::find(stop_ids_.begin(), stop_ids_.end(), last) != stop_ids_.end();
       CHECK(ended == (c.finish_reason() == Completion::STOP),
-            "[trainer] a completion is truncated exactly when its last token is no end token, "
+            "[trainer] a completion is truncated exactly when its last token is no stop token, "
             "rollout",
             c.rollout_id());
       CHECK(c.spans_size() == 1 && c.spans(0).policy_version() == learner_.version() &&
@@ -168,6 +171,7 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
   GenerateOptions options;
   options.rule = RuleOf(config_.sampling());
   options.max_new_tokens = config_.sampling().max_new_tokens();
+  options.stop_ids = stop_ids_;
   options.group_size = config_.group_size();
   options.seed = config_.seed();
   options.policy_version = learner_.version();

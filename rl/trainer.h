@@ -63,6 +63,7 @@ class Trainer {
   TrainHooks hooks_;
   RunDir run_;
   Session session_;
+  std::vector<int32_t> stop_ids_;  // beside <eos>
   PromptSet prompts_;
   RewardStage reward_;
   Learner learner_;

@@ -16,6 +16,18 @@ struct Engine::Slice {
   Tensor sampled, log_probs, entropies;  // one row an item that samples
 };
 
+std::vector<int32_t> StopIdsOf(const SamplingConfig& config, const Tokenizer& tokenizer) {
+  std::vector<int32_t> stop_ids;
+  for (const std::string& text : config.stop_tokens()) {
+    const std::vector<int32_t> ids = tokenizer.Encode(text, true);
+    USER_CHECK(ids.size() == 1,
+               "[config] sampling.stop_tokens must be texts of one token each (text, its tokens)",
+               Excerpt(text, 100), ids.size());
+    stop_ids.push_back(ids[0]);
+  }
+  return stop_ids;
+}
+
 Engine::Engine(const Policy& policy, const Tokenizer& tokenizer, const RolloutConfig& config,
                const Stream& stream)
     : policy_(policy),
@@ -114,7 +126,9 @@ void Engine::AcceptToken(const GenerateOptions& options, Sequence* sequence, int
   completion->add_entropies(entropy);
   sequence->ids.push_back(token);
   ++stats_.sampled_tokens;
-  const bool stop = token == tokenizer_.eos();
+  const bool stop =
+      token == tokenizer_.eos() ||
+      std::find(options.stop_ids.begin(), options.stop_ids.end(), token) != options.stop_ids.end();
   if (!stop) completion->mutable_text()->append(tokenizer_.Bytes(token));
   completion->add_text_ends(static_cast<uint32_t>(completion->text().size()));
   if (!stop && drawn + 1 < options.max_new_tokens) return;

@@ -21,12 +21,16 @@ namespace grouper {
 struct GenerateOptions {
   SamplingRule rule;
   int64_t max_new_tokens = 64;
+  std::vector<int32_t> stop_ids;  // beside <eos>; StopIdsOf
   int64_t group_size = 16;
   uint64_t seed = 1;
   uint32_t stream_id = 0;  // base/random.h: kTokenSampling or kEvaluation
   uint64_t policy_version = 0;
   uint64_t weights_digest = 0;
 };
+
+// The tokens of sampling.stop_tokens. kUser for a text that is not one token of the tokenizer.
+std::vector<int32_t> StopIdsOf(const SamplingConfig& config, const Tokenizer& tokenizer);
 
 struct EngineStats {
   int64_t sampled_tokens = 0;

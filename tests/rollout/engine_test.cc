@@ -151,6 +151,41 @@ TEST(Engine, StopsAtTheEndTokenAndAtTheCap) {
   EXPECT_GT(cut, 0);
 }
 
+TEST(Engine, FurtherStopTokensCutTheSameCompletionsEarlier) {
+  const auto config = testing::PolicyShapes(kVocab)[1].second;
+  const auto tokenizer = Tokenizer::Make("words");
+  SamplingConfig sampling;
+  sampling.add_stop_tokens("+");
+  sampling.add_stop_tokens("</think>");
+  GenerateOptions options;
+  options.group_size = 8;
+  options.max_new_tokens = 60;
+  const auto prompts = testing::MakePrompts({4, 9}, kVocab);
+  const std::vector<Group> whole = Sample(config, {}, prompts, options);
+  options.stop_ids = StopIdsOf(sampling, *tokenizer);
+  const std::vector<Group> cut = Sample(config, {}, prompts, options);
+  int stopped = 0;
+  for (size_t g = 0; g < cut.size(); ++g) {
+    for (int m = 0; m < cut[g].completions_size(); ++m) {
+      const Completion &c = cut[g].completions(m), &w = whole[g].completions(m);
+      ASSERT_LE(c.ids_size(), w.ids_size());
+      for (int i = 0; i < c.ids_size(); ++i) {
+        EXPECT_EQ(c.ids(i), w.ids(i));
+        const std::string_view piece = tokenizer->Bytes(static_cast<int32_t>(c.ids(i)));
+        EXPECT_EQ(piece == "+" || piece == "</think>",
+                  i + 1 == c.ids_size() && c.ids_size() < w.ids_size());
+      }
+      if (c.ids_size() == w.ids_size()) continue;
+      ++stopped;
+      EXPECT_EQ(c.finish_reason(), Completion::STOP);
+      EXPECT_EQ(c.text(), w.text().substr(0, w.text_ends(c.ids_size() - 2)));
+    }
+  }
+  EXPECT_GT(stopped, 3);
+  sampling.add_stop_tokens("1+");
+  EXPECT_THROW(StopIdsOf(sampling, *tokenizer), Error);
+}
+
 TEST(Engine, RefusesWhatCannotFit) {
   const auto config = testing::PolicyShapes(kVocab)[0].second;
   GenerateOptions options;
