@@ -101,6 +101,14 @@ void CheckDataConfig(const std::string& path, const std::string& setting, const 
              Excerpt(data.prompt_template(), 200));
   USER_CHECK(data.max_rows() >= 0, "[data] data.max_rows must not be negative, got",
              data.max_rows());
+  USER_CHECK(data.holdout_every() >= 0 && data.holdout_every() != 1,
+             "[data] data.holdout_every must be 0 or at least 2, got", data.holdout_every());
+}
+
+// By the line's number alone: the same lines in every stage, whatever else is skipped there.
+bool InPart(int64_t line_number, RowPart part, const DataConfig& data) {
+  const bool held_out = data.holdout_every() > 0 && line_number % data.holdout_every() == 0;
+  return part == RowPart::kAll || held_out == (part == RowPart::kHeldOut);
 }
 
 void WarnOfSkipped(const std::string& path, const DataRows& data) {
@@ -114,30 +122,32 @@ void WarnOfSkipped(const std::string& path, const DataRows& data) {
 
 }  // namespace
 
-DataRows ReadDataRows(const std::string& path, const std::string& setting, const Config& config,
-                      const Tokenizer& tokenizer, int64_t room_tokens, bool with_answer) {
-  CheckDataConfig(path, setting, config.data());
+DataRows ReadDataRows(const DataRequest& request, const Config& config,
+                      const Tokenizer& tokenizer) {
+  CheckDataConfig(request.path, request.setting, config.data());
   DataRows data;
-  JsonLinesReader reader(path, setting);
+  JsonLinesReader reader(request.path, request.setting);
   Json json;
   while (config.data().max_rows() == 0 ||
          static_cast<int64_t>(data.rows.size()) < config.data().max_rows()) {
     try {
       if (!reader.Next(&json)) break;
-      data.rows.push_back(
-          ReadRow(json, reader.where(), config, tokenizer, room_tokens, with_answer));
+      if (!InPart(reader.line_number(), request.part, config.data())) continue;
+      data.rows.push_back(ReadRow(json, reader.where(), config, tokenizer, request.room_tokens,
+                                  request.with_answer));
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::kUser || config.data().on_bad() != DataConfig::SKIP) throw;
       if (data.skip_reasons.size() < kMostReasons) data.skip_reasons.push_back(error.message());
       ++data.skipped;
     }
   }
-  if (data.skipped > 0) WarnOfSkipped(path, data);
-  USER_CHECK(!data.rows.empty(),
-             "[data] no usable row; check the file and " + setting + " (file, rows skipped" +
+  if (data.skipped > 0) WarnOfSkipped(request.path, data);
+  USER_CHECK(!data.rows.empty() || request.part == RowPart::kHeldOut,
+             "[data] no usable row; check the file and " + request.setting +
+                 " (file, rows skipped" +
                  (data.skip_reasons.empty() ? ")" : ", the first because)"),
-             path, data.skipped, data.skip_reasons.empty() ? "" : data.skip_reasons[0]);
-  data.sha256 = Sha256Hex(ReadFile(path, setting));
+             request.path, data.skipped, data.skip_reasons.empty() ? "" : data.skip_reasons[0]);
+  data.sha256 = Sha256Hex(ReadFile(request.path, request.setting));
   return data;
 }
 

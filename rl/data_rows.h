@@ -29,13 +29,22 @@ struct DataRows {
   std::string sha256;                     // of the file
 };
 
+enum class RowPart { kTraining, kHeldOut, kAll };  // by data.holdout_every
+
+struct DataRequest {
+  std::string path;
+  std::string setting;  // names the file in errors: "data.train"
+  RowPart part = RowPart::kAll;
+  int64_t room_tokens = 0;  // positions that must stay free behind the prompt
+  // Rows for documents: the answer must fit there, golds are not read.
+  bool with_answer = false;
+};
+
 // Rows for prompts: golds are the row's "golds", a list of texts, or else what follows
-// data.gold_after in the answer field, without blanks around it. `room_tokens`: positions that must
-// stay free behind the prompt. with_answer, rows for documents: the answer must fit there, golds
-// are not read. data.max_rows counts good rows. kUser "path:line: words" on a bad row, unless
-// data.on_bad is SKIP; also for a config that fits no row and a file that cannot be read again.
-DataRows ReadDataRows(const std::string& path, const std::string& setting, const Config& config,
-                      const Tokenizer& tokenizer, int64_t room_tokens, bool with_answer);
+// data.gold_after in the answer field, without blanks around it. data.max_rows counts good rows.
+// kUser "path:line: words" on a bad row, unless data.on_bad is SKIP; also for a config that fits no
+// row and a file that cannot be read again. No rows without an error: only of the held-out part.
+DataRows ReadDataRows(const DataRequest& request, const Config& config, const Tokenizer& tokenizer);
 
 // The rows in the order of an epoch: Philox stream 4, object the epoch, Fisher and Yates.
 std::vector<uint32_t> EpochOrder(uint64_t seed, uint64_t epoch, size_t rows);

@@ -43,7 +43,11 @@ DocumentSet::DocumentSet(const Config& config, const Tokenizer& tokenizer) : see
 }
 
 void DocumentSet::ReadRows(const Config& config, const Tokenizer& tokenizer) {
-  DataRows data = ReadDataRows(config.data().train(), "data.train", config, tokenizer, 0, true);
+  DataRows data = ReadDataRows({.path = config.data().train(),
+                                .setting = "data.train",
+                                .part = RowPart::kTraining,
+                                .with_answer = true},
+                               config, tokenizer);
   skipped_ = data.skipped;
   skip_reasons_ = std::move(data.skip_reasons);
   sha256_ = std::move(data.sha256);

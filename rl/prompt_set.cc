@@ -29,8 +29,11 @@ PromptSet::PromptSet(const Config& config, const Tokenizer& tokenizer)
   generated_ = IsGenerated(config.data().train(), "data.train");
   if (generated_) return;
   CheckRubric(config);
-  train_ = ReadDataRows(config.data().train(), "data.train", config, tokenizer,
-                        config.sampling().max_new_tokens(), false);
+  train_ = ReadDataRows({.path = config.data().train(),
+                         .setting = "data.train",
+                         .part = RowPart::kTraining,
+                         .room_tokens = config.sampling().max_new_tokens()},
+                        config, tokenizer);
 }
 
 Prompt PromptSet::FromRow(const DataRow& row, uint64_t ordinal) const {
@@ -58,15 +61,21 @@ Prompt PromptSet::At(uint64_t ordinal) const {
 }
 
 std::vector<Prompt> PromptSet::EvalPrompts(int64_t n) const {
-  if (config_.data().eval().empty()) return {};
-  if (IsGenerated(config_.data().eval(), "data.eval")) {
+  DataRequest request{.path = config_.data().eval(),
+                      .setting = "data.eval",
+                      .room_tokens = config_.sampling().max_new_tokens()};
+  if (request.path.empty()) {
+    if (generated_ || config_.data().holdout_every() == 0) return {};
+    request.path = config_.data().train();
+    request.setting = "data.train";
+    request.part = RowPart::kHeldOut;
+  } else if (IsGenerated(config_.data().eval(), "data.eval")) {
     return HeldOutPrompts(n > 0 ? n : 200, tokenizer_);
   }
   CheckRubric(config_);
   Config config = config_;
   config.mutable_data()->set_max_rows(n);
-  const DataRows rows = ReadDataRows(config.data().eval(), "data.eval", config, tokenizer_,
-                                     config.sampling().max_new_tokens(), false);
+  const DataRows rows = ReadDataRows(request, config, tokenizer_);
   std::vector<Prompt> prompts;
   for (const DataRow& row : rows.rows) prompts.push_back(FromRow(row, prompts.size()));
   return prompts;

@@ -21,7 +21,8 @@ class PromptSet {
 
   Prompt At(uint64_t ordinal) const;
   // Held-out prompts of data.eval, at most n (0: all; of the generators 200), ordinals 0, 1, ...;
-  // none when data.eval is empty.
+  // where data.eval is empty, of the lines of data.train that data.holdout_every keeps out; else
+  // none.
   std::vector<Prompt> EvalPrompts(int64_t n) const;
   int64_t rows() const {
     return static_cast<int64_t>(train_.rows.size());

@@ -89,9 +89,9 @@ Trainer::Trainer(const Config& config, const std::string& run_folder, const Sess
   }
   metrics_ = std::make_unique<MetricsWriter>(run_folder, metrics_bytes, events_bytes);
   traces_ = std::make_unique<TraceWriter>(run_folder, HeaderOf(config_, run_folder), trace_bytes);
-  if (!config_.data().eval().empty()) {
-    evaluator_ = std::make_unique<Evaluator>(prompts_.EvalPrompts(config_.eval().questions()),
-                                             config_, &reward_);
+  std::vector<Prompt> questions = prompts_.EvalPrompts(config_.eval().questions());
+  if (!questions.empty()) {
+    evaluator_ = std::make_unique<Evaluator>(std::move(questions), config_, &reward_);
   }
   weights_digest_ = session_.policy().weights().Digest();
 }
@@ -253,7 +253,7 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
 }
 
 std::optional<EvalResult> Trainer::EvaluateNow(std::stop_token stop) {
-  CHECK(evaluator_ != nullptr, "[trainer] data.eval is empty, there is nothing to evaluate");
+  CHECK(evaluator_ != nullptr, "[trainer] no held-out questions, there is nothing to evaluate");
   EvalResult eval;
   if (!evaluator_->Run(&session_.engine(), learner_.version(), weights_digest_, &eval, stop)) {
     return std::nullopt;

@@ -15,13 +15,15 @@ int RunEvalCommand(const EvalOptions& options, std::stop_token stop) {
   USER_CHECK(!options.checkpoint.empty() || !config.init_from().empty(),
              "[eval] name a run or checkpoint folder with --checkpoint DIR");
   if (!options.checkpoint.empty()) config.set_init_from(options.checkpoint);
-  USER_CHECK(!config.data().eval().empty(), "[eval] data.eval is empty; name a file or tasks");
   const std::string folder = ResolveCheckpoint(config.init_from());
   const Manifest manifest = VerifyCheckpoint(folder);
   Session session(&config, {.threads = options.run.threads});
   const PromptSet prompts(config, session.tokenizer());
+  std::vector<Prompt> questions = prompts.EvalPrompts(config.eval().questions());
+  USER_CHECK(!questions.empty(),
+             "[eval] nothing to evaluate: set data.eval to a file or tasks, or data.holdout_every");
   RewardStage reward(config.reward(), "eval");
-  Evaluator evaluator(prompts.EvalPrompts(config.eval().questions()), config, &reward);
+  Evaluator evaluator(std::move(questions), config, &reward);
   EvalResult result;
   if (!evaluator.Run(&session.engine(), manifest.policy_version(),
                      session.policy().weights().Digest(), &result, stop)) {

@@ -9,7 +9,7 @@
 namespace grouper {
 namespace {
 
-// "tasks:..." and absolute paths stay; "-" too.
+// "tasks:..." and absolute paths stay.
 std::string Relative(const std::string& file, const std::string& path) {
   if (path.empty() || path[0] == '/' || path.rfind("tasks:", 0) == 0) return path;
   return JoinPath(FolderOf(file), path);

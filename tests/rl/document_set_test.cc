@@ -56,6 +56,19 @@ TEST_F(DocumentSetTest, TheLossIsOnTheAnswerAndTheEnd) {
   }
 }
 
+TEST_F(DocumentSetTest, HeldOutLinesAreNoDocuments) {
+  config_.mutable_data()->set_holdout_every(2);
+  std::string text;
+  for (const char* question : {"x", "y", "z"}) {
+    text += std::string("{\"question\":\"") + question + "\",\"answer\":\"1\"}\n";
+  }
+  const DocumentSet set = Open(text);
+  ASSERT_EQ(set.size(), 2);
+  for (const Document& d : set.Batch(0, 2)) {
+    EXPECT_EQ(bytes_->Decode(d.ids).find('y'), std::string::npos);
+  }
+}
+
 TEST_F(DocumentSetTest, BatchesAreFunctionsOfTheStepAndEpochsPermutations) {
   std::string text;
   for (int i = 0; i < 10; ++i) {

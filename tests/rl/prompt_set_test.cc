@@ -270,6 +270,29 @@ TEST_F(PromptSetTest, EvaluatesNothingOrTheGeneratedQuestions) {
             HeldOutPrompts(4, *tokenizer_)[3].SerializeAsString());
 }
 
+TEST_F(PromptSetTest, HoldsOutEveryNthLineAndEvaluatesOnIt) {
+  config_.mutable_data()->set_holdout_every(4);
+  const std::string text = "\n" + Rows(9);  // row i stands on line i + 2
+  const PromptSet set = Open(text);
+  ASSERT_EQ(set.rows(), 7);
+  for (uint64_t i = 0; i < 7; ++i) {
+    const std::string gold = set.At(i).math().golds(0);
+    EXPECT_TRUE(gold != "2" && gold != "6") << "a held-out row is trained on";
+  }
+  const std::vector<Prompt> held_out = set.EvalPrompts(0);
+  ASSERT_EQ(held_out.size(), 2u);
+  EXPECT_EQ(held_out[0].task_id(), "train.jsonl:4");
+  EXPECT_EQ(held_out[1].math().golds(0), "6");
+  EXPECT_EQ(set.EvalPrompts(1).size(), 1u);
+  config_.mutable_data()->set_eval(folder_.Write("test.jsonl", Rows(3)));
+  EXPECT_EQ(Open(text).EvalPrompts(0).size(), 3u) << "data.eval goes first";
+  config_.mutable_data()->clear_eval();
+  config_.mutable_data()->set_eval("");
+  EXPECT_TRUE(Open(Rows(3)).EvalPrompts(0).empty()) << "a file shorter than holdout_every";
+  config_.mutable_data()->set_holdout_every(1);
+  EXPECT_NE(Refusal(text).find("data.holdout_every"), std::string::npos);
+}
+
 TEST_F(PromptSetTest, GeneratedPromptsHaveNoEnd) {
   config_.mutable_data()->set_train("tasks:calc,fit");
   const PromptSet set(config_, *tokenizer_);
