@@ -1,0 +1,120 @@
+// The trainer against a reward service in this process: one flipped bit between sampler and learner
+// ends the run before its weights move, and the run can go on from where it stood.
+#include "rl/trainer.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json_lines.h"
+#include "reward/math_grader.h"
+#include "reward/scorer.h"
+#include "reward/service.h"
+#include "rl/quickstart.h"
+#include "tests/testing/temp_folder.h"
+
+namespace grouper {
+namespace {
+
+using testing_support::TempFolder;
+
+class TrainerTest : public ::testing::Test {
+ protected:
+  TrainerTest() : scorer_(&math_, nullptr), service_(&scorer_, {}) {
+    config_ = QuickstartConfig(QuickstartStage::kRl, 7, true);
+    config_.set_steps(3);
+    config_.set_checkpoint_every(1);
+    config_.mutable_data()->set_eval("");
+    config_.mutable_reward()->add_addresses(service_.address());
+    // No jail here: every completion that should be a program is UNSCORABLE.
+    for (Rubric& rubric : *config_.mutable_reward()->mutable_rubric()) {
+      for (Component& component : *rubric.mutable_component()) component.clear_gate();
+    }
+  }
+
+  TrainResult Run(const std::string& run, TrainHooks hooks) {
+    Trainer trainer(config_, run, {.threads = 1}, std::move(hooks));
+    return trainer.Run({});
+  }
+  static int64_t Rows(const std::string& run) {
+    JsonLinesReader rows(JoinPath(run, "metrics.jsonl"), "metrics");
+    int64_t count = 0;
+    for (Json row; rows.Next(&row);) ++count;
+    return count;
+  }
+
+  TempFolder folder_;
+  MathGrader math_;
+  Scorer scorer_;
+  RewardService service_;
+  Config config_;
+};
+
+TEST_F(TrainerTest, OneFlippedBitEndsTheRunWithExitCodeOneAndNothingIsLost) {
+  const std::string untouched = JoinPath(folder_.path(), "untouched"),
+                    touched = JoinPath(folder_.path(), "touched");
+  const TrainResult reference = Run(untouched, {});
+  EXPECT_EQ(reference.mismatches, 0);
+
+  std::string rollout, position;
+  TrainHooks hooks;
+  hooks.tamper = [&](int64_t step, std::vector<Group>* groups) {
+    if (step != 1) return;
+    Completion* completion = (*groups)[2].mutable_completions(1);
+    const int at = completion->ids_size() / 2;
+    const uint32_t bits = std::bit_cast<uint32_t>(completion->rollout_log_probs(at));
+    completion->set_rollout_log_probs(at, std::bit_cast<float>(bits ^ 1u));
+    rollout = "rollout " + std::to_string(completion->rollout_id());
+    position = "position " + std::to_string((*groups)[2].prompt().ids_size() + at);
+  };
+  try {
+    Run(touched, hooks);
+    FAIL() << "the flipped bit went unseen";
+  } catch (const Error& error) {
+    EXPECT_EQ(ExitCode(error.kind()), 1);
+    EXPECT_NE(error.message().find(rollout), std::string::npos) << error.message();
+    EXPECT_NE(error.message().find(position), std::string::npos) << error.message();
+  }
+  EXPECT_EQ(Rows(touched), 1) << "the step that failed is no step";
+
+  const TrainResult resumed = Run(touched, {});
+  EXPECT_EQ(resumed.steps, 3);
+  EXPECT_EQ(resumed.weights_sha256, reference.weights_sha256);
+  EXPECT_EQ(Rows(touched), 3);
+}
+
+TEST_F(TrainerTest, WarnGoesOnAndCountsIt) {
+  config_.set_check(Config::WARN);
+  TrainHooks hooks;
+  hooks.tamper = [](int64_t step, std::vector<Group>* groups) {
+    Completion* completion = (*groups)[0].mutable_completions(0);
+    const uint32_t bits = std::bit_cast<uint32_t>(completion->rollout_log_probs(0));
+    if (step == 0) completion->set_rollout_log_probs(0, std::bit_cast<float>(bits ^ 1u));
+  };
+  const TrainResult result = Run(JoinPath(folder_.path(), "warn"), hooks);
+  EXPECT_EQ(result.steps, 3);
+  EXPECT_EQ(result.mismatches, 2) << "one log-prob differs, so one ratio is not 1";
+}
+
+TEST_F(TrainerTest, UnscorableCompletionsLeaveTheirGroupAndAreCounted) {
+  const std::string run = JoinPath(folder_.path(), "dropped");
+  Run(run, {});
+  JsonLinesReader rows(JoinPath(run, "metrics.jsonl"), "metrics");
+  int64_t dropped = 0, named = 0;
+  for (Json row; rows.Next(&row);) {
+    const int64_t step_dropped = row.Integer("reward.dropped", "row");
+    dropped += step_dropped;
+    if (const Json* why = row.Find("reward.dropped.UNSCORABLE.no_isolation")) {
+      named += static_cast<int64_t>(why->number);
+    }
+    EXPECT_EQ(row.Integer("reward.scored", "row") + step_dropped, 16);
+    EXPECT_EQ(row.Integer("check.tokens", "row"), row.Integer("rollout.sampled_tokens", "row"));
+  }
+  EXPECT_EQ(dropped, named);
+  EXPECT_GT(dropped, 0) << "half of the prompts ask for a program";
+}
+
+}  // namespace
+}  // namespace grouper
