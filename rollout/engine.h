@@ -53,6 +53,7 @@ class Engine {
   bool Generate(std::span<const Prompt> prompts, const GenerateOptions& options,
                 std::vector<Group>* groups, std::stop_token stop = {});
   const EngineStats& stats() const { return stats_; }
+  const Tokenizer& tokenizer() const { return tokenizer_; }
 
  private:
   struct Slice;
