@@ -7,8 +7,8 @@
 
 namespace grouper::cpu::GROUPER_VARIANT {
 
-// exp(x) for x <= 88; exactly 0 below -87; exp(0) = 1. NaN gives NaN or 0, never traps: callers
-// check.
+// exp(x) for x <= 88; exactly 0 below -87; exp(0) = 1. NaN gives NaN, so that a bad score cannot
+// pass for a small one; never traps.
 GROUPER_INLINE Lanes Exp(Lanes x) {
 #if defined(GROUPER_FORM_FP64)
   Lanes r;
@@ -18,7 +18,7 @@ GROUPER_INLINE Lanes Exp(Lanes x) {
   namespace num = ::grouper::numerics;
   const Lanes lowest = Set(num::kExpLowest);
   const Mask tiny = Less(x, lowest);
-  const Lanes y = Max(x, lowest);
+  const Lanes y = Max(lowest, x);  // in this order: a NaN stays
   const Lanes n = Sub(Fma(y, Set(num::kLog2E), Set(num::kRounder)), Set(num::kRounder));
   Lanes r = Fma(n, Set(-num::kLn2High), y);
   r = Fma(n, Set(-num::kLn2Low), r);
@@ -37,8 +37,8 @@ GROUPER_INLINE Lanes Exp(Lanes x) {
   for (int i = 0; i < kLanes; ++i) {
     uint32_t bits;
     memcpy(&bits, &p.v[i], 4);
-    // A NaN argument was replaced by Max above; the cast stays in range.
-    bits += static_cast<uint32_t>(static_cast<int32_t>(n.v[i])) << 23;
+    // The cast is defined for numbers only; a NaN keeps its bits.
+    if (n.v[i] == n.v[i]) bits += static_cast<uint32_t>(static_cast<int32_t>(n.v[i])) << 23;
     memcpy(&p.v[i], &bits, 4);
   }
 #endif

@@ -166,6 +166,25 @@ TEST(Attention, PrefillEqualsDecodeEqualsAnyChunksWhereverBlocksLie) {
   }
 }
 
+TEST(Attention, AKeyThatIsNoNumberSpoilsTheRowsThatSeeItAndNoOther) {
+  for (cpu::Isa isa : cpu::AvailableIsas()) {
+    for (int64_t bad : {0, 5, 63, 64, 100}) {
+      Case c({4, 2, 16}, DType::kFloat32, {130, 70});
+      const Output clean = RunAll({isa, nullptr}, c);
+      c.k.Put(bad * 32 + 16 + 3, std::nan(""));  // kv head 1
+      const Output o = RunAll({isa, nullptr}, c);
+      for (int64_t t = 0; t < c.tokens; ++t) {
+        for (int64_t i = 0; i < 64; ++i) {
+          const bool sees = t >= bad && t < 130 && i >= 32;
+          const double y = o.out.Get(t * 64 + i);
+          ASSERT_TRUE(sees ? std::isnan(y) : y == clean.out.Get(t * 64 + i))
+              << cpu::NameOf(isa) << " key " << bad << " row " << t << " column " << i;
+        }
+      }
+    }
+  }
+}
+
 struct Grads {
   Owned dq, dk, dv;
 };

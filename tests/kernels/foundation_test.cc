@@ -116,6 +116,19 @@ TEST(VecMath, ExpAndLogAgreeInBitsAndLieWithinTheStatedError) {
   EXPECT_LT(log_error, 2e-7);
 }
 
+TEST(VecMath, ExpKeepsANaN) {
+  for (cpu::Isa isa : cpu::AvailableIsas()) {
+    for (int64_t bad = 0; bad < 32; ++bad) {
+      Probe p(32);
+      p.a.Put(bad, std::nan(""));
+      p.Run(isa);
+      for (int64_t i = 0; i < 32; ++i) {
+        EXPECT_EQ(std::isnan(p.exp.Get(i)), i == bad) << cpu::NameOf(isa) << " " << i;
+      }
+    }
+  }
+}
+
 TEST(ThreadPool, RunsEveryTaskOnceAndIsUsedAgain) {
   for (int threads : {1, 2, 4}) {
     cpu::ThreadPool pool(threads);
