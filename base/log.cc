@@ -7,6 +7,8 @@
 #include <mutex>
 #include <string>
 
+#include "base/utf8.h"
+
 namespace grouper {
 namespace {
 
@@ -29,17 +31,31 @@ Stream& TheStream() {
   return *stream;
 }
 
-// Text may quote what a model or a file wrote: control characters never reach the terminal.
+// C0 and C1 controls but line feed and tab: U+009B alone opens a terminal's control sequence.
+bool IsControl(std::string_view character) {
+  const auto first = static_cast<unsigned char>(character[0]);
+  if (character.size() == 1)
+    return (first < 0x20 && first != '\n' && first != '\t') || first == 0x7f;
+  return first == 0xC2 && static_cast<unsigned char>(character[1]) < 0xA0;
+}
+
+// Text may quote what a model or a file wrote: control characters never reach the terminal, and
+// neither do bytes that are no UTF-8.
 void AppendVisible(std::string* out, std::string_view text) {
   static constexpr char kDigits[] = "0123456789abcdef";
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f) {
+  while (!text.empty()) {
+    const size_t length = Utf8Length(text);
+    const std::string_view character = text.substr(0, length > 0 ? length : 1);
+    text.remove_prefix(character.size());
+    if (length > 0 && !IsControl(character)) {
+      out->append(character);
+      continue;
+    }
+    for (const char c : character) {
+      const auto byte = static_cast<unsigned char>(c);
       out->append("\\x");
       out->push_back(kDigits[byte >> 4]);
       out->push_back(kDigits[byte & 15]);
-    } else {
-      out->push_back(c);
     }
   }
 }
