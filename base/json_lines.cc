@@ -25,7 +25,9 @@ JsonLinesReader::JsonLinesReader(const std::string& path, const std::string& wha
 
 std::string JsonLinesReader::where() const { return path_ + ":" + std::to_string(line_number_); }
 
-bool JsonLinesReader::ReadLine() {
+// The buffer is read without the stream around it, so a failed read comes as the library's
+// exception.
+bool JsonLinesReader::ReadLine() try {
   const size_t max_bytes = JsonLimits{}.max_bytes;
   line_.clear();
   std::streambuf* bytes = in_->rdbuf();
@@ -33,7 +35,7 @@ bool JsonLinesReader::ReadLine() {
   if (c == std::streambuf::traits_type::eof()) return false;
   ++line_number_;
   for (; c != std::streambuf::traits_type::eof() && c != '\n'; c = bytes->sbumpc()) {
-    if (line_.size() == max_bytes) {
+    if (line_.size() >= max_bytes + (c == '\r' ? 1 : 0)) {  // a last CR is none of the row's
       // What follows in this line is no row of its own, should the caller go on.
       in_->ignore(std::numeric_limits<std::streamsize>::max(), '\n');
       ThrowUser(where() + ": the line is longer than " + std::to_string(max_bytes) +
@@ -43,6 +45,8 @@ bool JsonLinesReader::ReadLine() {
   }
   if (!line_.empty() && line_.back() == '\r') line_.pop_back();
   return true;
+} catch (const std::ios_base::failure&) {
+  ThrowInternal(where() + ": the file cannot be read further; check the disk");
 }
 
 bool JsonLinesReader::Next(Json* row) {
