@@ -126,12 +126,6 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
     return words;
   }
 
-  static std::string Excerpt(std::string_view name) {
-    std::string shown;
-    for (const char c : name.substr(0, 64)) shown.push_back(c >= ' ' && c < 0x7f ? c : '?');
-    return shown;
-  }
-
   // The literal lies before the reader's position, which is one further when a character ended it.
   Json Number(double number) const {
     const auto is_part = [](char c) {

@@ -5,6 +5,45 @@
 namespace grouper {
 namespace {
 
+TEST(Error, KindsHaveTheirExitCodes) {
+  EXPECT_EQ(ExitCode(ErrorKind::kUser), 2);
+  EXPECT_EQ(ExitCode(ErrorKind::kUnavailable), 75);
+  EXPECT_EQ(ExitCode(ErrorKind::kInternal), 1);
+}
+
+TEST(Error, WordsFirstValuesLast) {
+  try {
+    ThrowUnavailable("[test] words, values", 3, "text", 0.5);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUnavailable);
+    EXPECT_EQ(error.message(), "[test] words, values: 3, text, 0.5");
+    EXPECT_STREQ(error.what(), error.message().c_str());
+  }
+  try {
+    ThrowUser("[test] words alone");
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUser);
+    EXPECT_EQ(error.message(), "[test] words alone");
+  }
+}
+
+TEST(Error, ChecksThrowTheirKindAndOnlyWhenTheyFail) {
+  const auto kind_of = [](const auto& call) {
+    try {
+      call();
+    } catch (const Error& error) {
+      return ExitCode(error.kind());
+    }
+    return 0;
+  };
+  EXPECT_EQ(kind_of([] { CHECK(1 + 1 == 3, "[test] sums", 2); }), 1);
+  EXPECT_EQ(kind_of([] { USER_CHECK(1 + 1 == 3, "[test] sums", 2); }), 2);
+  int evaluated = 0;
+  EXPECT_EQ(kind_of([&] { CHECK(true, "[test]", ++evaluated); }), 0);
+  EXPECT_EQ(kind_of([&] { USER_CHECK(true, "[test]", ++evaluated); }), 0);
+  EXPECT_EQ(evaluated, 0);  // words of a check that holds cost nothing
+}
+
 TEST(Excerpt, ShowsPrintableAsciiAndEscapesTheRest) {
   EXPECT_EQ(Excerpt("plain \"text\" ~"), "plain \"text\" ~");
   EXPECT_EQ(Excerpt("\x1b[2J\n\x7f"), "\\x1b[2J\\x0a\\x7f");
