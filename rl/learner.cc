@@ -98,10 +98,10 @@ void Learner::Compare(std::span<const TrainSequence> sequences, MismatchCounts* 
   if (config_.check() == Config::OFF) return;
   for (size_t i = 0; i < sequences.size(); ++i) {
     const int64_t begin = pass_.target_offsets()[i], end = pass_.target_offsets()[i + 1];
-    CompareSequence(
-        sequences[i],
-        pass_.log_probs().subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)),
-        pass_.activations(), pass_.token_offsets()[i], counts);
+    const size_t first = static_cast<size_t>(begin), targets = static_cast<size_t>(end - begin);
+    CompareSequence(sequences[i], pass_.log_probs().subspan(first, targets),
+                    pass_.kept_sizes().subspan(first, targets), pass_.activations(),
+                    pass_.token_offsets()[i], counts);
   }
 }
 
@@ -113,7 +113,8 @@ void Learner::StopOnMismatch(const MismatchCounts& check) const {
       "folder and report it (tokens compared " +
       std::to_string(check.tokens) + ", log-prob mismatches " +
       std::to_string(check.logprob_mismatch) + ", expert mismatches " +
-      std::to_string(check.expert_mismatch) + ", not finite " + std::to_string(check.nonfinite) +
+      std::to_string(check.expert_mismatch) + ", kept-set mismatches " +
+      std::to_string(check.kept_set_mismatch) + ", not finite " + std::to_string(check.nonfinite) +
       "), first: " + check.first;
   if (config_.check() == Config::WARN && check.nonfinite == 0) {
     LogWarn(words);

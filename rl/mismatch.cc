@@ -20,6 +20,23 @@ std::string BitsOf(float x) {
   return text;
 }
 
+// Recorded only where filters were on while sampling; the learner reports 0 where they are off.
+void CompareKeptSets(const TrainSequence& s, std::span<const int32_t> kept_sizes,
+                     MismatchCounts* counts) {
+  const auto& recorded = s.completion->kept_sizes();
+  for (size_t i = 0; i < kept_sizes.size(); ++i) {
+    const int32_t then = static_cast<int>(i) < recorded.size()
+                             ? static_cast<int32_t>(recorded[static_cast<int>(i)])
+                             : 0;
+    if (then == kept_sizes[i]) continue;
+    ++counts->kept_set_mismatch;
+    Note(counts, "rollout " + std::to_string(s.rollout_id) + " position " +
+                     std::to_string(s.targets[i]) + ": the filters left " + std::to_string(then) +
+                     " tokens to the sampler, " + std::to_string(kept_sizes[i]) +
+                     " to the learner");
+  }
+}
+
 // One byte an id: the prompt's positions 0..p-2 stand in the group, the others in the completion.
 void CompareExperts(const TrainSequence& s, const Activations& acts, int64_t first_token,
                     MismatchCounts* counts) {
@@ -59,7 +76,8 @@ void CompareExperts(const TrainSequence& s, const Activations& acts, int64_t fir
 }  // namespace
 
 void CompareSequence(const TrainSequence& s, std::span<const float> log_probs,
-                     const Activations& acts, int64_t first_token, MismatchCounts* counts) {
+                     std::span<const int32_t> kept_sizes, const Activations& acts,
+                     int64_t first_token, MismatchCounts* counts) {
   CHECK(
       static_cast<size_t>(s.completion->rollout_log_probs_size()) == log_probs.size(),
       "[mismatch] a completion must have one recorded log-prob a token (rollout, recorded, tokens)",
@@ -80,6 +98,7 @@ void CompareSequence(const TrainSequence& s, std::span<const float> log_probs,
                      std::to_string(s.targets[i]) + ": sampler " + BitsOf(sampler) + ", learner " +
                      BitsOf(learner));
   }
+  CompareKeptSets(s, kept_sizes, counts);
   CompareExperts(s, acts, first_token, counts);
 }
 

@@ -13,17 +13,21 @@ namespace grouper {
 struct MismatchCounts {
   int64_t tokens = 0;  // compared
   int64_t logprob_mismatch = 0;
-  int64_t expert_mismatch = 0;  // (token, layer, slot)
+  int64_t expert_mismatch = 0;    // (token, layer, slot)
+  int64_t kept_set_mismatch = 0;  // tokens whose filters left sets of two sizes
   int64_t ratio_not_one = 0;
   int64_t nonfinite = 0;
   std::string first;  // rollout, position and both bit patterns of the first difference
 
-  int64_t total() const { return logprob_mismatch + expert_mismatch + ratio_not_one + nonfinite; }
+  int64_t total() const {
+    return logprob_mismatch + expert_mismatch + kept_set_mismatch + ratio_not_one + nonfinite;
+  }
 };
 
-// log_probs: the learner's, one a target of `sequence`; experts of its input tokens start at token
-// row first_token of the activations.
+// log_probs and kept_sizes: the learner's, one a target of `sequence`; experts of its input tokens
+// start at token row first_token of the activations.
 void CompareSequence(const TrainSequence& sequence, std::span<const float> log_probs,
-                     const Activations& activations, int64_t first_token, MismatchCounts* counts);
+                     std::span<const int32_t> kept_sizes, const Activations& activations,
+                     int64_t first_token, MismatchCounts* counts);
 
 }  // namespace grouper

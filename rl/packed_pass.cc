@@ -93,11 +93,13 @@ void PackedPass::Forward(std::span<const TrainSequence> sequences, const Samplin
   const int64_t rows = batch_.logit_rows.dim(0);
   const Tensor log_probs = arena_.Vector("log_probs", policy_->dtype(), rows);
   const Tensor entropies = arena_.Vector("entropies", policy_->dtype(), rows);
+  kept_sizes_ = arena_.Vector("kept_sizes", DType::kInt32, rows);
   TokenLogProbs(stream_, {.logits = activations_.logits,
                           .targets = targets_,
                           .rule = rule,
                           .log_probs = log_probs,
-                          .entropies = entropies});
+                          .entropies = entropies,
+                          .kept_sizes = kept_sizes_});
   CopyReals(log_probs, &log_probs_);
   CopyReals(entropies, &entropies_);
 }

@@ -20,6 +20,10 @@ class PackedPass {
   void Forward(std::span<const TrainSequence> sequences, const SamplingRule& rule, bool keep);
   std::span<const float> log_probs() const { return log_probs_; }
   std::span<const float> entropies() const { return entropies_; }
+  // Sizes of the sets that the rule's filters leave; 0 without filters.
+  std::span<const int32_t> kept_sizes() const {
+    return {kept_sizes_.as<int32_t>(), static_cast<size_t>(kept_sizes_.dim(0))};
+  }
   // [sequences + 1] into the targets, and first token row of each sequence.
   const std::vector<int64_t>& target_offsets() const { return target_offsets_; }
   const std::vector<int32_t>& token_offsets() const { return token_offsets_; }
@@ -41,7 +45,7 @@ class PackedPass {
   Activations activations_{"learner"};
   std::unique_ptr<KvCache> cache_;
   TokenBatch batch_;
-  Tensor sequence_offsets_, targets_;
+  Tensor sequence_offsets_, targets_, kept_sizes_;
   std::vector<int64_t> target_offsets_;
   std::vector<int32_t> token_offsets_;
   std::vector<float> log_probs_, entropies_;

@@ -330,6 +330,7 @@ void Trainer::CollectUpdate(const UpdateResult& u, StepMetrics* metrics) const {
   metrics->AddCount("check.tokens", u.check.tokens);
   metrics->AddCount("check.logprob_mismatch", u.check.logprob_mismatch);
   metrics->AddCount("check.expert_mismatch", u.check.expert_mismatch);
+  metrics->AddCount("check.kept_set_mismatch", u.check.kept_set_mismatch);
   metrics->AddCount("check.ratio_not_one", u.check.ratio_not_one);
   metrics->AddCount("check.nonfinite", u.check.nonfinite);
   metrics->AddCount("policy.version", static_cast<int64_t>(learner_.version()));
@@ -354,7 +355,8 @@ void Trainer::PrintStep(int64_t step, const StepMetrics& m) const {
   if (!hooks_.print) return;
   const double clipped = m.Get("clip.low") + m.Get("clip.high");
   const double mismatch = m.Get("check.logprob_mismatch") + m.Get("check.expert_mismatch") +
-                          m.Get("check.ratio_not_one") + m.Get("check.nonfinite");
+                          m.Get("check.kept_set_mismatch") + m.Get("check.ratio_not_one") +
+                          m.Get("check.nonfinite");
   char line[320];
   std::snprintf(
       line, sizeof(line),

@@ -13,7 +13,7 @@ struct Engine::Slice {
   Activations activations{"rollout"};
   Arena arena{"rollout batch"};
   int64_t tokens = 0;
-  Tensor sampled, log_probs, entropies;  // one row an item that samples
+  Tensor sampled, log_probs, entropies, kept_sizes;  // one row an item that samples
 };
 
 std::vector<int32_t> StopIdsOf(const SamplingConfig& config, const Tokenizer& tokenizer) {
@@ -75,6 +75,7 @@ void Engine::RunSlice(const GenerateOptions& options, Slice* slice) {
   slice->sampled = arena.Vector("sampled", DType::kInt32, rows);
   slice->log_probs = arena.Vector("log_probs", policy_.dtype(), rows);
   slice->entropies = arena.Vector("entropies", policy_.dtype(), rows);
+  slice->kept_sizes = arena.Vector("kept_sizes", DType::kInt32, rows);
 
   int64_t token = 0, row = 0;
   for (int64_t s = 0; s < sequences; ++s) {
@@ -107,7 +108,8 @@ void Engine::RunSlice(const GenerateOptions& options, Slice* slice) {
                        .tokens = slice->sampled,
                        .log_probs = slice->log_probs,
                        .raw_log_probs = {},
-                       .entropies = slice->entropies});
+                       .entropies = slice->entropies,
+                       .kept_sizes = slice->kept_sizes});
 }
 
 void Engine::AcceptToken(const GenerateOptions& options, Sequence* sequence, int32_t token,
@@ -169,6 +171,10 @@ void Engine::Accept(const GenerateOptions& options, const Slice& slice, Schedule
         return t.dtype == DType::kFloat32 ? t.as<float>()[row]
                                           : static_cast<float>(t.as<double>()[row]);
       };
+      if (options.rule.filtered()) {
+        item.sequence->completion->add_kept_sizes(
+            static_cast<uint32_t>(slice.kept_sizes.as<int32_t>()[row]));
+      }
       AcceptToken(options, item.sequence, slice.sampled.as<int32_t>()[row], real(slice.log_probs),
                   real(slice.entropies), scheduler);
       ++row;

@@ -24,6 +24,9 @@ void SampleToken(Stream& stream, const SampleTokenArgs& args) {
   CheckVector("[sample_token] tokens", args.tokens, DType::kInt32, rows);
   CheckVector("[sample_token] log_probs", args.log_probs, dtype, rows);
   CheckVector("[sample_token] entropies", args.entropies, dtype, rows);
+  if (!args.kept_sizes.empty()) {
+    CheckVector("[sample_token] kept_sizes", args.kept_sizes, DType::kInt32, rows);
+  }
   if (!args.raw_log_probs.empty()) {
     CheckVector("[sample_token] raw_log_probs", args.raw_log_probs, dtype, rows);
   }

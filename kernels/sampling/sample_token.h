@@ -20,6 +20,7 @@ struct SampleTokenArgs {
   Tensor log_probs;      // [rows] out: under what was sampled from
   Tensor raw_log_probs;  // [rows] out or empty: temperature applied, no filter
   Tensor entropies;      // [rows] out, nats, temperature applied, no filter
+  Tensor kept_sizes;     // [rows] int32 out or empty: ids that the filters left; 0 without filters
 };
 GROUPER_OP(SampleToken)
 

@@ -82,6 +82,7 @@ void SampleToken(Stream& stream, const SampleTokenArgs& args) {
       Row row{args.logits.as<real>() + r * args.logits.row_stride, vocab, inv, {}};
       const RowStats all = StatsOf(row);
       int64_t token = -1;
+      int32_t kept_size = 0;
       real log_prob = 0;
       if (all.good && greedy) {
         token = ArgMax(row, all);
@@ -90,6 +91,7 @@ void SampleToken(Stream& stream, const SampleTokenArgs& args) {
         if (args.rule.filtered()) {
           row.kept = FindKept(row, args.rule, all.m);
           kept = StatsOf(row);
+          kept_size = KeptSize(row);
         }
         token = Choose(row, kept,
                        DrawWords(args.seed, args.stream_id, args.rollout_ids.as<uint64_t>()[r],
@@ -99,6 +101,7 @@ void SampleToken(Stream& stream, const SampleTokenArgs& args) {
       args.tokens.as<int32_t>()[r] = static_cast<int32_t>(token);
       args.log_probs.as<real>()[r] = log_prob;
       args.entropies.as<real>()[r] = all.entropy;
+      if (!args.kept_sizes.empty()) args.kept_sizes.as<int32_t>()[r] = kept_size;
       if (!args.raw_log_probs.empty()) {
         row.kept = Kept();
         args.raw_log_probs.as<real>()[r] = token < 0 ? real{0} : LogProb(row, all, token);

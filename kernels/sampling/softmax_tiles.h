@@ -158,6 +158,11 @@ GROUPER_INLINE uint64_t MassFrom(const Row& row, real m, Key key, bool count) {
   return sum;
 }
 
+// Ids of the kept set; -inf is never one.
+GROUPER_INLINE int32_t KeptSize(const Row& row) {
+  return static_cast<int32_t>(MassFrom(row, 0, 0, true));
+}
+
 // The shortest prefix, larger z first, ties to the lower id, whose mass (or count) reaches `goal`.
 __attribute__((noinline)) Kept Prefix(const Row& row, real m, uint64_t goal, bool count) {
   Key low = 0;  // invariant: MassFrom(low) >= goal, or everything is kept

@@ -24,6 +24,9 @@ void TokenLogProbs(Stream& stream, const TokenLogProbsArgs& args) {
   CheckTargets(args.targets, rows, args.logits.dim(1));
   CheckVector("[token_log_probs] log_probs", args.log_probs, dtype, rows);
   CheckVector("[token_log_probs] entropies", args.entropies, dtype, rows);
+  if (!args.kept_sizes.empty()) {
+    CheckVector("[token_log_probs] kept_sizes", args.kept_sizes, DType::kInt32, rows);
+  }
   GROUPER_DISPATCH(TokenLogProbs, stream, args, dtype);
 }
 

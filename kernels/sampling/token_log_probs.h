@@ -14,6 +14,9 @@ struct TokenLogProbsArgs {
   SamplingRule rule;
   Tensor log_probs;  // [rows] out: under S; -inf when the target is outside S
   Tensor entropies;  // [rows] out: no filter
+  // [rows] int32 out or empty: ids in S; 0 without filters. With equal logits an equal size is an
+  // equal set: S is a prefix of one total order, larger z first, ties to the lower id.
+  Tensor kept_sizes;
 };
 GROUPER_OP(TokenLogProbs)
 

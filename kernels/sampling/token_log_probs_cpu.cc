@@ -20,6 +20,7 @@ void TokenLogProbs(Stream& stream, const TokenLogProbsArgs& args) {
       Row row{args.logits.as<real>() + r * args.logits.row_stride, args.logits.shape[1], inv, {}};
       const int64_t target = args.targets.as<int32_t>()[r];
       const RowStats all = StatsOf(row);
+      int32_t kept_size = 0;
       real log_prob = static_cast<real>(NAN);
       if (all.good && args.rule.temperature == 0) {
         log_prob = ZOf(row, target) == all.m ? real{0} : -INFINITY;
@@ -28,11 +29,13 @@ void TokenLogProbs(Stream& stream, const TokenLogProbsArgs& args) {
         if (args.rule.filtered()) {
           row.kept = FindKept(row, args.rule, all.m);
           kept = StatsOf(row);
+          kept_size = KeptSize(row);
         }
         log_prob = LogProb(row, kept, target);
       }
       args.log_probs.as<real>()[r] = log_prob;
       args.entropies.as<real>()[r] = all.good ? all.entropy : static_cast<real>(NAN);
+      if (!args.kept_sizes.empty()) args.kept_sizes.as<int32_t>()[r] = kept_size;
     }
   });
 }

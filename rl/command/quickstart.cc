@@ -74,7 +74,7 @@ void AddMetrics(const std::string& folder, RunTotals* totals) {
     totals->rewards.push_back(row.Number("reward.mean", rows.where()));
     totals->checked_tokens += row.Integer("check.tokens", rows.where());
     for (const char* key : {"check.logprob_mismatch", "check.expert_mismatch",
-                            "check.ratio_not_one", "check.nonfinite"}) {
+                            "check.kept_set_mismatch", "check.ratio_not_one", "check.nonfinite"}) {
       totals->mismatch += row.Integer(key, rows.where());
     }
   }

@@ -50,11 +50,11 @@ void CheckShape(const Completion& completion) {
   const int tokens = completion.ids_size();
   const auto fits = [&](int size) { return size == tokens || size == 0; };
   CHECK(completion.rollout_log_probs_size() == tokens && fits(completion.entropies_size()) &&
-            fits(completion.text_ends_size()),
+            fits(completion.text_ends_size()) && fits(completion.kept_sizes_size()),
         "[trace] arrays of a completion differ in length; rollout, ids, log-probs, entropies, "
-        "text_ends",
+        "text_ends, kept_sizes",
         completion.rollout_id(), tokens, completion.rollout_log_probs_size(),
-        completion.entropies_size(), completion.text_ends_size());
+        completion.entropies_size(), completion.text_ends_size(), completion.kept_sizes_size());
 }
 
 void CheckShape(const Group& group) {

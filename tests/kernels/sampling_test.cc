@@ -16,7 +16,7 @@ using testing::SameBits;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 struct Drawn {
-  Owned tokens, log_probs, raw, entropies;
+  Owned tokens, log_probs, raw, entropies, kept_sizes;
 };
 
 // Row r is rollout r + first, position 7.
@@ -24,7 +24,8 @@ Drawn Draw(Stream stream, const Owned& logits, const SamplingRule& rule, uint64_
            uint64_t seed = 5) {
   const int64_t rows = logits.view.shape[0];
   Drawn d{Owned(DType::kInt32, {rows}), Owned(logits.view.dtype, {rows}),
-          Owned(logits.view.dtype, {rows}), Owned(logits.view.dtype, {rows})};
+          Owned(logits.view.dtype, {rows}), Owned(logits.view.dtype, {rows}),
+          Owned(DType::kInt32, {rows})};
   Owned ids(DType::kUint64, {rows}), positions(DType::kInt32, {rows});
   for (int64_t r = 0; r < rows; ++r) {
     ids.Put(r, static_cast<double>(first + static_cast<uint64_t>(r)));
@@ -39,21 +40,24 @@ Drawn Draw(Stream stream, const Owned& logits, const SamplingRule& rule, uint64_
                        .tokens = d.tokens,
                        .log_probs = d.log_probs,
                        .raw_log_probs = d.raw,
-                       .entropies = d.entropies});
+                       .entropies = d.entropies,
+                       .kept_sizes = d.kept_sizes});
   return d;
 }
 
 struct Scored {
-  Owned log_probs, entropies;
+  Owned log_probs, entropies, kept_sizes;
 };
 Scored Score(Stream stream, const Owned& logits, const Owned& targets, const SamplingRule& rule) {
   Scored s{Owned(logits.view.dtype, {logits.view.shape[0]}),
-           Owned(logits.view.dtype, {logits.view.shape[0]})};
+           Owned(logits.view.dtype, {logits.view.shape[0]}),
+           Owned(DType::kInt32, {logits.view.shape[0]})};
   TokenLogProbs(stream, {.logits = logits,
                          .targets = targets,
                          .rule = rule,
                          .log_probs = s.log_probs,
-                         .entropies = s.entropies});
+                         .entropies = s.entropies,
+                         .kept_sizes = s.kept_sizes});
   return s;
 }
 
@@ -83,6 +87,7 @@ TEST(Sampling, SamplerAndLearnerReportEqualBitsOnEveryInstructionSet) {
         const Scored s = Score({isa, &pool}, logits, d.tokens, rule);
         EXPECT_TRUE(SameBits(s.log_probs, d.log_probs)) << vocab << " " << cpu::NameOf(isa);
         EXPECT_TRUE(SameBits(s.entropies, d.entropies)) << vocab << " " << cpu::NameOf(isa);
+        EXPECT_TRUE(SameBits(s.kept_sizes, d.kept_sizes)) << vocab << " " << cpu::NameOf(isa);
       }
       EXPECT_TRUE(rule.filtered() || SameBits(reference.raw, reference.log_probs));
     }
@@ -208,7 +213,9 @@ TEST(Sampling, KeptSetsEqualASortWithTiesToTheLowerId) {
     for (int64_t v = 0; v < vocab; ++v) {
       Owned target(DType::kInt32, {1});
       target.Put(0, static_cast<double>(v));
-      const double log_prob = Score(BestStream(), logits, target, rule).log_probs.Get(0);
+      const Scored scored = Score(BestStream(), logits, target, rule);
+      const double log_prob = scored.log_probs.Get(0);
+      EXPECT_EQ(scored.kept_sizes.Get(0), static_cast<double>(order.size()));
       const bool kept = std::find(order.begin(), order.end(), v) != order.end();
       EXPECT_EQ(std::isfinite(log_prob), kept)
           << v << " top_k " << rule.top_k << " top_p " << rule.top_p;

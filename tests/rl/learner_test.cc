@@ -170,6 +170,18 @@ TEST(Learner, OneOtherExpertStopsTheRun) {
   EXPECT_NE(Refusal(&world, groups).find("expert mismatches 1"), std::string::npos);
 }
 
+TEST(Learner, AnotherKeptSetStopsTheRun) {
+  World world;
+  std::vector<Group> groups = world.Sample();
+  Completion* completion = groups[1].mutable_completions(0);
+  for (int i = 0; i < completion->ids_size(); ++i) completion->add_kept_sizes(i == 2 ? 5 : 0);
+  const std::string words = Refusal(&world, groups);
+  EXPECT_NE(words.find("kept-set mismatches 1"), std::string::npos) << words;
+  EXPECT_NE(words.find("the filters left 5 tokens to the sampler, 0 to the learner"),
+            std::string::npos)
+      << words;
+}
+
 TEST(Learner, NanWeightsAreNamedBeforeTheOptimizerStep) {
   World world;
   const std::vector<Group> groups = world.Sample();

@@ -107,6 +107,12 @@ TEST(Engine, LearnerRecomputesEveryTokenAndExpertBitForBit) {
       options.rule = rule;
       std::vector<Group> groups;
       ASSERT_TRUE(engine.Generate(prompts, options, &groups));
+      for (const Group& group : groups) {
+        for (const Completion& c : group.completions()) {
+          EXPECT_EQ(c.kept_sizes_size(), rule.filtered() ? c.ids_size() : 0);
+          for (uint32_t size : c.kept_sizes()) EXPECT_TRUE(size >= 1 && size <= 20);
+        }
+      }
       testing::ScoreByIndex(&groups);
       Config run;
       run.mutable_sampling()->set_temperature(rule.temperature);

@@ -125,6 +125,7 @@ void WriteCompletion(const Group& group, int member, bool arrays, JsonWriter* js
     WriteArray("text_ends", completion.text_ends(), json);
     WriteArray("rollout_log_probs", completion.rollout_log_probs(), json);
     WriteArray("entropies", completion.entropies(), json);
+    if (completion.kept_sizes_size() > 0) WriteArray("kept_sizes", completion.kept_sizes(), json);
     json->Key("experts").BeginArray();
     for (const char id : completion.experts())
       json->Value(static_cast<uint64_t>(static_cast<uint8_t>(id)));
