@@ -11,6 +11,10 @@ namespace {
 double ClampRatioLog(double difference, double clamp) {
   return clamp > 0 ? std::clamp(difference, -clamp, clamp) : difference;
 }
+// The clamp is constant beyond its ends, so nothing flows through it there.
+bool BeyondClamp(double difference, double clamp) {
+  return clamp > 0 && std::fabs(difference) > clamp;
+}
 
 // a_i: weight of one token of a sequence with n tokens.
 double TokenWeight(const PolicyLossRule& rule, const LossDenominators& d, int64_t n) {
@@ -146,8 +150,8 @@ PolicyLossResult PolicyLoss(const PolicyLossArgs& args) {
       if (!active(t)) continue;
       const double difference =
           static_cast<double>(args.log_probs[t]) - static_cast<double>(args.old_log_probs[t]);
-      const double ratio = std::exp(ClampRatioLog(
-          whole ? log_sum / static_cast<double>(n) : difference, rule.log_ratio_clamp));
+      const double log_ratio = whole ? log_sum / static_cast<double>(n) : difference;
+      const double ratio = std::exp(ClampRatioLog(log_ratio, rule.log_ratio_clamp));
       result.ratio_not_one += difference != 0 ? 1 : 0;
       result.ratio_max = std::max(result.ratio_max, ratio);
       Term term;
@@ -156,6 +160,7 @@ PolicyLossResult PolicyLoss(const PolicyLossArgs& args) {
         case Surrogate::kGspo:
         case Surrogate::kGspoToken:
           term = Clipped(rule, ratio, a);
+          if (BeyondClamp(log_ratio, rule.log_ratio_clamp)) term.slope = 0;
           break;
         case Surrogate::kCispo: {
           const double bounded = std::clamp(ratio, 1 - rule.clip_low, 1 + rule.clip_high);
