@@ -228,10 +228,13 @@ TEST(TransposePacked, GivesTheInputGradientOfAProduct) {
 
 TEST(MatmulBackward, MatchesFiniteDifferences) {
   Owned x = Normal(DType::kFloat64, {4, 6}, 15), w = Normal(DType::kFloat64, {1, 6, 9}, 16);
+  Owned bias = Normal(DType::kFloat64, {9}, 18), residual = Normal(DType::kFloat64, {4, 9}, 19);
   const Owned dy = Normal(DType::kFloat64, {4, 9}, 17);
   Stream stream = BestStream();
   const auto loss = [&] {
-    const Owned y = Product(stream, x, Pack(w, 1, 6, 9), 9);
+    Owned y(DType::kFloat64, {4, 9});
+    const Owned weight = Pack(w, 1, 6, 9);
+    Matmul(stream, {.x = x, .weight = Dense(weight), .bias = bias, .residual = residual, .out = y});
     double sum = 0;
     for (int64_t i = 0; i < y.view.elements(); ++i) sum += y.Get(i) * dy.Get(i);
     return sum;
@@ -243,6 +246,11 @@ TEST(MatmulBackward, MatchesFiniteDifferences) {
   EXPECT_TRUE(testing::GradientMatches(x, Product(stream, dy, transposed, 6), loss));
   MatmulWeightGrad(stream, {.x = x, .dy = dy, .grad = Dense(grad)});
   EXPECT_TRUE(testing::GradientMatches(w, Unpack(grad, 1, 6, 9), loss));
+  // A bias has no operator of its own: its gradient is the column sum; a residual's is dy.
+  Owned column_sums(DType::kFloat64, {9});
+  for (int64_t i = 0; i < 36; ++i) column_sums.Put(i % 9, column_sums.Get(i % 9) + dy.Get(i));
+  EXPECT_TRUE(testing::GradientMatches(bias, column_sums, loss));
+  EXPECT_TRUE(testing::GradientMatches(residual, dy, loss));
 }
 
 }  // namespace

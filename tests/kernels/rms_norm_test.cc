@@ -33,6 +33,34 @@ TEST(RmsNorm, MatchesTheFormula) {
   }
 }
 
+// Element i in lane i mod 256, each lane a chain, lanes added by index bits 7 to 0; then the stated
+// roundings.
+TEST(RmsNorm, IsTheStatedTreeBitForBit) {
+  for (int64_t width : {1, 16, 100, 255, 256, 257, 300, 777, 1024}) {
+    const Owned x = Normal(DType::kFloat32, {2, width}, 11),
+                gain = Normal(DType::kFloat32, {width}, 12);
+    Owned expected(DType::kFloat32, {2, width});
+    for (int64_t t = 0; t < 2; ++t) {
+      std::vector<float> lane(256, 0.0f);
+      for (int64_t i = 0; i < width; ++i) {
+        const float v = static_cast<float>(x.Get(t * width + i));
+        float& chain = lane[static_cast<size_t>(i % 256)];
+        chain = std::fmaf(v, v, chain);
+      }
+      for (size_t half = 128; half > 0; half /= 2) {
+        for (size_t i = 0; i < half; ++i) lane[i] += lane[i + half];
+      }
+      const float mean = std::fmaf(lane[0], 1.0f / static_cast<float>(width), 1e-6f);
+      const float inv = 1.0f / std::sqrt(mean);
+      for (int64_t i = 0; i < width; ++i) {
+        const float y = static_cast<float>(x.Get(t * width + i)) * inv;
+        expected.Put(t * width + i, static_cast<double>(y * static_cast<float>(gain.Get(i))));
+      }
+    }
+    EXPECT_TRUE(SameBits(Forward(BestStream(), x, gain), expected)) << width;
+  }
+}
+
 TEST(RmsNorm, RowsDoNotSeeEachOtherAndInstructionSetsAgree) {
   const int64_t rows = 70, width = 200;
   const Owned x = Normal(DType::kFloat32, {rows, width}, 3),

@@ -84,6 +84,45 @@ TEST(Embedding, CopiesRowsAndAddsGradientsInOrder) {
   EXPECT_THROW(Embedding(stream, {.ids = ids, .table = table, .out = out}), Error);
 }
 
+TEST(Embedding, MatchesFiniteDifferences) {
+  Owned table = Normal(DType::kFloat64, {5, 3}, 20), ids(DType::kInt32, {7}),
+        dtable(DType::kFloat64, {5, 3});
+  const Owned dout = Normal(DType::kFloat64, {7, 3}, 21);
+  const int chosen[7] = {4, 0, 4, 2, 2, 2, 0};
+  for (int i = 0; i < 7; ++i) ids.Put(i, chosen[i]);
+  Stream stream = BestStream();
+  EmbeddingBackward(stream, {.ids = ids, .dout = dout, .dtable = dtable});
+  EXPECT_TRUE(testing::GradientMatches(table, dtable, [&] {
+    Owned out(DType::kFloat64, {7, 3});
+    Embedding(stream, {.ids = ids, .table = table, .out = out});
+    return Dot(out, dout);
+  }));
+}
+
+TEST(Rope, MatchesFiniteDifferences) {
+  Owned positions(DType::kInt32, {3});
+  for (int t = 0; t < 3; ++t) positions.Put(t, 4 - 2 * t);
+  const Owned cos = Normal(DType::kFloat64, {5, 3}, 22), sin = Normal(DType::kFloat64, {5, 3}, 23);
+  const Owned dout = Normal(DType::kFloat64, {3, 12}, 24);
+  for (bool interleaved : {false, true}) {
+    const auto rotated = [&](const Owned& x, bool inverse) {
+      Owned y = x.Clone();
+      Stream stream = BestStream();
+      Rope(stream, {.x = y,
+                    .positions = positions,
+                    .cos = cos,
+                    .sin = sin,
+                    .head_dim = 6,
+                    .interleaved = interleaved,
+                    .inverse = inverse});
+      return y;
+    };
+    Owned x = Normal(DType::kFloat64, {3, 12}, 25);
+    EXPECT_TRUE(testing::GradientMatches(x, rotated(dout, true),
+                                         [&] { return Dot(rotated(x, false), dout); }));
+  }
+}
+
 TEST(Rope, RotatesPairsAndItsInverseTurnsBack) {
   for (bool interleaved : {false, true}) {
     const int64_t dim = 10;
