@@ -1,6 +1,6 @@
 // Unit words beside a number: which words may be taken for a unit, and one spelling for each. A
-// word that changes the value or the claim ("or", "half", "million", "about", "x") is never a unit,
-// so no number is read out of a text that says something else. Pure functions.
+// word that changes the value or the claim (unit_words.h), or "x", is never a unit, so no number is
+// read out of a text that says something else. Pure functions.
 #pragma once
 
 #include <span>
@@ -15,9 +15,5 @@ namespace grouper {
 // "km/h", "miles per hour". False when they are none; empty tokens and blanks alone give "".
 // Canonical: lower case, singular, "/" for per, "^2" for square.
 bool ReadUnit(std::span<const NumberToken> tokens, std::string* unit);
-
-// The unit that a currency sign or the code "USD" stands for ("$" is "dollar"), empty for no
-// currency.
-std::string_view CurrencyUnit(std::string_view word);
 
 }  // namespace grouper
