@@ -87,16 +87,12 @@ void SampleToken(Stream& stream, const SampleTokenArgs& args) {
       if (all.good && greedy) {
         token = ArgMax(row, all);
       } else if (all.good) {
-        RowStats kept = all;
-        if (args.rule.filtered()) {
-          row.kept = FindKept(row, args.rule, all.m);
-          kept = StatsOf(row);
-          kept_size = KeptSize(row);
-        }
-        token = Choose(row, kept,
+        const Filtered kept = ApplyFilters(args.rule, all, &row);
+        kept_size = kept.kept_size;
+        token = Choose(row, kept.stats,
                        DrawWords(args.seed, args.stream_id, args.rollout_ids.as<uint64_t>()[r],
                                  static_cast<uint32_t>(args.positions.as<int32_t>()[r])));
-        log_prob = token < 0 ? real{0} : LogProb(row, kept, token);
+        log_prob = token < 0 ? real{0} : LogProb(row, kept.stats, token);
       }
       args.tokens.as<int32_t>()[r] = static_cast<int32_t>(token);
       args.log_probs.as<real>()[r] = log_prob;

@@ -214,5 +214,17 @@ __attribute__((noinline)) Kept FindKept(const Row& unfiltered, const SamplingRul
   return row.kept;
 }
 
+struct Filtered {
+  RowStats stats;     // under the kept set
+  int32_t kept_size;  // 0 without filters
+};
+
+// Gives the row its kept set; `all` are its statistics without one.
+GROUPER_INLINE Filtered ApplyFilters(const SamplingRule& rule, const RowStats& all, Row* row) {
+  if (!rule.filtered()) return {all, 0};
+  row->kept = FindKept(*row, rule, all.m);
+  return {StatsOf(*row), KeptSize(*row)};
+}
+
 }  // namespace
 }  // namespace grouper::cpu::GROUPER_VARIANT

@@ -25,13 +25,9 @@ void TokenLogProbs(Stream& stream, const TokenLogProbsArgs& args) {
       if (all.good && args.rule.temperature == 0) {
         log_prob = ZOf(row, target) == all.m ? real{0} : -INFINITY;
       } else if (all.good) {
-        RowStats kept = all;
-        if (args.rule.filtered()) {
-          row.kept = FindKept(row, args.rule, all.m);
-          kept = StatsOf(row);
-          kept_size = KeptSize(row);
-        }
-        log_prob = LogProb(row, kept, target);
+        const Filtered kept = ApplyFilters(args.rule, all, &row);
+        kept_size = kept.kept_size;
+        log_prob = LogProb(row, kept.stats, target);
       }
       args.log_probs.as<real>()[r] = log_prob;
       args.entropies.as<real>()[r] = all.good ? all.entropy : static_cast<real>(NAN);
@@ -51,12 +47,8 @@ void TokenLogProbsBackward(Stream& stream, const TokenLogProbsBackwardArgs& args
       const real dentropy = args.dentropies.empty() ? real{0} : args.dentropies.as<real>()[r];
       const int64_t target = args.targets.as<int32_t>()[r];
       const RowStats all = StatsOf(row);
-      RowStats kept = all;
       Row kept_row = row;
-      if (args.rule.filtered() && all.good) {
-        kept_row.kept = FindKept(row, args.rule, all.m);
-        kept = StatsOf(kept_row);
-      }
+      const RowStats kept = all.good ? ApplyFilters(args.rule, all, &kept_row).stats : all;
       const real target_gradient = IsKept(kept_row.kept, ZOf(row, target), target) ? dlog : real{0};
       for (int64_t id = 0; id < vocab; id += kLanes) {
         const int64_t n = vocab - id;
