@@ -161,17 +161,21 @@ int RunQuickstart(const QuickstartOptions& options, std::stop_token stop) {
   rl.set_init_from(folder("sft"));
   for (const std::string& assignment : options.set) SetField(assignment, &rl);
 
+  const auto stopped = [&] {
+    Say(options.json, "stopped by a signal after a checkpoint; the same command goes on");
+    return 75;
+  };
   Say(options.json, "1/3 base: arithmetic facts and worked problems -> " + folder("base"));
-  if (RunSft(base, folder("base"), session, hooks, stop).stopped) return 75;
+  if (RunSft(base, folder("base"), session, hooks, stop).stopped) return stopped();
   Say(options.json,
       "2/3 cold start: lazy demonstrations with <think> and <answer> -> " + folder("sft"));
-  if (RunSft(sft, folder("sft"), session, hooks, stop).stopped) return 75;
+  if (RunSft(sft, folder("sft"), session, hooks, stop).stopped) return stopped();
   Say(options.json, "3/3 GRPO: rewards over gRPC, programs judged in the jail -> " + folder("rl"));
   Trainer trainer(rl, folder("rl"), session, hooks);
   const std::string before_file = JoinPath(options.run, "before.json");
   if (!FileExists(before_file)) {
     std::optional<EvalResult> eval = trainer.EvaluateNow(stop);
-    if (!eval) return 75;
+    if (!eval) return stopped();
     StoreSummary(before_file, Summarize(*eval));
   }
   const EvalSummary before = ReadSummary(before_file);
@@ -180,10 +184,7 @@ int RunQuickstart(const QuickstartOptions& options, std::stop_token stop) {
                 before.pass_at_1, before.greedy);
   Say(options.json, line);
   const TrainResult result = trainer.Run(stop);
-  if (result.stopped || !result.last_eval) {
-    Say(options.json, "stopped by a signal after a checkpoint; the same command goes on");
-    return 75;
-  }
+  if (result.stopped || !result.last_eval) return stopped();
   const EvalSummary after = Summarize(*result.last_eval);
   RunTotals totals;
   for (const char* stage : {"base", "sft", "rl"}) AddMetrics(folder(stage), &totals);
