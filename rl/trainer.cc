@@ -1,9 +1,6 @@
 #include "rl/trainer.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
-#include <map>
 #include <set>
 
 #include "base/clock.h"
@@ -16,6 +13,7 @@
 #include "proto/textproto.h"
 #include "rl/advantage.h"
 #include "rl/schedule.h"
+#include "rl/step_report.h"
 
 namespace grouper {
 namespace {
@@ -212,7 +210,7 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
         sampled);
 
   CollectRewards(groups, &metrics);
-  CollectUpdate(update, &metrics);
+  CollectUpdate(update, learner_.version(), &metrics);
   metrics.AddCount("rollout.sampled_tokens", sampled);
   metrics.AddCount("rollout.preemptions", after.preemptions - before.preemptions);
   metrics.Add("time.generate_seconds", generate_seconds);
@@ -248,7 +246,7 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
     }
   }
   metrics_->Write(step, metrics);
-  PrintStep(step, metrics);
+  if (hooks_.print) hooks_.print(ProgressLine(step, metrics));
   return true;
 }
 
@@ -279,102 +277,6 @@ void Trainer::Save(int64_t step) {
                  std::move(manifest));
   saved_step_ = step;
   run_.Tidy(kKeptCheckpoints);
-}
-
-void Trainer::CollectRewards(const std::vector<Group>& groups, StepMetrics* metrics) const {
-  double reward = 0, scored = 0, right = 0, tokens = 0, longest = 0, truncated = 0, all = 0;
-  int64_t all_right = 0, all_wrong = 0, no_signal = 0;
-  std::map<std::string, double> components;
-  std::map<std::string, int64_t> dropped;
-  for (const Group& group : groups) {
-    int64_t group_right = 0, group_scored = 0;
-    for (int i = 0; i < group.completions_size(); ++i) {
-      const Completion& c = group.completions(i);
-      const reward::v1::ScoreResult& s = group.scores(i);
-      all += 1;
-      tokens += c.ids_size();
-      longest = std::max(longest, static_cast<double>(c.ids_size()));
-      truncated += c.finish_reason() == Completion::LENGTH ? 1 : 0;
-      if (s.status() != reward::v1::ScoreResult::SCORED) {
-        ++dropped[reward::v1::ScoreResult::Status_Name(s.status()) + "." + s.reason()];
-        continue;
-      }
-      ++group_scored;
-      group_right += IsRight(s) ? 1 : 0;
-      reward += s.reward();
-      for (const auto& [name, value] : s.components()) components[name] += value;
-    }
-    scored += static_cast<double>(group_scored);
-    right += static_cast<double>(group_right);
-    all_right += group_scored > 0 && group_right == group_scored ? 1 : 0;
-    all_wrong += group_scored > 0 && group_right == 0 ? 1 : 0;
-    no_signal += group.no_signal() ? 1 : 0;
-  }
-  const double n = std::max(scored, 1.0);
-  metrics->Add("reward.mean", reward / n);
-  metrics->Add("reward.accuracy", right / n);
-  for (const auto& [name, sum] : components) metrics->Add("reward.component." + name, sum / n);
-  metrics->AddCount("reward.scored", static_cast<int64_t>(scored));
-  metrics->AddCount("reward.dropped", static_cast<int64_t>(all - scored));
-  for (const auto& [reason, count] : dropped) metrics->AddCount("reward.dropped." + reason, count);
-  metrics->AddCount("group.count", static_cast<int64_t>(groups.size()));
-  metrics->AddCount("group.all_right", all_right);
-  metrics->AddCount("group.all_wrong", all_wrong);
-  metrics->AddCount("group.no_signal", no_signal);
-  metrics->Add("rollout.length_mean", tokens / all);
-  metrics->AddCount("rollout.length_max", static_cast<int64_t>(longest));
-  metrics->Add("rollout.truncated", truncated / all);
-}
-
-void Trainer::CollectUpdate(const UpdateResult& u, StepMetrics* metrics) const {
-  metrics->AddCount("check.tokens", u.check.tokens);
-  metrics->AddCount("check.logprob_mismatch", u.check.logprob_mismatch);
-  metrics->AddCount("check.expert_mismatch", u.check.expert_mismatch);
-  metrics->AddCount("check.kept_set_mismatch", u.check.kept_set_mismatch);
-  metrics->AddCount("check.ratio_not_one", u.check.ratio_not_one);
-  metrics->AddCount("check.nonfinite", u.check.nonfinite);
-  metrics->AddCount("policy.version", static_cast<int64_t>(learner_.version()));
-  metrics->AddCount("update.count", u.updated ? 1 : 0);
-  metrics->AddCount("update.skipped_no_signal", u.updated ? 0 : 1);
-  metrics->Add("loss.policy", u.loss);
-  metrics->Add("policy.entropy", u.entropy_mean);
-  metrics->AddCount("clip.low", u.clipped_low);
-  metrics->AddCount("clip.high", u.clipped_high);
-  metrics->Add("ratio.max", u.ratio_max);
-  metrics->Add("optimizer.lr", u.lr);
-  metrics->Add("optimizer.grad_norm", u.grad_norm);
-  metrics->AddCount("batch.sequences", u.sequences);
-  metrics->AddCount("batch.tokens", u.tokens);
-  metrics->AddCount("batch.tokens_no_signal", u.tokens_no_signal);
-  metrics->AddCount("batch.tokens_unscored", u.tokens_unscored);
-  metrics->Add("router.max_violation", u.max_violation);
-  metrics->Add("router.least_share", u.least_share);
-}
-
-void Trainer::PrintStep(int64_t step, const StepMetrics& m) const {
-  if (!hooks_.print) return;
-  const double clipped = m.Get("clip.low") + m.Get("clip.high");
-  const double mismatch = m.Get("check.logprob_mismatch") + m.Get("check.expert_mismatch") +
-                          m.Get("check.kept_set_mismatch") + m.Get("check.ratio_not_one") +
-                          m.Get("check.nonfinite");
-  char line[320];
-  std::snprintf(
-      line, sizeof(line),
-      "[T] step %ld | reward %.3f | acc %.3f | len %.1f | ent %.3f | clip %.1f%% | norm %.2f | "
-      "no-signal %.0f/%.0f | mismatch %.0f | gen %.1fk tok/s | score %.2fs | train %.1fk tok/s",
-      static_cast<long>(step), m.Get("reward.mean"), m.Get("reward.accuracy"),
-      m.Get("rollout.length_mean"), m.Get("policy.entropy"),
-      100 * clipped / std::max(1.0, m.Get("batch.tokens")), m.Get("optimizer.grad_norm"),
-      m.Get("group.no_signal"), m.Get("group.count"), mismatch,
-      m.Get("rate.generate_tokens_per_second") / 1000, m.Get("time.score_seconds"),
-      m.Get("rate.train_tokens_per_second") / 1000);
-  std::string text = line;
-  if (m.Get("eval.length_mean") > 0) {
-    std::snprintf(line, sizeof(line), " | eval pass@1 %.3f greedy %.3f", m.Get("eval.pass_at_1"),
-                  m.Get("eval.greedy"));
-    text += line;
-  }
-  hooks_.print(text);
 }
 
 }  // namespace grouper

@@ -54,9 +54,6 @@ class Trainer {
  private:
   bool Step(int64_t step, std::stop_token stop);
   void Save(int64_t step);
-  void CollectRewards(const std::vector<Group>& groups, StepMetrics* metrics) const;
-  void CollectUpdate(const UpdateResult& update, StepMetrics* metrics) const;
-  void PrintStep(int64_t step, const StepMetrics& metrics) const;
   void CheckRollouts(const std::vector<Group>& groups) const;
 
   Config config_;

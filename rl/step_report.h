@@ -1,0 +1,24 @@
+// What a step of GRPO leaves in metrics.jsonl, and its line on the console (grpo.md 11). Pure
+// functions of the step's groups and update.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "proto/trace.pb.h"
+#include "rl/learner.h"
+#include "rl/metrics.h"
+
+namespace grouper {
+
+// reward.*, group.*, rollout.length_* and .truncated: means over SCORED completions, drops by
+// status and reason.
+void CollectRewards(std::span<const Group> groups, StepMetrics* metrics);
+// check.*, update.*, loss.*, clip.*, batch.*, router.*, optimizer.*; policy_version after the
+// update.
+void CollectUpdate(const UpdateResult& update, uint64_t policy_version, StepMetrics* metrics);
+
+std::string ProgressLine(int64_t step, const StepMetrics& metrics);
+
+}  // namespace grouper
