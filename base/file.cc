@@ -189,18 +189,20 @@ std::string FolderOf(const std::string& path) {
 void PublishFile(const std::string& path, std::string_view bytes) {
   const std::string temporary = path + ".tmp";
   try {
-    const Descriptor file(OpenOrThrow("file", temporary, O_WRONLY | O_CREAT | O_TRUNC));
-    if (WriteSome(file.get(), bytes) != bytes.size()) {
-      ThrowWriteErrno("cannot write", temporary, errno);
+    {
+      const Descriptor file(OpenOrThrow("file", temporary, O_WRONLY | O_CREAT | O_TRUNC));
+      if (WriteSome(file.get(), bytes) != bytes.size()) {
+        ThrowWriteErrno("cannot write", temporary, errno);
+      }
+      KILL_POINT("file.written");
+      if (fsync(file.get()) != 0) ThrowWriteErrno("cannot sync", temporary, errno);
     }
-    KILL_POINT("file.written");
-    if (fsync(file.get()) != 0) ThrowWriteErrno("cannot sync", temporary, errno);
+    KILL_POINT("file.synced");
+    RenameDurably(temporary, path);
   } catch (const Error&) {
     unlink(temporary.c_str());
     throw;
   }
-  KILL_POINT("file.synced");
-  RenameDurably(temporary, path);
 }
 
 void SyncFile(const std::string& path) {
