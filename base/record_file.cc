@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -89,6 +90,7 @@ struct RecordReader::State {
 };
 
 RecordReader::RecordReader(const std::string& path) : state_(std::make_unique<State>()) {
+  USER_CHECK(!FolderExists(path), "[record] " + path + " is a folder; name a file");
   state_->path = path;
   state_->fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   USER_CHECK(state_->fd >= 0,
