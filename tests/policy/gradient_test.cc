@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
 
 #include "base/random.h"
 #include "policy/optimizer.h"
@@ -44,11 +45,42 @@ double Loss(const PackedPass& pass, const std::vector<TrainSequence>& sequences,
   return loss;
 }
 
+// Each switch of the mixture both ways, beside the shapes that other tests share.
+std::vector<std::pair<std::string, PolicyConfig>> Shapes(int64_t vocab) {
+  std::vector<std::pair<std::string, PolicyConfig>> shapes = testing::PolicyShapes(vocab);
+  const std::string head = "vocab_size: " + std::to_string(vocab) +
+                           " max_positions: 64 width: 12 layers: 1 "
+                           "attention { heads: 2 kv_heads: 1 head_dim: 6 } ";
+  for (const char* score : {"SOFTMAX", "SIGMOID"}) {
+    for (const char* groups : {"", "groups: 4 top_groups: 2 group_score: MAX ",
+                               "groups: 4 top_groups: 2 group_score: TOP2_SUM "}) {
+      for (const char* renormalize : {"true", "false"}) {
+        for (const char* shared : {"0", "5"}) {
+          const std::string moe = std::string("moe { experts: 8 experts_per_token: 3 width: 6 ") +
+                                  "shared_width: " + shared + " score: " + score + " " + groups +
+                                  "renormalize: " + renormalize + " scale: 1.5 }";
+          shapes.push_back({moe, testing::ParsePolicy(head + moe)});
+        }
+      }
+    }
+  }
+  shapes.push_back(
+      {"dense, large eps",
+       testing::ParsePolicy(head + "dense_width: 10 moe { experts: 0 } " + "rms_norm_eps: 0.1")});
+  return shapes;
+}
+
 TEST(PolicyGradient, MatchesFiniteDifferencesInEveryTensor) {
-  for (const auto& [name, config] : testing::PolicyShapes(11)) {
+  std::set<std::string> tensors;
+  for (const auto& [name, config] : Shapes(11)) {
     Stream stream{cpu::Isa::kScalar, nullptr};
     Policy policy(config, DType::kFloat64);
     InitRandom(5, &policy.weights(), stream);
+    // A bias that turns choices round; no gradient flows through it.
+    const Tensor bias = policy.weights().router_bias();
+    for (int64_t i = 0; i < bias.elements(); ++i) {
+      bias.as<double>()[i] = 0.4 * std::sin(static_cast<double>(3 * i + 1));
+    }
     const std::vector<TrainSequence> sequences = Sequences(11);
     std::vector<double> u, e;
     for (uint32_t i = 0; i < 10; ++i) {
@@ -73,6 +105,7 @@ TEST(PolicyGradient, MatchesFiniteDifferencesInEveryTensor) {
       return loss;
     };
     for (const Parameter& p : policy.weights().parameters()) {
+      tensors.insert(p.name.substr(p.name.rfind('.') + 1));
       // Up to 40 elements of each tensor, spread over it; padding must have no gradient.
       const int64_t stride = std::max<int64_t>(1, p.elements / 40);
       for (int64_t i = p.offset; i < p.offset + p.elements; i += stride) {
@@ -86,6 +119,10 @@ TEST(PolicyGradient, MatchesFiniteDifferencesInEveryTensor) {
       }
     }
   }
+  EXPECT_EQ(tensors, (std::set<std::string>{"embedding", "input_norm", "qkv", "out_proj",
+                                            "post_norm", "dense_gate_up", "dense_down", "router",
+                                            "shared_gate_up", "shared_down", "expert_gate_up",
+                                            "expert_down", "final_norm", "head"}));
 }
 
 }  // namespace
