@@ -1,7 +1,10 @@
 #include "policy/checkpoint.h"
 
-#include <unistd.h>
+#include <fcntl.h>
+#include <stdio.h>
 
+#include <algorithm>
+#include <sstream>
 #include <vector>
 
 #include "base/digest.h"
@@ -55,6 +58,69 @@ void ReadTensors(const SafetensorsFile& file, const std::string& path, const Wei
   }
 }
 
+// The manifest vouches for all other files, its last line for itself.
+std::string SealOf(const std::string& manifest) { return "# sha256 " + Sha256Hex(manifest) + "\n"; }
+
+std::string ReadManifest(const std::string& path) {
+  const std::string bytes = ReadFile(path, "checkpoint manifest", 1 << 20);
+  const size_t seal = SealOf("").size(), end = bytes.size() - std::min(seal, bytes.size());
+  USER_CHECK(bytes.substr(end) == SealOf(bytes.substr(0, end)),
+             "[checkpoint] the manifest is damaged or cut: its last line is not the SHA-256 of the "
+             "lines above; use an older checkpoint",
+             path);
+  return bytes.substr(0, end);
+}
+
+// Puts the folder `temporary` in the place of `folder`. An older one stays whole under its name
+// until the new one has it: the two are exchanged.
+void PublishFolder(const std::string& temporary, const std::string& folder) {
+  if (!FolderExists(folder)) {
+    RenameDurably(temporary, folder);
+    return;
+  }
+  if (renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, folder.c_str(), RENAME_EXCHANGE) == 0) {
+    SyncFolder(FolderOf(folder));
+    KILL_POINT("checkpoint.exchanged");
+    RemoveTree(temporary);
+    return;
+  }
+  // Some network file systems exchange nothing: the older one steps aside, whole.
+  const std::string aside = folder + ".old.tmp";
+  RemoveTree(aside);
+  RenameDurably(folder, aside);
+  RenameDurably(temporary, folder);
+  RemoveTree(aside);
+}
+
+// Every switch with its default written out, but the length of the context: it changes no weight.
+std::string FunctionOf(PolicyConfig config) {
+  config.clear_max_positions();
+  config.mutable_attention();
+  config.mutable_moe();
+  return ToTextproto(config, true);
+}
+
+// Equal shapes are not enough: other heads or another router make another function of the same
+// numbers.
+void CheckSamePolicy(const std::string& folder, const PolicyConfig& stored,
+                     const PolicyConfig& wanted) {
+  std::istringstream a(FunctionOf(stored)), b(FunctionOf(wanted));
+  std::string stored_line, wanted_line;
+  while (std::getline(a, stored_line) && std::getline(b, wanted_line)) {
+    USER_CHECK(stored_line == wanted_line,
+               "[checkpoint] it holds another policy than the config's; make policy the same "
+               "(checkpoint, its line, the config's)",
+               folder, stored_line, wanted_line);
+  }
+}
+
+void CheckVouched(const std::string& folder, const Manifest& manifest, const std::string& name) {
+  const auto& files = manifest.file();
+  USER_CHECK(std::any_of(files.begin(), files.end(),
+                         [&](const ManifestFile& file) { return file.name() == name; }),
+             "[checkpoint] the manifest names no such file (folder, file)", folder, name);
+}
+
 void AddFile(const std::string& folder, const std::string& name, const std::string& bytes,
              Manifest* manifest) {
   PublishFile(JoinPath(folder, name), bytes);
@@ -89,17 +155,18 @@ void SaveCheckpoint(const std::string& folder, const Policy& policy, Optimizer* 
     AddFile(temporary, kOptimizerFile, WriteSafetensors(std::move(moments)), &manifest);
   }
   KILL_POINT("checkpoint.optimizer_written");
-  PublishFile(JoinPath(temporary, kManifestFile), ToTextproto(manifest));
+  const std::string text = ToTextproto(manifest);
+  PublishFile(JoinPath(temporary, kManifestFile), text + SealOf(text));
   SyncFolder(temporary);
   KILL_POINT("checkpoint.manifest_written");
-  RemoveTree(folder);
-  RenameDurably(temporary, folder);
+  PublishFolder(temporary, folder);
   KILL_POINT("checkpoint.renamed");
 }
 
 Manifest VerifyCheckpoint(const std::string& folder) {
   Manifest manifest;
-  MergeTextprotoFile(JoinPath(folder, kManifestFile), &manifest);
+  const std::string manifest_path = JoinPath(folder, kManifestFile);
+  MergeTextproto(ReadManifest(manifest_path), manifest_path, &manifest);
   USER_CHECK(manifest.format_version() == 1,
              "[checkpoint] unknown format version (folder, version)", folder,
              manifest.format_version());
@@ -130,6 +197,16 @@ void LoadCheckpoint(const std::string& folder, Policy* policy, Optimizer* optimi
              "(checkpoint, this program)",
              manifest.numeric_profile(), numerics::kCpuProfile);
   Weights& weights = policy->weights();
+  CheckSamePolicy(folder, CheckpointPolicyConfig(manifest), weights.config());
+  CheckVouched(folder, manifest, kModelFile);
+  if (optimizer != nullptr) {
+    CheckVouched(folder, manifest, kOptimizerFile);
+    USER_CHECK(manifest.tables_sha256() == policy->rope().Sha256(),
+               "[checkpoint] written with another table of rotations (other max_positions, or "
+               "another C library's cosines): its bits would not be reproduced; resume where it "
+               "was written, or start a run with init_from (checkpoint, table, this program's)",
+               folder, manifest.tables_sha256(), policy->rope().Sha256());
+  }
   const std::string model = JoinPath(folder, kModelFile);
   const MappedFile model_map(model, "checkpoint");
   const SafetensorsFile file = ReadSafetensors(model_map.bytes(), model);

@@ -1,7 +1,7 @@
 // A checkpoint is a folder: model.safetensors (file form), optimizer.safetensors (moments, file
-// form) and MANIFEST (textproto of run.proto's Manifest with size and SHA-256 of each file).
-// Published by writing a temporary folder beside it, fsync, rename, fsync of the parent; a
-// half-written one is never loaded (durability.md 3).
+// form) and MANIFEST (textproto of run.proto's Manifest with size and SHA-256 of each file; its
+// last line is the SHA-256 of the lines above). Published by writing a temporary folder beside it,
+// fsync, rename, fsync of the parent; a half-written one is never loaded (durability.md 3).
 #pragma once
 
 #include <string>
@@ -13,15 +13,17 @@
 namespace grouper {
 
 // Writes folder; `manifest` brings counters and offsets, files and hashes are filled in. optimizer
-// may be nullptr (weights only).
+// may be nullptr (weights only). A folder of this name is replaced in one step.
 void SaveCheckpoint(const std::string& folder, const Policy& policy, Optimizer* optimizer,
                     Manifest manifest);
 
 // Reads and verifies MANIFEST and the hash of every file. kUser naming the file and what is wrong.
 Manifest VerifyCheckpoint(const std::string& folder);
 
-// Loads a verified checkpoint into a policy of the same shape; optimizer may be nullptr. kUser when
-// shapes, tensor names or the numeric profile differ.
+// Loads a verified checkpoint into the same policy; the transposed weights are the caller's to
+// refresh. kUser when a switch of the policy (max_positions aside), a tensor or the numeric profile
+// differs. With an optimizer it is a resume, which also needs the same table of rotations; nullptr
+// takes the weights alone.
 void LoadCheckpoint(const std::string& folder, Policy* policy, Optimizer* optimizer);
 
 // Shape stored with a checkpoint.

@@ -1,0 +1,269 @@
+// Checkpoints: what is saved comes back bit for bit, what is damaged is refused in words, and a
+// kill at any place leaves the old folder, the new one or none, never half of one.
+#include "policy/checkpoint.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <map>
+
+#include "base/digest.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/random.h"
+#include "kernels/numerics.h"
+#include "proto/textproto.h"
+#include "tests/testing/temp_folder.h"
+
+namespace grouper {
+namespace {
+
+using testing_support::TempFolder;
+using testing_support::UserErrorOf;
+
+constexpr const char* kShape =
+    "vocab_size: 9 width: 8 layers: 2 dense_layers: 1 dense_width: 12 max_positions: 32 "
+    "attention { heads: 4 kv_heads: 2 head_dim: 4 } "
+    "moe { experts: 4 experts_per_token: 2 width: 6 shared_width: 5 }";
+
+PolicyConfig ConfigOf(const std::string& change = "") {
+  PolicyConfig config;
+  MergeTextproto(kShape, "test policy", &config);
+  MergeTextproto(change, "change", &config);
+  return config;
+}
+
+// A policy and its optimizer after some updates with made-up gradients.
+struct World {
+  explicit World(uint64_t seed, const std::string& change = "", DType dtype = DType::kFloat32)
+      : policy(ConfigOf(change), dtype), optimizer(&policy.weights()) {
+    InitRandom(seed, &policy.weights(), stream);
+  }
+  void Learn(int updates) {
+    Weights& weights = policy.weights();
+    float* grads = static_cast<float*>(optimizer.grads().data());
+    const float* values = static_cast<const float*>(weights.values().data());
+    for (int u = 0; u < updates; ++u) {
+      for (int64_t i = 0; i < weights.elements(); ++i) {
+        const uint32_t word = PhiloxAt(7, RandomStream::kDataOrder, static_cast<uint64_t>(u),
+                                       static_cast<uint32_t>(i))[0];
+        // Padded columns hold zeros and have no gradient.
+        grads[i] = values[i] == 0 ? 0 : static_cast<float>(word) * 0x1p-32f - 0.5f;
+      }
+      optimizer.Update(stream, {.weight_decay = 0.1}, 1e-2);
+      weights.router_bias().as<float>()[u % 4] += 0.125f;
+    }
+  }
+  void Save(const std::string& folder, int64_t step = 5) {
+    Manifest manifest;
+    manifest.set_step(step);
+    manifest.set_policy_version(17);
+    manifest.set_seed(3);
+    manifest.set_prompts_used(40);
+    SaveCheckpoint(folder, policy, &optimizer, manifest);
+  }
+  Stream stream{cpu::Isa::kScalar, nullptr};
+  Policy policy;
+  Optimizer optimizer;
+};
+
+bool SameBytes(const Buffer& a, const Buffer& b) {
+  return a.bytes() == b.bytes() && std::memcmp(a.data(), b.data(), a.bytes()) == 0;
+}
+
+TEST(Checkpoint, WeightsBiasAndMomentsComeBackBitForBit) {
+  const TempFolder temp;
+  const std::string folder = JoinPath(temp.path(), "step-5");
+  World saved(1);
+  saved.Learn(6);
+  saved.Save(folder);
+  EXPECT_EQ(ListFolder(folder),
+            (std::vector<std::string>{"MANIFEST", "model.safetensors", "optimizer.safetensors"}));
+  EXPECT_EQ(ListFolder(temp.path()), std::vector<std::string>{"step-5"});
+  World loaded(2);
+  LoadCheckpoint(folder, &loaded.policy, &loaded.optimizer);
+  EXPECT_TRUE(SameBytes(loaded.policy.weights().values(), saved.policy.weights().values()));
+  EXPECT_TRUE(SameBytes(loaded.optimizer.m(), saved.optimizer.m()));
+  EXPECT_TRUE(SameBytes(loaded.optimizer.v(), saved.optimizer.v()));
+  EXPECT_EQ(loaded.policy.weights().Digest(), saved.policy.weights().Digest()) << "router bias";
+  const Manifest manifest = VerifyCheckpoint(folder);
+  EXPECT_EQ(manifest.step(), 5);
+  EXPECT_EQ(manifest.policy_version(), 17u);
+  EXPECT_EQ(manifest.prompts_used(), 40u);
+  EXPECT_EQ(manifest.numeric_profile(), numerics::kCpuProfile);
+  EXPECT_EQ(manifest.tables_sha256(), saved.policy.rope().Sha256());
+  EXPECT_EQ(ToTextproto(CheckpointPolicyConfig(manifest)), ToTextproto(ConfigOf()));
+  // Saved again the folder has the same bytes.
+  const std::string again = JoinPath(temp.path(), "again");
+  loaded.Save(again);
+  for (const std::string& name : ListFolder(folder)) {
+    EXPECT_EQ(ReadFile(JoinPath(folder, name), "a"), ReadFile(JoinPath(again, name), "b")) << name;
+  }
+}
+
+// The header read by hand: names sorted, their bytes one after the other.
+TEST(Checkpoint, TheWeightsDigestIsOverTheFileFormInOrderOfName) {
+  const TempFolder temp;
+  const std::string folder = JoinPath(temp.path(), "c");
+  World world(1);
+  world.Learn(2);
+  world.Save(folder);
+  const std::string file = ReadFile(JoinPath(folder, "model.safetensors"), "model");
+  uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, file.data(), 8);
+  const Json header = ParseJson(file.substr(8, header_bytes), "header");
+  std::map<std::string, std::string> tensors;
+  for (const auto& [name, entry] : header.members) {
+    if (name == "__metadata__") continue;
+    const Json& offsets = entry.At("data_offsets", "header");
+    const size_t begin = static_cast<size_t>(offsets.items[0].number),
+                 end = static_cast<size_t>(offsets.items[1].number);
+    tensors[name] = file.substr(8 + header_bytes + begin, end - begin);
+  }
+  EXPECT_EQ(tensors.size(), 35u);
+  std::string all;
+  for (const auto& [name, bytes] : tensors) all += bytes;
+  EXPECT_EQ(Sha256Hex(all), VerifyCheckpoint(folder).weights_sha256());
+  EXPECT_EQ(Sha256Hex(all), world.policy.weights().Sha256());
+  // A projection is stored [out, in]: row 1 of up_proj is column width + 1 of the packed pair.
+  const std::string& up = tensors.at("model.layers.0.mlp.up_proj.weight");
+  ASSERT_EQ(up.size(), 12u * 8 * 4);
+  float stored = 0;
+  std::memcpy(&stored, up.data() + (1 * 8 + 3) * 4, 4);
+  EXPECT_EQ(stored,
+            world.policy.weights().tensors().layers[0].dense_gate_up.as<float>()[3 * 32 + 13]);
+}
+
+TEST(Checkpoint, EveryCutAndEveryFlippedBitOfEveryFileIsRefused) {
+  const TempFolder temp;
+  const std::string folder = JoinPath(temp.path(), "c");
+  World(1).Save(folder);
+  for (const std::string& name : ListFolder(folder)) {
+    const std::string path = JoinPath(folder, name), whole = ReadFile(path, "file");
+    const auto refused = [&](const std::string& bytes, const std::string& how) {
+      unlink(path.c_str());  // some file systems flush a file that is cut and written again
+      temp.Write("c/" + name, bytes);
+      const std::string words = UserErrorOf([&] { VerifyCheckpoint(folder); });
+      EXPECT_NE(words.find("checkpoint"), std::string::npos) << how << ": " << words;
+      EXPECT_NE(words.find(name), std::string::npos) << how << ": " << words;
+    };
+    for (size_t i = 0; i < 64; ++i) refused(whole.substr(0, whole.size() * i / 64), name + " cut");
+    refused(whole.substr(0, whole.size() - 1), name + " without its last byte");
+    refused(whole + "\n", name + " with a byte more");
+    refused(whole + whole, name + " twice");
+    for (uint32_t i = 0; i < 350; ++i) {
+      const uint32_t word = PhiloxAt(1, RandomStream::kDataOrder, whole.size(), i)[0];
+      std::string flipped = whole;
+      char& byte = flipped[word / 8 % whole.size()];
+      byte = static_cast<char>(byte ^ (1 << word % 8));
+      refused(flipped, name + " bit " + std::to_string(word % (8 * whole.size())));
+    }
+    temp.Write("c/" + name, whole);
+    EXPECT_NO_THROW(VerifyCheckpoint(folder));
+    ASSERT_EQ(unlink(path.c_str()), 0);
+    EXPECT_NE(UserErrorOf([&] { VerifyCheckpoint(folder); }).find(name), std::string::npos);
+    temp.Write("c/" + name, whole);
+  }
+}
+
+TEST(Checkpoint, AnotherPolicyProfileOrTableIsRefusedInWords) {
+  const TempFolder temp;
+  const std::string folder = JoinPath(temp.path(), "c");
+  World saved(1);
+  saved.Save(folder);
+  const auto refused = [&](const std::string& change, const std::string& words) {
+    World other(2, change);
+    const std::string error =
+        UserErrorOf([&] { LoadCheckpoint(folder, &other.policy, &other.optimizer); });
+    EXPECT_NE(error.find(words), std::string::npos) << error;
+  };
+  refused("layers: 1", "layers");
+  refused("layers: 3", "layers");
+  refused("dense_width: 13", "dense_width");
+  // The same tensors, another function.
+  refused("attention { heads: 8 head_dim: 2 kv_heads: 4 }", "heads");
+  refused("attention { rope_theta: 5000 }", "rope_theta");
+  refused("moe { renormalize: false }", "renormalize");
+  World wide(2, "", DType::kFloat64);
+  EXPECT_NE(UserErrorOf([&] { LoadCheckpoint(folder, &wide.policy, nullptr); }).find("type"),
+            std::string::npos);
+  // Defaults written out are the same policy; a longer context takes the weights, no resume.
+  World same(2, "rms_norm_eps: 1e-6 moe { scale: 1 } attention { rope_theta: 10000 }");
+  EXPECT_NO_THROW(LoadCheckpoint(folder, &same.policy, &same.optimizer));
+  World longer(2, "max_positions: 64");
+  EXPECT_NO_THROW(LoadCheckpoint(folder, &longer.policy, nullptr));
+  refused("max_positions: 64", "table");
+
+  const std::string weights_only = JoinPath(temp.path(), "w");
+  SaveCheckpoint(weights_only, saved.policy, nullptr, {});
+  EXPECT_NO_THROW(LoadCheckpoint(weights_only, &same.policy, nullptr));
+  // An optimizer file that no manifest vouches for is not read.
+  temp.Write("w/optimizer.safetensors",
+             ReadFile(JoinPath(folder, "optimizer.safetensors"), "moments"));
+  EXPECT_NE(UserErrorOf([&] {
+              LoadCheckpoint(weights_only, &same.policy, &same.optimizer);
+            }).find("optimizer.safetensors"),
+            std::string::npos);
+}
+
+const char* const kKillPoints[] = {"checkpoint.begun",
+                                   "checkpoint.model_written",
+                                   "checkpoint.optimizer_written",
+                                   "checkpoint.manifest_written",
+                                   "checkpoint.exchanged",
+                                   "checkpoint.renamed"};
+
+// Run by the test below in a process of its own, which a kill point ends.
+TEST(Checkpoint, DISABLED_Victim) {
+  const char* folder = std::getenv("GROUPER_TEST_CHECKPOINT");
+  ASSERT_NE(folder, nullptr);
+  World world(2);
+  world.Save(folder, 6);
+}
+
+int RunVictim(const std::string& folder, const std::string& kill_point) {
+  const pid_t child = fork();
+  if (child == 0) {
+    setenv("GROUPER_TEST_CHECKPOINT", folder.c_str(), 1);
+    setenv("GROUPER_KILL_POINT", kill_point.c_str(), 1);
+    execl("/proc/self/exe", "victim", "--gtest_also_run_disabled_tests",
+          "--gtest_filter=Checkpoint.DISABLED_Victim", "--gtest_brief=1", nullptr);
+    _exit(99);
+  }
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  return status;
+}
+
+TEST(Checkpoint, AKillAtAnyPlaceLeavesTheOldOneTheNewOneOrNone) {
+  for (bool replaces : {false, true}) {
+    for (const char* point : kKillPoints) {
+      // Without an older folder nothing is exchanged.
+      if (!replaces && std::strcmp(point, "checkpoint.exchanged") == 0) continue;
+      SCOPED_TRACE(std::string(point) + (replaces ? " over an older one" : ""));
+      const TempFolder temp;
+      const std::string folder = JoinPath(temp.path(), "c");
+      if (replaces) World(1).Save(folder);
+      const int status = RunVictim(folder, point);
+      ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << status;
+      const bool late = std::strcmp(point, "checkpoint.renamed") == 0 ||
+                        std::strcmp(point, "checkpoint.exchanged") == 0;
+      ASSERT_EQ(FolderExists(folder), replaces || late);
+      if (FolderExists(folder)) {
+        World loaded(3);
+        ASSERT_NO_THROW(LoadCheckpoint(folder, &loaded.policy, &loaded.optimizer));
+        EXPECT_EQ(VerifyCheckpoint(folder).step(), late ? 6 : 5);
+      }
+      // What a kill left behind is in nobody's way.
+      World(4).Save(folder, 7);
+      EXPECT_EQ(VerifyCheckpoint(folder).step(), 7);
+      EXPECT_EQ(ListFolder(temp.path()), std::vector<std::string>{"c"});
+    }
+  }
+}
+
+}  // namespace
+}  // namespace grouper

@@ -1,0 +1,221 @@
+// What a policy keeps beside its weights: optimizer, balance of the routers, rope table, blocks.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+#include <set>
+
+#include "base/error.h"
+#include "policy/kv_cache.h"
+#include "policy/optimizer.h"
+#include "policy/rope_table.h"
+#include "policy/router_stats.h"
+#include "proto/textproto.h"
+
+namespace grouper {
+namespace {
+
+PolicyConfig ConfigOf(const std::string& change) {
+  PolicyConfig config;
+  MergeTextproto(
+      "vocab_size: 9 width: 8 layers: 2 dense_layers: 1 dense_width: 12 max_positions: 32 "
+      "attention { heads: 4 kv_heads: 2 head_dim: 4 } "
+      "moe { experts: 4 experts_per_token: 2 width: 6 shared_width: 5 }",
+      "test policy", &config);
+  MergeTextproto(change, "change", &config);
+  return config;
+}
+
+struct Trained {
+  explicit Trained(DType dtype = DType::kFloat32)
+      : weights(ConfigOf(""), dtype), optimizer(&weights) {
+    InitRandom(3, &weights, stream);
+  }
+  float* values() { return static_cast<float*>(weights.values().data()); }
+  float* grads() { return static_cast<float*>(optimizer.grads().data()); }
+  Stream stream{cpu::Isa::kScalar, nullptr};
+  Weights weights;
+  Optimizer optimizer;
+};
+
+TEST(Optimizer, DecaysMatricesButNoNormNoEmbeddingAndNoBias) {
+  Trained t;
+  t.weights.router_bias().as<float>()[1] = 0.75f;
+  const std::vector<float> before(t.values(), t.values() + t.weights.elements());
+  t.optimizer.Update(t.stream, {.weight_decay = 0.5}, 0.25);  // no gradient: decay alone
+  std::set<std::string> kept, decayed;
+  for (const Parameter& p : t.weights.parameters()) {
+    const std::string kind = p.name.substr(p.name.rfind('.') + 1);
+    for (int64_t i = p.offset; i < p.offset + p.elements; ++i) {
+      const float old = before[static_cast<size_t>(i)], now = t.values()[i];
+      if (now == old) {
+        if (old != 0) kept.insert(kind);
+      } else {
+        decayed.insert(kind);
+        ASSERT_NEAR(now, old * (1 - 0.25 * 0.5), 1e-7 * std::fabs(old)) << p.name;
+      }
+    }
+  }
+  EXPECT_EQ(kept, (std::set<std::string>{"embedding", "input_norm", "post_norm", "final_norm"}));
+  EXPECT_EQ(decayed, (std::set<std::string>{"qkv", "out_proj", "dense_gate_up", "dense_down",
+                                            "router", "shared_gate_up", "shared_down",
+                                            "expert_gate_up", "expert_down", "head"}));
+  EXPECT_EQ(t.weights.router_bias().as<float>()[1], 0.75f);
+}
+
+TEST(Optimizer, FollowsAdamWWithClippingAndRefreshesTheTransposedWeights) {
+  Trained t;
+  const int64_t n = t.weights.elements();
+  std::vector<double> p(t.values(), t.values() + n), m(p.size()), v(p.size());
+  for (int update = 1; update <= 3; ++update) {
+    double squares = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      t.grads()[i] = t.values()[i] == 0
+                         ? 0
+                         : static_cast<float>(std::sin(7.0 * update * static_cast<double>(i + 1)));
+      squares += static_cast<double>(t.grads()[i]) * t.grads()[i];
+    }
+    const double norm = t.optimizer.Update(t.stream, {.max_grad_norm = 2}, 1e-2);
+    EXPECT_NEAR(norm, std::sqrt(squares), 1e-9 * norm);
+    for (size_t i = 0; i < p.size(); ++i) {
+      const double g = static_cast<double>(t.grads()[i]) * (2 / (norm + 1e-6));
+      m[i] = 0.9 * m[i] + 0.1 * g;
+      v[i] = 0.95 * v[i] + 0.05 * g * g;
+      p[i] -= 1e-2 * (m[i] / (1 - std::pow(0.9, update))) /
+              (std::sqrt(v[i] / (1 - std::pow(0.95, update))) + 1e-8);
+      ASSERT_NEAR(t.values()[i], p[i], 2e-6) << update << " " << i;
+    }
+  }
+  EXPECT_EQ(t.optimizer.updates(), 3);
+  Weights fresh(ConfigOf(""), DType::kFloat32);
+  std::memcpy(fresh.values().data(), t.values(), fresh.flat_bytes());
+  fresh.RefreshTransposed(t.stream);
+  const Tensor a = fresh.transposed().head, b = t.weights.transposed().head;
+  EXPECT_EQ(0, std::memcmp(a.data, b.data, static_cast<size_t>(a.elements()) * 4));
+  t.optimizer.ClearMoments();
+  EXPECT_EQ(t.optimizer.updates(), 0);
+  EXPECT_EQ(static_cast<float*>(t.optimizer.m().data())[0], 0);
+}
+
+Tensor Chosen(std::vector<int32_t>* ids) {
+  return Tensor::Matrix(ids->data(), DType::kInt32, static_cast<int64_t>(ids->size()) / 2, 2);
+}
+
+TEST(RouterStats, MovesTheBiasByTheSignOfMeanMinusLoad) {
+  for (DType dtype : {DType::kFloat32, DType::kFloat64}) {
+    const PolicyConfig config = ConfigOf("dense_layers: 0");
+    Weights weights(config, dtype);
+    RouterStats stats(config);
+    const auto bias = [&](int64_t i) {
+      const Tensor t = weights.router_bias();
+      return dtype == DType::kFloat32 ? static_cast<double>(t.as<float>()[i]) : t.as<double>()[i];
+    };
+    stats.MoveBias(0.25, &weights);
+    for (int64_t i = 0; i < 8; ++i) EXPECT_EQ(bias(i), 0) << "without counts nothing moves";
+    std::vector<int32_t> first = {0, 1, 0, 1, 0, 2, 0, 3}, second = {3, 2, 1, 0};
+    stats.Count(0, Chosen(&first));  // loads 4 2 1 1, mean 2
+    stats.Count(1, Chosen(&second));
+    EXPECT_EQ(stats.loads(), (std::vector<int64_t>{4, 2, 1, 1, 1, 1, 1, 1}));
+    EXPECT_NEAR(stats.MaxViolation(), ((4 / 2.0 - 1) + 0) / 2, 1e-15);
+    EXPECT_NEAR(stats.LeastShare(), (1 / 2.0 + 1) / 2, 1e-15);
+    stats.MoveBias(0, &weights);
+    EXPECT_EQ(bias(0), 0);
+    stats.MoveBias(0.25, &weights);
+    stats.MoveBias(0.25, &weights);
+    const double expected[8] = {-0.5, 0, 0.5, 0.5, 0, 0, 0, 0};
+    for (int64_t i = 0; i < 8; ++i) EXPECT_EQ(bias(i), expected[i]) << i;
+    // A mean between two integers: 5 choices over 4 experts.
+    stats.Clear();
+    std::vector<int32_t> uneven = {0, 0, 0, 0, 1, 1, 2, 2, 3, 3};
+    stats.Count(1, Chosen(&uneven));  // 4 2 2 2, mean 2.5
+    stats.MoveBias(0.25, &weights);
+    EXPECT_EQ(bias(4), -0.25);
+    for (int64_t i : {5, 6, 7}) EXPECT_EQ(bias(i), 0.25);
+    EXPECT_EQ(bias(0), -0.5) << "the first layer has no counts now";
+  }
+  const PolicyConfig off = ConfigOf("moe { choice_bias: false }");
+  Weights weights(off, DType::kFloat32);
+  RouterStats stats(off);
+  std::vector<int32_t> ids = {0, 1};
+  stats.Count(0, Chosen(&ids));
+  const uint64_t before = weights.Digest();
+  stats.MoveBias(0.25, &weights);
+  EXPECT_EQ(weights.Digest(), before);
+}
+
+TEST(RopeTable, HoldsTheStatedRoundingsAndItsHashNamesEveryEntry) {
+  const PolicyConfig config = ConfigOf("max_positions: 300 attention { head_dim: 6 }");
+  const RopeTable table(config, DType::kFloat32), wide(config, DType::kFloat64);
+  for (int64_t p = 0; p < 300; ++p) {
+    for (int64_t i = 0; i < 3; ++i) {
+      const double inv = std::pow(10000.0, -static_cast<double>(i) / 3);
+      const float angle = static_cast<float>(p) * static_cast<float>(inv);
+      EXPECT_EQ(table.cos().as<float>()[p * 3 + i], static_cast<float>(std::cos(double{angle})));
+      EXPECT_EQ(table.sin().as<float>()[p * 3 + i], static_cast<float>(std::sin(double{angle})));
+      EXPECT_EQ(wide.cos().as<double>()[p * 3 + i], std::cos(static_cast<double>(p) * inv));
+      EXPECT_EQ(wide.sin().as<double>()[p * 3 + i], std::sin(static_cast<double>(p) * inv));
+    }
+  }
+  const std::string hash = table.Sha256();
+  EXPECT_EQ(hash, RopeTable(config, DType::kFloat32).Sha256());
+  EXPECT_NE(hash, wide.Sha256());
+  for (const char* other : {"attention { rope_theta: 10001 head_dim: 6 }",
+                            "max_positions: 301 attention { head_dim: 6 }"}) {
+    PolicyConfig changed = config;
+    changed.MergeFrom(ConfigOf(other));
+    EXPECT_NE(hash, RopeTable(changed, DType::kFloat32).Sha256()) << other;
+  }
+  for (int64_t at : {int64_t{0}, int64_t{450}, int64_t{899}}) {
+    float& entry = table.sin().as<float>()[at];
+    const float kept = entry;
+    entry = std::nextafter(entry, 2.0f);
+    EXPECT_NE(table.Sha256(), hash) << at;
+    entry = kept;
+  }
+  EXPECT_EQ(table.Sha256(), hash);
+}
+
+TEST(KvCache, CountsOwnersAndCopiesEveryLayer) {
+  const PolicyConfig config = ConfigOf("");
+  const int64_t bytes = KvCache::BlockBytes(config, DType::kFloat32);
+  EXPECT_EQ(bytes, 2 * 2 * 2 * 4 * 64 * 4) << "k and v, layers, kv heads, head_dim, positions";
+  KvCache cache(config, DType::kFloat32, 5 * bytes + bytes - 1);
+  ASSERT_EQ(cache.blocks(), 5);
+  std::set<int32_t> taken;
+  for (int i = 0; i < 5; ++i) taken.insert(cache.Take());
+  EXPECT_EQ(taken, (std::set<int32_t>{0, 1, 2, 3, 4}));
+  EXPECT_EQ(cache.Take(), -1);
+  cache.Share(2);
+  cache.Release(2);
+  EXPECT_EQ(cache.free_blocks(), 0) << "the other owner keeps it";
+  cache.Release(2);
+  EXPECT_EQ(cache.free_blocks(), 1);
+  EXPECT_THROW(cache.Release(2), Error) << "released once too often";
+  EXPECT_EQ(cache.Take(), 2);
+  // Every element of every layer of block 1, and of no other, arrives in block 4.
+  for (int64_t layer = 0; layer < 2; ++layer) {
+    for (const Tensor& t : {cache.keys(layer), cache.values(layer)}) {
+      std::iota(t.as<float>(), t.as<float>() + t.elements(), static_cast<float>(1000 * layer));
+    }
+  }
+  cache.Copy(1, 4);
+  for (int64_t layer = 0; layer < 2; ++layer) {
+    for (const Tensor& t : {cache.keys(layer), cache.values(layer)}) {
+      for (int64_t i = 0; i < t.elements(); ++i) {
+        const int64_t from = i / 512 == 4 ? i - 3 * 512 : i;
+        ASSERT_EQ(t.as<float>()[i], static_cast<float>(1000 * layer + from));
+      }
+    }
+  }
+  cache.Clear();
+  EXPECT_EQ(cache.free_blocks(), 5);
+  EXPECT_EQ(KvCache::BlocksFor(0), 0);
+  EXPECT_EQ(KvCache::BlocksFor(64), 1);
+  EXPECT_EQ(KvCache::BlocksFor(65), 2);
+  EXPECT_THROW(KvCache(config, DType::kFloat32, 3 * bytes, 4), Error);
+}
+
+}  // namespace
+}  // namespace grouper
