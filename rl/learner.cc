@@ -99,28 +99,31 @@ void Learner::Compare(std::span<const TrainSequence> sequences, MismatchCounts* 
   for (size_t i = 0; i < sequences.size(); ++i) {
     const int64_t begin = pass_.target_offsets()[i], end = pass_.target_offsets()[i + 1];
     const size_t first = static_cast<size_t>(begin), targets = static_cast<size_t>(end - begin);
-    CompareSequence(sequences[i], pass_.log_probs().subspan(first, targets),
-                    pass_.kept_sizes().subspan(first, targets), pass_.activations(),
-                    pass_.token_offsets()[i], counts);
+    CompareSequence(sequences[i],
+                    {.log_probs = pass_.log_probs().subspan(first, targets),
+                     .entropies = pass_.entropies().subspan(first, targets),
+                     .kept_sizes = pass_.kept_sizes().subspan(first, targets),
+                     .vocab_size = policy_->config().vocab_size()},
+                    pass_.activations(), pass_.token_offsets()[i], counts);
   }
 }
 
 void Learner::StopOnMismatch(const MismatchCounts& check) const {
   if (check.total() == 0 || config_.check() == Config::OFF) return;
-  const std::string words =
-      "[mismatch] sampler and learner differ, no weight was changed; run `grouper doctor`, keep "
-      "the run "
-      "folder and report it (tokens compared " +
-      std::to_string(check.tokens) + ", log-prob mismatches " +
-      std::to_string(check.logprob_mismatch) + ", expert mismatches " +
-      std::to_string(check.expert_mismatch) + ", kept-set mismatches " +
-      std::to_string(check.kept_set_mismatch) + ", not finite " + std::to_string(check.nonfinite) +
-      "), first: " + check.first;
+  const std::string found = " (tokens compared " + std::to_string(check.tokens) +
+                            ", log-prob mismatches " + std::to_string(check.logprob_mismatch) +
+                            ", expert mismatches " + std::to_string(check.expert_mismatch) +
+                            ", kept-set mismatches " + std::to_string(check.kept_set_mismatch) +
+                            ", not finite " + std::to_string(check.nonfinite) +
+                            "), first: " + check.first;
   if (config_.check() == Config::WARN && check.nonfinite == 0) {
-    LogWarn(words);
+    LogWarn("[mismatch] sampler and learner differ, check is WARN" + found);
     return;
   }
-  ThrowInternal(words);
+  ThrowInternal(
+      "[mismatch] sampler and learner differ, no weight was changed; run `grouper doctor`, keep "
+      "the run folder and report it" +
+      found);
 }
 
 void Learner::MoveWeights(double lr, double* grad_norm, double* max_violation,

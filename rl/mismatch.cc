@@ -9,6 +9,9 @@
 namespace grouper {
 namespace {
 
+// Rounding of an entropy near 0 or log V, nats.
+constexpr double kEntropySlack = 1e-3;
+
 void Note(MismatchCounts* counts, const std::string& words) {
   if (counts->first.empty()) counts->first = words;
 }
@@ -75,30 +78,36 @@ void CompareExperts(const TrainSequence& s, const Activations& acts, int64_t fir
 
 }  // namespace
 
-void CompareSequence(const TrainSequence& s, std::span<const float> log_probs,
-                     std::span<const int32_t> kept_sizes, const Activations& acts,
+void CompareSequence(const TrainSequence& s, const LearnerTokens& learner, const Activations& acts,
                      int64_t first_token, MismatchCounts* counts) {
-  CHECK(
-      static_cast<size_t>(s.completion->rollout_log_probs_size()) == log_probs.size(),
-      "[mismatch] a completion must have one recorded log-prob a token (rollout, recorded, tokens)",
-      s.rollout_id, s.completion->rollout_log_probs_size(), log_probs.size());
-  for (size_t i = 0; i < log_probs.size(); ++i) {
-    const float sampler = s.completion->rollout_log_probs(static_cast<int>(i));
-    const float learner = log_probs[i];
+  CHECK(static_cast<size_t>(s.completion->rollout_log_probs_size()) == learner.log_probs.size(),
+        "[mismatch] a completion must have one recorded log-prob a token (rollout, recorded, "
+        "tokens)",
+        s.rollout_id, s.completion->rollout_log_probs_size(), learner.log_probs.size());
+  const double most_entropy = std::log(static_cast<double>(learner.vocab_size)) + kEntropySlack;
+  for (size_t i = 0; i < learner.log_probs.size(); ++i) {
+    const float then = s.completion->rollout_log_probs(static_cast<int>(i));
+    const float now = learner.log_probs[i];
+    const double entropy = static_cast<double>(learner.entropies[i]);
+    const auto at = [&] {
+      return "rollout " + std::to_string(s.rollout_id) + " position " +
+             std::to_string(s.targets[i]) + ": ";
+    };
     ++counts->tokens;
-    if (!std::isfinite(learner) || learner > 0) {
+    if (!std::isfinite(now) || now > 0) {
       ++counts->nonfinite;
-      Note(counts, "rollout " + std::to_string(s.rollout_id) + " position " +
-                       std::to_string(s.targets[i]) + ": log-prob " + BitsOf(learner));
+      Note(counts, at() + "log-prob " + BitsOf(now));
     }
-    if (std::bit_cast<uint32_t>(sampler) == std::bit_cast<uint32_t>(learner)) continue;
+    if (!(entropy >= -kEntropySlack && entropy <= most_entropy)) {
+      ++counts->nonfinite;
+      Note(counts, at() + "entropy " + BitsOf(learner.entropies[i]));
+    }
+    if (std::bit_cast<uint32_t>(then) == std::bit_cast<uint32_t>(now)) continue;
     ++counts->logprob_mismatch;
-    if (sampler != learner) ++counts->ratio_not_one;
-    Note(counts, "rollout " + std::to_string(s.rollout_id) + " position " +
-                     std::to_string(s.targets[i]) + ": sampler " + BitsOf(sampler) + ", learner " +
-                     BitsOf(learner));
+    if (then != now) ++counts->ratio_not_one;
+    Note(counts, at() + "sampler " + BitsOf(then) + ", learner " + BitsOf(now));
   }
-  CompareKeptSets(s, kept_sizes, counts);
+  CompareKeptSets(s, learner.kept_sizes, counts);
   CompareExperts(s, acts, first_token, counts);
 }
 

@@ -147,6 +147,9 @@ void Trainer::CheckRollouts(const std::vector<Group>& groups) const {
       const int32_t last = static_cast<int32_t>(c.ids(c.ids_size() - 1));
       const bool ended = last == session_.tokenizer().eos() ||
                          std::find(stop_ids_.begin(), stop_ids_.end(), last) != stop_ids_.end();
+      CHECK(c.ids_size() <= config_.sampling().max_new_tokens(),
+            "[trainer] a completion is longer than sampling.max_new_tokens (rollout, tokens)",
+            c.rollout_id(), c.ids_size());
       CHECK(ended == (c.finish_reason() == Completion::STOP),
             "[trainer] a completion is truncated exactly when its last token is no stop token, "
             "rollout",
@@ -157,6 +160,38 @@ void Trainer::CheckRollouts(const std::vector<Group>& groups) const {
             c.rollout_id());
     }
   }
+}
+
+// A difference or a value that is not finite stops the run before the weights move. The update is
+// made once more first: software fails the same way again, a machine that does not is named
+// (grpo.md 10). Whatever the second one did, nothing is saved.
+UpdateResult Trainer::UpdateOrExplain(const std::vector<Group>& groups, double lr) {
+  std::string first;
+  try {
+    return learner_.Update(groups, lr);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kInternal) throw;
+    first = error.message();
+  }
+  LogError(first);
+  LogError("[trainer] the update is made once more, to tell software from hardware");
+  std::string second = "no error";
+  try {
+    if (hooks_.before_second_update) hooks_.before_second_update();
+    learner_.Update(groups, lr);
+  } catch (const Error& error) {
+    second = error.message();
+  }
+  if (second == first) {
+    ThrowInternal(first +
+                      "; the update failed the same way twice; the tokens stand in the trace: "
+                      "grouper-trace show",
+                  run_.path());
+  }
+  ThrowInternal(
+      "[hardware] one update gave two results, so memory or processor of this machine "
+      "cannot be trusted; nothing was saved, go on elsewhere (first, second)",
+      first, second);
 }
 
 bool Trainer::Step(int64_t step, std::stop_token stop) {
@@ -200,7 +235,7 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
   const int64_t training = SystemClock().MonotonicNanos();
   const double lr = LearningRateAt(config_.optimizer(), static_cast<int64_t>(learner_.version()),
                                    config_.steps());
-  const UpdateResult update = learner_.Update(groups, lr);
+  const UpdateResult update = UpdateOrExplain(groups, lr);
   const double train_seconds = SecondsSince(training);
   KILL_POINT("step.updated");
   weights_digest_ = session_.policy().weights().Digest();
@@ -208,6 +243,13 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
   CHECK(config_.check() == Config::OFF || update.check.tokens == sampled,
         "[trainer] not every sampled token was compared (compared, sampled)", update.check.tokens,
         sampled);
+  CHECK(update.tokens + update.tokens_unscored == sampled,
+        "[trainer] tokens in the loss and tokens left out are not the tokens sampled (in, out, "
+        "sampled)",
+        update.tokens, update.tokens_unscored, sampled);
+  CHECK(learner_.optimizer().updates() == static_cast<int64_t>(learner_.version()),
+        "[trainer] the policy version is not the number of updates (version, updates)",
+        learner_.version(), learner_.optimizer().updates());
 
   CollectRewards(groups, &metrics);
   CollectUpdate(update, learner_.version(), &metrics);

@@ -35,6 +35,8 @@ struct TrainHooks {
   std::function<void(const std::string&)> print;  // a progress line
   // Tests: may change what was sampled before the learner sees it.
   std::function<void(int64_t step, std::vector<Group>*)> tamper;
+  // Tests: runs before a failed update is made once more.
+  std::function<void()> before_second_update;
 };
 
 class Trainer {
@@ -53,6 +55,7 @@ class Trainer {
 
  private:
   bool Step(int64_t step, std::stop_token stop);
+  UpdateResult UpdateOrExplain(const std::vector<Group>& groups, double lr);
   void Save(int64_t step);
   void CheckRollouts(const std::vector<Group>& groups) const;
 

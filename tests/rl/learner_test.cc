@@ -182,6 +182,30 @@ TEST(Learner, AnotherKeptSetStopsTheRun) {
       << words;
 }
 
+TEST(Learner, AnEntropyOutsideItsRangeIsCounted) {
+  World world;
+  const std::vector<Group> groups = world.Sample();
+  const std::vector<TrainSequence> all = SequencesOf(groups);
+  const std::vector<float> log_probs(all[0].completion->rollout_log_probs().begin(),
+                                     all[0].completion->rollout_log_probs().end());
+  std::vector<float> entropies(log_probs.size(), 1.0f);
+  const std::vector<int32_t> kept(log_probs.size(), 0);
+  const auto nonfinite = [&] {
+    MismatchCounts counts;
+    CompareSequence(
+        all[0],
+        {.log_probs = log_probs, .entropies = entropies, .kept_sizes = kept, .vocab_size = kVocab},
+        Activations("none"), 0, &counts);
+    EXPECT_EQ(counts.logprob_mismatch, 0);
+    return counts.nonfinite;
+  };
+  EXPECT_EQ(nonfinite(), 0);
+  for (float bad : {-0.01f, 4.9f, std::numeric_limits<float>::quiet_NaN()}) {  // log 123 = 4.81
+    entropies.back() = bad;
+    EXPECT_EQ(nonfinite(), 1) << bad;
+  }
+}
+
 TEST(Learner, NanWeightsAreNamedBeforeTheOptimizerStep) {
   World world;
   const std::vector<Group> groups = world.Sample();
