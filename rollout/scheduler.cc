@@ -119,7 +119,8 @@ void Scheduler::AdmitMembers() {
 
 void Scheduler::RunPrefixes(std::vector<WorkItem>* items) {
   int64_t budget = limits_.prefill_tokens;
-  for (const WorkItem& item : *items) budget -= item.count > 1 ? item.count : 0;
+  // What recomputes counts too, also when the budget left it one token.
+  for (const WorkItem& item : *items) budget -= item.samples && item.count == 1 ? 0 : item.count;
   int64_t members = static_cast<int64_t>(running_.size());
   for (GroupState* group : waiting_) {
     if (budget <= 0 || members >= limits_.max_running) return;
