@@ -34,24 +34,6 @@ std::string Quoted(std::string_view words, int which) {
   return std::string(words.substr(begin, end == std::string_view::npos ? end : end - begin));
 }
 
-// The parser's message in our words; `root` is the type that was parsed.
-std::string InOurWords(const std::string& words, const pb::Descriptor& root) {
-  if (words.find("has no field named") != std::string::npos) {
-    const pb::Descriptor* type = root.file()->pool()->FindMessageTypeByName(Quoted(words, 0));
-    return UnknownField(Quoted(words, 1), type != nullptr ? *type : root);
-  }
-  if (words.rfind("Unknown enumeration value", 0) == 0) {
-    const std::string name = Quoted(words, 1);
-    const pb::FieldDescriptor* field = FindEnumField(root, name);
-    if (field != nullptr) return UnknownValue(Quoted(words, 0), name, *field->enum_type());
-  }
-  std::string shown;  // the parser quotes the input
-  for (const char c : words.substr(0, 200)) {
-    shown.push_back(static_cast<unsigned char>(c) < ' ' || c == 0x7f ? '?' : c);
-  }
-  return shown;
-}
-
 struct ParseFault {
   int line = 0;    // from 0, -1 when unknown
   int column = 0;  // from 0
@@ -81,21 +63,63 @@ std::optional<ParseFault> Parse(std::string_view text, pb::Message* message) {
   return faults.fault().value_or(ParseFault{-1, 0, "it cannot be read"});
 }
 
-// `in "steps: abc"`: the line of a fault, as far as it can be shown.
-std::string ShownLine(std::string_view text, int line) {
-  for (int i = 0; i < line; ++i) {
-    const size_t end = text.find('\n');
-    if (end == std::string_view::npos) return {};
-    text.remove_prefix(end + 1);
+// What a fault says to a person.
+struct Explanation {
+  std::string words;
+  bool complete = false;  // says what is right; else the line is worth seeing
+  std::string name;       // what the parser had just read, empty when it stopped before it
+};
+
+// The parser's message in our words; `root` is the type that was parsed.
+Explanation Explain(const std::string& words, const pb::Descriptor& root) {
+  if (words.find("has no field named") != std::string::npos) {
+    const pb::Descriptor* type = root.file()->pool()->FindMessageTypeByName(Quoted(words, 0));
+    const std::string name = Quoted(words, 1);
+    return {UnknownField(name, type != nullptr ? *type : root), true, name};
   }
-  text = text.substr(0, std::min<size_t>(text.find('\n'), 80));
+  if (words.rfind("Unknown enumeration value", 0) == 0) {
+    const std::string name = Quoted(words, 1), value = Quoted(words, 0);
+    const pb::FieldDescriptor* field = FindEnumField(root, name);
+    if (field != nullptr) return {UnknownValue(value, name, *field->enum_type()), true, value};
+  }
+  if (words.find("is specified multiple times") != std::string::npos) {
+    const std::string name = Quoted(words, 0);
+    return {"the field \"" + name + "\" stands twice; keep one", true, name};
+  }
+  return {Excerpt(words, 200), false, ""};  // the parser quotes the input
+}
+
+// The fault's place in text; the tokenizer counts a tab up to the next multiple of eight columns.
+size_t OffsetOf(std::string_view text, const ParseFault& fault) {
+  size_t at = 0;
+  for (int line = 0; line < fault.line && at < text.size(); ++line) {
+    at = std::min(text.find('\n', at), text.size() - 1) + 1;
+  }
+  for (int column = 0; column < fault.column && at < text.size(); ++at) {
+    column += text[at] == '\t' ? 8 - column % 8 : 1;
+  }
+  return at;
+}
+
+// The parser tells the place of what follows `name`: moves the fault to the name itself.
+void MoveToName(std::string_view text, const std::string& name, ParseFault* fault) {
+  const size_t offset = OffsetOf(text, *fault);
+  const size_t found = name.empty() ? std::string_view::npos : text.substr(0, offset).rfind(name);
+  if (found == std::string_view::npos) return;
+  fault->line = static_cast<int>(std::count(text.begin(), text.begin() + found, '\n'));
+  fault->column = 0;
+  for (size_t at = text.substr(0, found).rfind('\n') + 1; at < found; ++at) {
+    fault->column += text[at] == '\t' ? 8 - fault->column % 8 : 1;
+  }
+}
+
+// ` in "steps: abc"`: the line of a fault, as far as it can be shown.
+std::string ShownLine(std::string_view text, int line) {
+  text.remove_prefix(OffsetOf(text, {line, 0, ""}));
+  text = text.substr(0, text.find('\n'));
   const size_t begin = text.find_first_not_of(" \t");
   if (begin == std::string_view::npos) return {};
-  std::string shown;
-  for (const char c : text.substr(begin)) {
-    shown.push_back(static_cast<unsigned char>(c) < ' ' || c == 0x7f ? '?' : c);
-  }
-  return " in \"" + shown + "\"";
+  return " in \"" + Excerpt(text.substr(begin), 80) + "\"";
 }
 
 }  // namespace
@@ -107,13 +131,13 @@ void MergeTextprotoFile(const std::string& path, pb::Message* message) {
 void MergeTextproto(std::string_view text, const std::string& where, pb::Message* message) {
   USER_CHECK(text.size() <= kMaxFileBytes, "[config] " + where + " is larger than 1 MiB");
   const std::unique_ptr<pb::Message> fresh(message->New());
-  if (const std::optional<ParseFault> fault = Parse(text, fresh.get())) {
-    const std::string words = InOurWords(fault->words, *message->GetDescriptor());
-    if (fault->line < 0) ThrowUser("[config] " + where + ": " + words);
-    const bool ours = words.find("; ") != std::string::npos;
+  if (std::optional<ParseFault> fault = Parse(text, fresh.get())) {
+    const Explanation why = Explain(fault->words, *message->GetDescriptor());
+    if (fault->line < 0) ThrowUser("[config] " + where + ": " + why.words);
+    MoveToName(text, why.name, &*fault);
     ThrowUser("[config] " + where + ":" + std::to_string(fault->line + 1) + ":" +
-              std::to_string(fault->column + 1) + ": " + words +
-              (ours ? "" : ShownLine(text, fault->line) + "; correct this line"));
+              std::to_string(fault->column + 1) + ": " + why.words +
+              (why.complete ? "" : ShownLine(text, fault->line) + "; correct this line"));
   }
   message->MergeFrom(*fresh);
 }
@@ -154,15 +178,14 @@ void ParseValue(const pb::FieldDescriptor& field, const std::string& value,
   const std::string text = field.name() + ": " + value;
   const std::optional<ParseFault> fault = Parse(text, holder);
   if (fault.has_value()) {
-    const std::string words = InOurWords(fault->words, *field.containing_type());
-    const bool ours = words.find("; ") != std::string::npos;
+    const Explanation why = Explain(fault->words, *field.containing_type());
     const bool scalar = field.message_type() == nullptr && field.enum_type() == nullptr;
     ThrowUser(
         "[set] " + setting + ": " +
-        (ours && !scalar
-             ? words
+        (why.complete && !scalar
+             ? why.words
              : field.name() + " takes " + (field.is_repeated() ? "a list [ ... ] of " : "") +
-                   Takes(field) + ", not \"" + value.substr(0, 100) + "\"" +
+                   Takes(field) + ", not \"" + Excerpt(value, 100) + "\"" +
                    (field.is_repeated() && field.cpp_type() == pb::FieldDescriptor::CPPTYPE_STRING
                         ? "; put each text in quotes"
                         : "")));
@@ -194,12 +217,15 @@ std::unique_ptr<pb::Message> HoldValue(const pb::FieldDescriptor& field, const s
 
 void SetField(std::string_view assignment, pb::Message* message) {
   const size_t equals = assignment.find('=');
-  const std::string shown(assignment.substr(0, 200));
-  USER_CHECK(equals != std::string_view::npos && equals > 0,
-             "[set] \"" + shown + "\" is no setting; write --set name.of.field=value");
+
+  USER_CHECK(
+      equals != std::string_view::npos && equals > 0,
+      "[set] \"" + Excerpt(assignment, 200) + "\" is no setting; write --set name.of.field=value");
   USER_CHECK(assignment.size() <= kMaxFileBytes, "[set] the value is larger than 1 MiB");
   const std::string path(assignment.substr(0, equals));
   const std::string value(assignment.substr(equals + 1));
+
+  const std::string shown = Excerpt(path, 200);
 
   // All names are looked up before anything changes.
   std::vector<const pb::FieldDescriptor*> steps;
@@ -208,14 +234,13 @@ void SetField(std::string_view assignment, pb::Message* message) {
     const size_t end = std::min(path.find('.', begin), path.size());
     const std::string name = path.substr(begin, end - begin);
     const pb::FieldDescriptor* field = type->FindFieldByName(name);
-    USER_CHECK(field != nullptr,
-               "[set] " + path.substr(0, 200) + ": " + UnknownField(name.substr(0, 100), *type));
+    USER_CHECK(field != nullptr, "[set] " + shown + ": " + UnknownField(Excerpt(name, 100), *type));
     steps.push_back(field);
     const bool last = end == path.size();
     USER_CHECK(last || field->message_type() != nullptr,
-               "[set] " + path.substr(0, 200) + ": " + name + " takes " + Takes(*field) +
+               "[set] " + shown + ": " + name + " takes " + Takes(*field) +
                    " and has no fields; write --set " + path.substr(0, end) + "=value");
-    USER_CHECK(last || !field->is_repeated(), "[set] " + path.substr(0, 200) + ": " + name +
+    USER_CHECK(last || !field->is_repeated(), "[set] " + shown + ": " + name +
                                                   " is a list; write --set '" +
                                                   path.substr(0, end) + "={ ... }'");
     type = field->message_type();
