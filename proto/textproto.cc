@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/utf8.h"
 #include "proto/did_you_mean.h"
 
 namespace grouper {
@@ -122,6 +123,42 @@ std::string ShownLine(std::string_view text, int line) {
   return " in \"" + Excerpt(text.substr(begin), 80) + "\"";
 }
 
+bool IsUtf8(std::string_view text) {
+  while (!text.empty()) {
+    const size_t length = Utf8Length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
+// Path of the first text in message that is no UTF-8 ("data.train"), empty when there is none.
+// Such a text could not be stored in a trace.
+std::string BadText(const pb::Message& message) {
+  const pb::Reflection& reflection = *message.GetReflection();
+  std::vector<const pb::FieldDescriptor*> set;
+  reflection.ListFields(message, &set);
+  for (const pb::FieldDescriptor* field : set) {
+    const bool is_text = field->type() == pb::FieldDescriptor::TYPE_STRING;
+    if (!is_text && field->message_type() == nullptr) continue;
+    const int count = field->is_repeated() ? reflection.FieldSize(message, field) : 1;
+    for (int i = 0; i < count; ++i) {
+      if (is_text) {
+        const std::string text = field->is_repeated()
+                                     ? reflection.GetRepeatedString(message, field, i)
+                                     : reflection.GetString(message, field);
+        if (!IsUtf8(text)) return field->name();
+        continue;
+      }
+      const std::string below =
+          BadText(field->is_repeated() ? reflection.GetRepeatedMessage(message, field, i)
+                                       : reflection.GetMessage(message, field));
+      if (!below.empty()) return field->name() + "." + below;
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 void MergeTextprotoFile(const std::string& path, pb::Message* message) {
@@ -139,6 +176,9 @@ void MergeTextproto(std::string_view text, const std::string& where, pb::Message
               std::to_string(fault->column + 1) + ": " + why.words +
               (why.complete ? "" : ShownLine(text, fault->line) + "; correct this line"));
   }
+  const std::string bad = BadText(*fresh);
+  USER_CHECK(bad.empty(),
+             "[config] " + where + ": the text of " + bad + " is no UTF-8; write it in UTF-8");
   message->MergeFrom(*fresh);
 }
 
@@ -251,6 +291,7 @@ void SetField(std::string_view assignment, pb::Message* message) {
   const std::unique_ptr<pb::Message> like(
       pb::MessageFactory::generated_factory()->GetPrototype(field.containing_type())->New());
   const std::unique_ptr<pb::Message> held = HoldValue(field, value, path, *like);
+  USER_CHECK(BadText(*held).empty(), "[set] " + path + ": the text is no UTF-8; write it in UTF-8");
 
   pb::Message* at = message;
   for (size_t i = 0; i + 1 < steps.size(); ++i) {

@@ -156,6 +156,14 @@ TEST(SetField, WhatIsShownIsNeverTerminalControl) {
   }
 }
 
+TEST(SetField, TextsAreUtf8) {
+  EXPECT_EQ(Refusal("data.train=\xFF"),
+            "[set] data.train: the text is no UTF-8; write it in UTF-8");
+  Refusal("reward.addresses=\xC3");
+  Refusal("reward.addresses=['\\377']");
+  Refusal("data={ train: '\\377' }");
+}
+
 TEST(SetField, SizeIsLimited) {
   const std::string value(1 << 20, 'x');
   EXPECT_EQ(Refusal("data.train=" + value), "[set] the value is larger than 1 MiB");

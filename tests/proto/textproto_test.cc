@@ -147,6 +147,18 @@ TEST(MergeTextproto, WhatAFileHoldsIsNeverTerminalControl) {
   }
 }
 
+// A trace stores the resolved config, as a string that must be UTF-8.
+TEST(MergeTextproto, TextsAreUtf8) {
+  EXPECT_EQ(Refusal("data { train: \"\\377\" }"),
+            "[config] run.textproto: the text of data.train is no UTF-8; write it in UTF-8");
+  EXPECT_EQ(Refusal("reward { rubric { } rubric { name: '\xC3' } }"),
+            "[config] run.textproto: the text of reward.rubric.name is no UTF-8; write it in "
+            "UTF-8");
+  EXPECT_NE(Refusal("reward { addresses: ['a', '\xC0\x80'] }").find("reward.addresses"),
+            std::string::npos);
+  EXPECT_EQ(Merged("data { train: '\\303\\251' }").data().train(), "é");
+}
+
 TEST(MergeTextproto, SizeAndDepthLimits) {
   std::string text = "steps: 5 #";
   text.resize(1 << 20, 'x');
