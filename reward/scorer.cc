@@ -1,19 +1,20 @@
 #include "reward/scorer.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <set>
+#include <limits>
 
 #include "base/digest.h"
-#include "base/error.h"
 #include "reward/components/components.h"
+#include "reward/utf8.h"
 
 namespace grouper {
 namespace {
 
 using Result = reward::v1::ScoreResult;
+using reward::v1::ScoreItem;
 constexpr size_t kMostCompletionBytes = size_t{1} << 20;
+constexpr size_t kMostWordsBytes = 512;  // of one flag, of one test's detail
 
 double Clamped(double value, const Clamp& clamp) {
   if (clamp.has_low()) value = std::max(value, clamp.low());
@@ -21,28 +22,67 @@ double Clamped(double value, const Clamp& clamp) {
   return value;
 }
 
-// Value of one component before its gate; NaN for one that needs the group and was not given.
-double ComponentValue(const Component& c, const reward::v1::ScoreItem& item, const Rubric& rubric,
-                      bool right, const google::protobuf::Map<std::string, double>& extra) {
-  if (const auto given = extra.find(c.name()); given != extra.end()) return given->second;
-  if (c.name() == "accuracy") return right ? c.right() : c.wrong();
-  if (c.name() == "format")
-    return FormatValue(item.completion(), item.prefill(), item.truncated(), rubric);
-  if (c.name() == "overlong")
-    return OverlongValue(item.completion_tokens(), c.max_tokens(), c.ramp_tokens());
-  if (c.name() == "repetition") return RepetitionValue(item.completion(), c.ngram());
-  return 0;  // length: added by the caller that sees the whole group
+const Component* Find(const Rubric& rubric, const std::string& name) {
+  for (const Component& c : rubric.component()) {
+    if (c.name() == name) return &c;
+  }
+  return nullptr;
 }
 
-// Accuracy that no gate would let through need not be judged: programs cost a process each.
-bool AccuracyIsGatedOff(const reward::v1::ScoreItem& item, const Rubric& rubric) {
-  bool any = false;
-  for (const Component& c : rubric.component()) {
-    if (c.name() != "accuracy") continue;
-    if (c.gate() != "format") return false;
-    any = true;
+// The components' values of one completion.
+class Values {
+ public:
+  Values(const ScoreItem& item, const Rubric& rubric, bool right, double length) : rubric_(rubric) {
+    for (const Component& c : rubric.component()) raw_.push_back(Raw(c, item, right, length));
   }
-  return any && FormatValue(item.completion(), item.prefill(), item.truncated(), rubric) <= 0;
+
+  bool AllFinite() const {
+    return std::all_of(raw_.begin(), raw_.end(), [](double v) { return std::isfinite(v); });
+  }
+
+  // Behind gate and clamp; NaN when gates run in a circle or name nothing. Rubrics are short lists.
+  double Of(const std::string& name, int steps = 0) const {
+    int i = 0;
+    while (i < rubric_.component_size() && rubric_.component(i).name() != name) ++i;
+    if (i == rubric_.component_size() || steps > rubric_.component_size())
+      return std::numeric_limits<double>::quiet_NaN();
+    const Component& c = rubric_.component(i);
+    if (!c.gate().empty()) {
+      const double gate = Of(c.gate(), steps + 1);
+      if (std::isnan(gate)) return gate;
+      if (gate <= 0) return 0;
+    }
+    return Clamped(raw_[static_cast<size_t>(i)], c.clamp());
+  }
+
+ private:
+  double Raw(const Component& c, const ScoreItem& item, bool right, double length) const {
+    if (c.name() == "accuracy") return right ? c.right() : c.wrong();
+    if (c.name() == "format")
+      return FormatValue(item.completion(), item.prefill(), item.truncated(), rubric_);
+    if (c.name() == "overlong")
+      return OverlongValue(item.completion_tokens(), c.max_tokens(), c.ramp_tokens());
+    if (c.name() == "repetition") {
+      return RepetitionValue(std::string_view(item.completion()).substr(0, kMostCompletionBytes),
+                             c.ngram());
+    }
+    return length;
+  }
+
+  const Rubric& rubric_;
+  std::vector<double> raw_;
+};
+
+// Accuracy that no gate will let through need not be judged: programs cost a process each.
+bool AccuracyIsGatedOff(const ScoreItem& item, const Rubric& rubric) {
+  const Component* accuracy = Find(rubric, "accuracy");
+  if (accuracy == nullptr || accuracy->gate().empty()) return false;
+  const Component* gate = Find(rubric, accuracy->gate());
+  for (int i = 0; i < rubric.component_size() && gate != nullptr; ++i) {
+    if (gate->name() == "length") return false;  // known when the group is whole
+    gate = Find(rubric, gate->gate());
+  }
+  return Values(item, rubric, false, 0).Of(accuracy->gate()) <= 0;
 }
 
 Judgement Failure(Result::Status status, const char* reason) {
@@ -53,101 +93,98 @@ Judgement Failure(Result::Status status, const char* reason) {
   return j;
 }
 
-}  // namespace
-
-void CheckRubric(const Rubric& rubric) {
-  static constexpr std::array<const char*, 5> kKnown = {"accuracy", "format", "overlong",
-                                                        "repetition", "length"};
-  const std::string where = "[rubric] \"" + rubric.name() + "\": ";
-  USER_CHECK(rubric.component_size() > 0,
-             where + "no component; add component { name: \"accuracy\" }");
-  std::set<std::string> names;
-  for (const Component& c : rubric.component()) {
-    USER_CHECK(
-        std::find(kKnown.begin(), kKnown.end(), c.name()) != kKnown.end(),
-        where + "unknown component; use accuracy, format, overlong, repetition or length, got",
-        c.name());
-    USER_CHECK(names.insert(c.name()).second, where + "a component stands twice", c.name());
-    USER_CHECK(std::isfinite(c.weight()), where + "weight is not finite", c.name());
-    USER_CHECK(std::isfinite(c.right()) && std::isfinite(c.wrong()),
-               where + "right or wrong is not finite", c.name());
-    USER_CHECK(c.name() != "overlong" ||
-                   (c.max_tokens() > 0 && c.ramp_tokens() > 0 && c.ramp_tokens() <= c.max_tokens()),
-               where + "overlong needs 0 < ramp_tokens <= max_tokens");
-    USER_CHECK(c.gate() != c.name(), where + "a component gates itself", c.name());
-  }
-  for (const Component& c : rubric.component()) {
-    USER_CHECK(c.gate().empty() || names.count(c.gate()) == 1,
-               where + "gate names no component of the rubric", c.gate());
-  }
-  USER_CHECK(rubric.extraction() != Rubric::LINE || !rubric.marker().empty(),
-             where + "extraction LINE needs a marker");
+// A completion that is not looked at. The task is: one that cannot be judged is UNSCORABLE whoever
+// answers, else a group would keep its bad answers and lose its good ones.
+Judgement Unread(const Grader& grader, const ScoreItem& item, const Rubric& rubric,
+                 const GradeBudget& budget, Result::Verdict verdict, const std::string& reason) {
+  ScoreItem silent;
+  silent.set_prefill("<think>");  // never closed: no answer under any extraction
+  if (item.has_math()) *silent.mutable_math() = item.math();
+  if (item.has_code()) *silent.mutable_code() = item.code();
+  Judgement j = grader.Grade(silent, rubric, budget);
+  if (j.status != Result::SCORED) return j;
+  j = {};
+  j.verdict = verdict;
+  j.reason = reason;
+  return j;
 }
+
+}  // namespace
 
 std::string RubricHash(const Rubric& rubric) { return Sha256Hex(rubric.SerializeAsString()); }
 
-void ComposeReward(const reward::v1::ScoreItem& item, const Rubric& rubric, bool right,
-                   const google::protobuf::Map<std::string, double>& extra, Result* result) {
-  google::protobuf::Map<std::string, double> raw;
-  for (const Component& c : rubric.component())
-    raw[c.name()] = ComponentValue(c, item, rubric, right, extra);
-  double sum = 0;
+void ComposeReward(const ScoreItem& item, const Rubric& rubric, bool right, double length,
+                   Result* result) {
+  const Values values(item, rubric, right, length);
   result->clear_components();
+  double sum = 0;
   for (const Component& c : rubric.component()) {
-    const bool open = c.gate().empty() || raw[c.gate()] > 0;
-    const double value = open ? Clamped(raw[c.name()], c.clamp()) : 0;
+    const double value = values.Of(c.name());
     (*result->mutable_components())[c.name()] = value;
     sum += c.weight() * value;
   }
-  sum = Clamped(sum, rubric.clamp());
-  if (!std::isfinite(sum)) {
+  if (!values.AllFinite() || !std::isfinite(sum)) {  // before the clamp, which would hide it
     result->set_status(Result::INTERNAL);
     result->set_reason("reward_not_finite");
     result->clear_reward();
     result->clear_components();
     return;
   }
-  result->set_reward(sum);
+  result->set_reward(Clamped(sum, rubric.clamp()));
 }
 
-Judgement Scorer::Judge(const reward::v1::ScoreItem& item, const Rubric& rubric,
+bool HasLength(const Rubric& rubric) { return Find(rubric, "length") != nullptr; }
+
+void AddLength(std::span<const GroupMember> group) {
+  std::vector<GroupMember> members;
+  std::vector<int64_t> tokens;
+  std::vector<char> right;
+  for (const GroupMember& member : group) {
+    if (member.result->status() != Result::SCORED) continue;
+    const Result::Verdict verdict = member.result->verdict();
+    members.push_back(member);
+    tokens.push_back(member.item->completion_tokens());
+    right.push_back(verdict == Result::CORRECT || verdict == Result::AC);
+  }
+  const std::vector<double> values = LengthValues(tokens, right);
+  for (size_t i = 0; i < members.size(); ++i) {
+    if (!HasLength(*members[i].rubric)) continue;
+    ComposeReward(*members[i].item, *members[i].rubric, right[i] != 0, values[i],
+                  members[i].result);
+  }
+}
+
+Judgement Scorer::Judge(const ScoreItem& item, const Rubric& rubric,
                         const GradeBudget& budget) const {
-  if (item.completion().size() > kMostCompletionBytes) {
-    Judgement j;
-    j.verdict = Result::OVER_BUDGET;
-    j.reason = "completion_too_long";
+  const bool too_long = item.completion().size() > kMostCompletionBytes;
+  const Grader* grader = item.has_code() ? code_ : math_;
+  if (item.task_case() == ScoreItem::TASK_NOT_SET) {
+    if (Find(rubric, "accuracy") != nullptr) return Failure(Result::UNSCORABLE, "no_task");
+    Judgement j;  // format and its like need no task
+    j.verdict = Result::VERDICT_UNSPECIFIED;
     return j;
   }
-  switch (item.task_case()) {
-    case reward::v1::ScoreItem::kMath:
-      return math_->Grade(item, rubric, budget);
-    case reward::v1::ScoreItem::kCode: {
-      if (item.code().problem().cases().empty()) return Failure(Result::UNSCORABLE, "no_tests");
-      if (AccuracyIsGatedOff(item, rubric)) {
-        Judgement j;
-        j.reason = "gated_by_format";
-        return j;
-      }
-      if (code_ == nullptr) return Failure(Result::UNSCORABLE, "no_isolation");
-      return code_->Grade(item, rubric, budget);
-    }
-    case reward::v1::ScoreItem::TASK_NOT_SET:
-      break;
+  if (item.has_code() && item.code().problem().cases().empty())
+    return Failure(Result::UNSCORABLE, "no_tests");
+  if (grader == nullptr) return Failure(Result::UNSCORABLE, "no_isolation");
+  if (too_long)
+    return Unread(*grader, item, rubric, budget, Result::OVER_BUDGET, "completion_too_long");
+  if (item.has_code() && AccuracyIsGatedOff(item, rubric)) {
+    return Unread(*grader, item, rubric, budget, Result::WRONG,
+                  "gated_by_" + Find(rubric, "accuracy")->gate());
   }
-  for (const Component& c : rubric.component()) {
-    if (c.name() == "accuracy") return Failure(Result::UNSCORABLE, "no_task");
-  }
-  Judgement j;
-  j.verdict = Result::VERDICT_UNSPECIFIED;
-  return j;
+  return grader->Grade(item, rubric, budget);
 }
 
-Result Scorer::Score(const reward::v1::ScoreItem& item, const Rubric& rubric,
-                     const GradeBudget& budget) const {
+Result Scorer::Score(const ScoreItem& item, const Rubric& rubric, const GradeBudget& budget) const {
   const auto begin = std::chrono::steady_clock::now();
   Result result;
   result.set_item_id(item.item_id());
   result.set_grader_version(kGraderVersion);
+  Sha256 hash;
+  hash.Update(rubric.SerializeAsString());
+  const auto bytes = hash.Finish();
+  result.set_rubric_hash(bytes.data(), bytes.size());
   Judgement j;
   if (begin >= budget.deadline) {
     j = Failure(Result::TIMEOUT, "deadline");
@@ -165,10 +202,14 @@ Result Scorer::Score(const reward::v1::ScoreItem& item, const Rubric& rubric,
   result.set_verdict(j.verdict);
   result.set_reason(j.reason);
   *result.mutable_extraction() = j.extraction;
-  for (reward::v1::TestVerdict& test : j.tests) *result.add_tests() = std::move(test);
-  for (std::string& flag : j.flags) result.add_flags(std::move(flag));
+  // One string that is not UTF-8 would lose the whole reply; one that is long, its room.
+  for (reward::v1::TestVerdict& test : j.tests) {
+    test.set_detail(Utf8Excerpt(test.detail(), kMostWordsBytes));
+    *result.add_tests() = std::move(test);
+  }
+  for (const std::string& flag : j.flags) result.add_flags(Utf8Excerpt(flag, kMostWordsBytes));
   result.set_cached(j.cached);
-  if (j.status == Result::SCORED) ComposeReward(item, rubric, j.right(), {}, &result);
+  if (j.status == Result::SCORED) ComposeReward(item, rubric, j.right(), 0, &result);
   result.mutable_timings()->set_score_seconds(
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   return result;

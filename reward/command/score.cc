@@ -4,7 +4,9 @@
 #include <atomic>
 #include <cctype>
 #include <cstdio>
+#include <limits>
 #include <map>
+#include <set>
 #include <thread>
 
 #include "base/error.h"
@@ -12,7 +14,6 @@
 #include "proto/textproto.h"
 #include "reward/code/local_code_grader.h"
 #include "reward/command/options.h"
-#include "reward/components/components.h"
 #include "reward/math_grader.h"
 #include "reward/scorer.h"
 
@@ -112,8 +113,15 @@ Row ReadRow(const Json& json, const std::string& where, const Rubric& defaults) 
   Print(id, &row.id_json);
   row.item.set_item_id(id.text);
   row.item.set_completion(json.String("completion", where));
+  std::string task;  // the field that holds it
+  bool has_tokens = false;
   for (const Json::Member& member : json.members) {
     const auto& [name, value] = member;
+    if (name == "answer" || name == "golds" || name == "problem") {
+      USER_CHECK(task.empty(),
+                 where + ": \"" + name + "\" stands beside \"" + task + "\"; a row has one task");
+      task = name;
+    }
     if (name == "id" || name == "completion" || name == "meta" || name.rfind("_", 0) == 0) continue;
     if (name == "answer") {
       USER_CHECK(value.IsString() || value.IsNumber(),
@@ -135,11 +143,17 @@ Row ReadRow(const Json& json, const std::string& where, const Rubric& defaults) 
     } else if (name == "mode") {
       SetMode(json.String("mode", where), where, &row.rubric);
     } else if (name == "group_id") {
+      USER_CHECK(value.IsString() || value.IsNumber(),
+                 where + ": field \"group_id\" must be a string or a number");
       row.item.set_group_id(value.text);
     } else if (name == "prefill") {
       row.item.set_prefill(json.String("prefill", where));
     } else if (name == "tokens") {
-      row.item.set_completion_tokens(static_cast<uint32_t>(json.Integer("tokens", where)));
+      const int64_t tokens = json.Integer("tokens", where);
+      USER_CHECK(tokens >= 0 && tokens <= std::numeric_limits<uint32_t>::max(),
+                 where + ": field \"tokens\" must be 0 or above, got", tokens);
+      row.item.set_completion_tokens(static_cast<uint32_t>(tokens));
+      has_tokens = true;
     } else if (name == "truncated") {
       USER_CHECK(value.kind == Json::Kind::kBool,
                  where + ": field \"truncated\" must be true or false");
@@ -151,6 +165,13 @@ Row ReadRow(const Json& json, const std::string& where, const Rubric& defaults) 
   USER_CHECK(row.item.task_case() != reward::v1::ScoreItem::TASK_NOT_SET,
              where + ": one of \"answer\", \"golds\" or \"problem\" is missing");
   CheckRubric(row.rubric);
+  for (const Component& c : row.rubric.component()) {
+    const bool counts = c.name() == "overlong" || c.name() == "length";
+    USER_CHECK(!counts || has_tokens,
+               where + ": field \"tokens\" is missing; the rubric's component needs it", c.name());
+    USER_CHECK(c.name() != "length" || !row.item.group_id().empty(),
+               where + ": field \"group_id\" is missing; the rubric's component length needs it");
+  }
   return row;
 }
 
@@ -192,30 +213,18 @@ std::string ToJson(const Row& row) {
   return "{\"id\":" + row.id_json + "," + w.text().substr(1);
 }
 
-// Adds the length component where a group is whole in the file (rows of one group stand together).
-void AddLength(std::vector<Row>* rows) {
-  for (size_t begin = 0; begin < rows->size();) {
-    size_t end = begin + 1;
-    const std::string group = (*rows)[begin].item.group_id();
-    while (end < rows->size() && !group.empty() && (*rows)[end].item.group_id() == group) ++end;
-    std::vector<int64_t> tokens;
-    std::vector<char> right;
-    for (size_t i = begin; i < end; ++i) {
-      tokens.push_back((*rows)[i].item.completion_tokens());
-      const Result::Verdict v = (*rows)[i].result.verdict();
-      right.push_back(v == Result::CORRECT || v == Result::AC);
+// Rows of one group stand together in the file, and all of it is here.
+void AddLengths(std::vector<Row>* rows) {
+  std::vector<GroupMember> group;
+  for (size_t i = 0; i < rows->size(); ++i) {
+    Row& row = (*rows)[i];
+    if (!group.empty() && group[0].item->group_id() != row.item.group_id()) {
+      AddLength(group);
+      group.clear();
     }
-    const std::vector<double> values =
-        LengthValues(tokens, std::span(reinterpret_cast<const bool*>(right.data()), right.size()));
-    for (size_t i = begin; i < end; ++i) {
-      Row& row = (*rows)[i];
-      if (row.result.status() != Result::SCORED) continue;
-      google::protobuf::Map<std::string, double> extra;
-      extra["length"] = values[i - begin];
-      ComposeReward(row.item, row.rubric, right[i - begin] != 0, extra, &row.result);
-    }
-    begin = end;
+    group.push_back({&row.item, &row.rubric, &row.result});
   }
+  AddLength(group);
 }
 
 }  // namespace
@@ -238,6 +247,7 @@ int RunScore(const ScoreOptions& options) {
   size_t handled = 0;
   bool more = true;
   std::vector<Row> rows, carried;
+  std::set<std::string> groups;  // that have begun, where length counts
   while (more) {
     rows = std::move(carried);
     carried.clear();
@@ -251,6 +261,13 @@ int RunScore(const ScoreOptions& options) {
         Row row = ReadRow(json, reader.where(), defaults);
         const bool same = !rows.empty() && !row.item.group_id().empty() &&
                           row.item.group_id() == rows.back().item.group_id();
+        if (!same && HasLength(row.rubric)) {
+          USER_CHECK(groups.insert(row.item.group_id()).second,
+                     reader.where() +
+                         ": field \"group_id\": rows of one group must stand together for the "
+                         "rubric's component length",
+                     row.item.group_id());
+        }
         if (rows.size() >= kRows && !same) {
           carried.push_back(std::move(row));
           break;
@@ -272,9 +289,12 @@ int RunScore(const ScoreOptions& options) {
       });
     }
     workers.clear();
-    AddLength(&rows);
+    AddLengths(&rows);
     for (const Row& row : rows) std::printf("%s\n", ToJson(row).c_str());
-    std::fflush(stdout);
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      ThrowUnavailable(
+          "[score] cannot write the results; is the disk full? (rows that were written)", handled);
+    }
     handled += rows.size();
     if (failure) std::rethrow_exception(failure);
     if (more) std::fprintf(stderr, "[score] %zu rows\n", handled);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 #include <unordered_set>
+#include <vector>
 
 namespace grouper {
 namespace {
@@ -57,26 +58,28 @@ double OverlongValue(int64_t tokens, int64_t max_tokens, int64_t ramp_tokens) {
 }
 
 double RepetitionValue(std::string_view completion, int ngram) {
-  std::vector<std::string_view> words;
+  // The words with one blank behind each: an n-gram is a piece of this text, never a copy.
+  std::string text;
+  std::vector<size_t> starts;
   for (size_t at = 0; at < completion.size();) {
     while (at < completion.size() && Blank(completion.substr(at, 1))) ++at;
     const size_t begin = at;
     while (at < completion.size() && !Blank(completion.substr(at, 1))) ++at;
-    if (at > begin) words.push_back(completion.substr(begin, at - begin));
+    if (at == begin) continue;
+    starts.push_back(text.size());
+    text.append(completion.substr(begin, at - begin)).push_back('\n');
   }
   const size_t n = static_cast<size_t>(std::max(ngram, 1));
-  if (words.size() < n) return 0;
-  std::unordered_set<std::string> unique;
-  const size_t grams = words.size() - n + 1;
-  for (size_t i = 0; i < grams; ++i) {
-    std::string gram;
-    for (size_t k = 0; k < n; ++k) gram.append(words[i + k]).push_back('\n');
-    unique.insert(std::move(gram));
-  }
+  if (starts.size() < n) return 0;
+  const size_t grams = starts.size() - n + 1;
+  starts.push_back(text.size());
+  std::unordered_set<std::string_view> unique;
+  for (size_t i = 0; i < grams; ++i)
+    unique.insert(std::string_view(text).substr(starts[i], starts[i + n] - starts[i]));
   return -(1 - static_cast<double>(unique.size()) / static_cast<double>(grams));
 }
 
-std::vector<double> LengthValues(std::span<const int64_t> tokens, std::span<const bool> right) {
+std::vector<double> LengthValues(std::span<const int64_t> tokens, std::span<const char> right) {
   std::vector<double> values(tokens.size(), 0.0);
   if (tokens.empty()) return values;
   const auto [low, high] = std::minmax_element(tokens.begin(), tokens.end());
@@ -84,7 +87,7 @@ std::vector<double> LengthValues(std::span<const int64_t> tokens, std::span<cons
   for (size_t i = 0; i < tokens.size(); ++i) {
     const double lambda =
         0.5 - static_cast<double>(tokens[i] - *low) / static_cast<double>(*high - *low);
-    values[i] = right[i] ? lambda : std::min(0.0, lambda);
+    values[i] = right[i] != 0 ? lambda : std::min(0.0, lambda);
   }
   return values;
 }

@@ -24,7 +24,7 @@ double OverlongValue(int64_t tokens, int64_t max_tokens, int64_t ramp_tokens);
 double RepetitionValue(std::string_view completion, int ngram);
 
 // Kimi k1.5, over a whole group: lambda = 0.5 - (L - min) / (max - min); right: lambda, wrong:
-// min(0, lambda); 0 where all lengths are equal.
-std::vector<double> LengthValues(std::span<const int64_t> tokens, std::span<const bool> right);
+// min(0, lambda); 0 where all lengths are equal. right: 0 or 1, one a length.
+std::vector<double> LengthValues(std::span<const int64_t> tokens, std::span<const char> right);
 
 }  // namespace grouper

@@ -1,0 +1,131 @@
+// Which rubrics are refused, and in which words.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <set>
+
+#include "base/error.h"
+#include "reward/scorer.h"
+
+namespace grouper {
+namespace {
+
+// Clients refuse rewards beyond it.
+constexpr double kMostReward = 1e6;
+constexpr double kMostSeconds = 3600;
+constexpr int64_t kMostMemoryBytes = int64_t{1} << 40;
+constexpr int64_t kMostOutputBytes = int64_t{1} << 30;
+constexpr int kMostNgram = 100;
+
+// Of a newer version: a rule that is ignored, or an enum value read as the default.
+bool KnowsAll(const google::protobuf::Message& message) {
+  const google::protobuf::Reflection* reflection = message.GetReflection();
+  if (!reflection->GetUnknownFields(message).empty()) return false;
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  reflection->ListFields(message, &fields);
+  for (const google::protobuf::FieldDescriptor* field : fields) {
+    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) continue;
+    if (!field->is_repeated() && !KnowsAll(reflection->GetMessage(message, field))) return false;
+    for (int i = 0; field->is_repeated() && i < reflection->FieldSize(message, field); ++i) {
+      if (!KnowsAll(reflection->GetRepeatedMessage(message, field, i))) return false;
+    }
+  }
+  return true;
+}
+
+void CheckClamp(const Clamp& clamp, const std::string& where) {
+  USER_CHECK((!clamp.has_low() || std::isfinite(clamp.low())) &&
+                 (!clamp.has_high() || std::isfinite(clamp.high())),
+             where + ": clamp is not finite; leave out the side that is open");
+  USER_CHECK(!clamp.has_low() || !clamp.has_high() || clamp.low() <= clamp.high(),
+             where + ": clamp.low is above clamp.high");
+}
+
+// How far from 0 the component can take the reward.
+double Reach(const Component& c) {
+  double value = c.name() == "accuracy" ? std::max(std::fabs(c.right()), std::fabs(c.wrong())) : 1;
+  if (c.clamp().has_low()) value = std::max(value, std::fabs(c.clamp().low()));
+  if (c.clamp().has_high()) value = std::max(value, std::fabs(c.clamp().high()));
+  return std::fabs(c.weight()) * value;
+}
+
+void CheckComponent(const Component& c, const std::string& rubric) {
+  static constexpr std::array<const char*, 5> kKnown = {"accuracy", "format", "overlong",
+                                                        "repetition", "length"};
+  USER_CHECK(
+      std::find(kKnown.begin(), kKnown.end(), c.name()) != kKnown.end(),
+      rubric + "unknown component; use accuracy, format, overlong, repetition or length, got",
+      Excerpt(c.name()));
+  const std::string where = rubric + "component " + c.name();
+  USER_CHECK(std::isfinite(c.weight()), where + ": weight is not finite");
+  USER_CHECK(std::isfinite(c.right()) && std::isfinite(c.wrong()),
+             where + ": right or wrong is not finite");
+  CheckClamp(c.clamp(), where);
+  USER_CHECK(c.name() != "overlong" ||
+                 (c.max_tokens() > 0 && c.ramp_tokens() > 0 && c.ramp_tokens() <= c.max_tokens()),
+             where + ": needs 0 < ramp_tokens <= max_tokens");
+  USER_CHECK(c.name() != "repetition" || (c.ngram() >= 1 && c.ngram() <= kMostNgram),
+             where + ": ngram must be between 1 and 100, got", c.ngram());
+}
+
+void CheckGates(const Rubric& rubric, const std::string& where) {
+  const auto find = [&](const std::string& name) {
+    return std::find_if(rubric.component().begin(), rubric.component().end(),
+                        [&](const Component& c) { return c.name() == name; });
+  };
+  for (const Component& c : rubric.component()) {
+    std::string gate = c.gate();
+    for (int steps = 0; !gate.empty(); ++steps) {
+      const auto next = find(gate);
+      USER_CHECK(next != rubric.component().end(), where + "gate names no component of the rubric",
+                 Excerpt(gate));
+      USER_CHECK(gate != c.name() && steps < rubric.component_size(),
+                 where + "a component gates itself", c.name());
+      gate = next->gate();
+    }
+  }
+}
+
+void CheckTolerance(const Tolerance& tolerance, const std::string& where) {
+  const auto bad = [](double x) { return !std::isfinite(x) || x < 0; };
+  USER_CHECK(!bad(tolerance.relative()), where + "tolerance.relative must be 0 or above");
+  USER_CHECK(!bad(tolerance.absolute()), where + "tolerance.absolute must be 0 or above");
+}
+
+void CheckCodeRules(const CodeRules& code, const std::string& where) {
+  const auto seconds = [](double x) { return x > 0 && x <= kMostSeconds; };
+  USER_CHECK(seconds(code.cpu_seconds()), where + "code.cpu_seconds must be above 0 and at most",
+             kMostSeconds);
+  USER_CHECK(seconds(code.wall_seconds()), where + "code.wall_seconds must be above 0 and at most",
+             kMostSeconds);
+  USER_CHECK(code.memory_bytes() > 0 && code.memory_bytes() <= kMostMemoryBytes,
+             where + "code.memory_bytes must be above 0 and at most", kMostMemoryBytes);
+  USER_CHECK(code.output_bytes() > 0 && code.output_bytes() <= kMostOutputBytes,
+             where + "code.output_bytes must be above 0 and at most", kMostOutputBytes);
+}
+
+}  // namespace
+
+void CheckRubric(const Rubric& rubric) {
+  const std::string where = "[rubric] \"" + Excerpt(rubric.name()) + "\": ";
+  USER_CHECK(KnowsAll(rubric),
+             where + "a field or a value that this version does not know; update the service");
+  USER_CHECK(rubric.component_size() > 0,
+             where + "no component; add component { name: \"accuracy\" }");
+  std::set<std::string> names;
+  double reach = 0;
+  for (const Component& c : rubric.component()) {
+    CheckComponent(c, where);
+    USER_CHECK(names.insert(c.name()).second, where + "a component stands twice", c.name());
+    reach += Reach(c);
+  }
+  CheckGates(rubric, where);
+  CheckClamp(rubric.clamp(), where + "the sum");
+  USER_CHECK(reach <= kMostReward, where + "weights and values reach beyond", kMostReward);
+  CheckTolerance(rubric.tolerance(), where);
+  CheckCodeRules(rubric.code(), where);
+  USER_CHECK(rubric.extraction() != Rubric::LINE || !rubric.marker().empty(),
+             where + "extraction LINE needs a marker");
+}
+
+}  // namespace grouper
