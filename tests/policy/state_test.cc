@@ -3,7 +3,7 @@
 
 #include <cmath>
 #include <cstring>
-#include <limits>
+#include <map>
 #include <numeric>
 #include <set>
 
@@ -39,6 +39,83 @@ struct Trained {
   Weights weights;
   Optimizer optimizer;
 };
+
+// Published totals (models.md 4) of the families that this policy can express.
+TEST(PolicyConfig, CountsTheParametersOfPublishedShapes) {
+  const PolicyConfig mixtral = ConfigOf(
+      "vocab_size: 32000 width: 4096 layers: 32 dense_layers: 0 "
+      "attention { heads: 32 kv_heads: 8 head_dim: 128 } "
+      "moe { width: 14336 experts: 8 experts_per_token: 2 shared_width: 0 choice_bias: false }");
+  EXPECT_EQ(ParameterCount(mixtral), 46702792704);
+  EXPECT_EQ((ActiveParameterCount(mixtral) + 5000000) / 10000000, 1275);
+  const PolicyConfig llama = ConfigOf(
+      "vocab_size: 128256 width: 4096 layers: 32 dense_layers: 32 dense_width: 14336 "
+      "attention { heads: 32 kv_heads: 8 head_dim: 128 } moe { experts: 0 }");
+  EXPECT_EQ(ParameterCount(llama), 8030261248);
+  // The flat buffer holds as many numbers and, beside them, the padding of its panels.
+  const Weights weights(ConfigOf(""), DType::kFloat32);
+  int64_t in_files = 0;
+  for (const FileTensor& tensor : weights.file_tensors()) {
+    int64_t n = tensor.router_bias ? 0 : 1;
+    for (int64_t extent : tensor.shape) n *= extent;
+    in_files += n;
+  }
+  EXPECT_EQ(in_files, ParameterCount(ConfigOf("")));
+  EXPECT_GE(weights.elements(), in_files);
+}
+
+TEST(InitRandom, FollowsTheStatedDeviationsByNameAndElement) {
+  const PolicyConfig config = ConfigOf(
+      "vocab_size: 90 width: 48 attention { head_dim: 16 } dense_width: 64 moe { width: 40 }");
+  Stream stream{cpu::Isa::kScalar, nullptr};
+  Weights weights(config, DType::kFloat32), wide(config, DType::kFloat64);
+  InitRandom(3, &weights, stream);
+  InitRandom(3, &wide, stream);
+  std::map<std::string, std::vector<float>> first;
+  for (const FileTensor& tensor : weights.file_tensors()) {
+    size_t n = 1;
+    for (int64_t extent : tensor.shape) n *= static_cast<size_t>(extent);
+    std::vector<float> x(n);
+    std::vector<double> y(n);
+    weights.ToFile(tensor, weights.values(), x.data());
+    wide.ToFile(tensor, wide.values(), y.data());
+    double squares = 0;
+    for (size_t i = 0; i < n; ++i) {
+      squares += y[i] * y[i];
+      ASSERT_EQ(static_cast<double>(x[i]), y[i]) << tensor.name;
+    }
+    first[tensor.name] = x;
+    const std::string& name = tensor.name;
+    const auto has = [&](const char* part) { return name.find(part) != std::string::npos; };
+    double expected = 1;
+    if (tensor.router_bias) {
+      expected = 0;
+    } else if (has("embed_tokens")) {
+      expected = 0.3;
+    } else if (tensor.shape.size() == 2) {
+      expected = 1 / std::sqrt(static_cast<double>(tensor.shape[1]));
+      if (has("lm_head")) expected *= 0.5;
+      if (has("o_proj") || has("down_proj")) expected /= std::sqrt(2.0 * 2);
+    }
+    const double deviation = std::sqrt(squares / static_cast<double>(n));
+    EXPECT_NEAR(deviation, expected, tensor.shape.size() == 2 ? 0.15 * expected : 0) << name;
+  }
+  // Numbers belong to (seed, name, element): other tensors and other seeds do not share them.
+  EXPECT_NE(first["model.layers.0.self_attn.k_proj.weight"],
+            first["model.layers.1.self_attn.k_proj.weight"]);
+  PolicyConfig deeper = config;
+  deeper.set_layers(3);
+  Weights more(deeper, DType::kFloat32);
+  for (uint64_t seed : {3, 4}) {
+    InitRandom(seed, &more, stream);
+    for (const FileTensor& tensor : more.file_tensors()) {
+      if (tensor.name != "model.layers.1.self_attn.k_proj.weight") continue;
+      std::vector<float> x(first[tensor.name].size());
+      more.ToFile(tensor, more.values(), x.data());
+      EXPECT_EQ(x == first[tensor.name], seed == 3);
+    }
+  }
+}
 
 TEST(Optimizer, DecaysMatricesButNoNormNoEmbeddingAndNoBias) {
   Trained t;
