@@ -17,7 +17,7 @@ class Queue {
  public:
   explicit Queue(size_t capacity) : capacity_(capacity) {}
 
-  // False when the queue was closed or stop was requested: the value was not taken.
+  // False when the queue was closed, or full when stop was requested: the value was not taken.
   bool Push(T value, std::stop_token stop = {}) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, stop, [&] { return closed_ || values_.size() < capacity_; });
@@ -33,7 +33,7 @@ class Queue {
     changed_.notify_all();
     return true;
   }
-  // Empty when closed and drained, or when stop was requested.
+  // Empty when closed and drained, or when nothing was there as stop was requested.
   std::optional<T> Pop(std::stop_token stop = {}) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, stop, [&] { return closed_ || !values_.empty(); });
