@@ -12,12 +12,22 @@ void Positive(const char* field, int64_t value, int64_t most) {
              value);
 }
 
+// NaN fails too.
+void AboveZero(const char* field, double value, double most) {
+  USER_CHECK(value > 0 && value <= most,
+             std::string("[policy] ") + field +
+                 " must be above 0 and not larger than the limit; change it in the config (got, "
+                 "limit)",
+             value, most);
+}
+
 void CheckMoe(const MoeConfig& moe) {
   Positive("policy.moe.experts", moe.experts(), 256);
   Positive("policy.moe.experts_per_token", moe.experts_per_token(), moe.experts());
   Positive("policy.moe.width", moe.width(), 1 << 20);
   USER_CHECK(moe.shared_width() >= 0 && moe.shared_width() <= 1 << 20,
              "[policy] policy.moe.shared_width must be from 0 to 1048576, got", moe.shared_width());
+  AboveZero("policy.moe.scale", moe.scale(), 1e6);
   Positive("policy.moe.groups", moe.groups(), moe.experts());
   USER_CHECK(moe.experts() % moe.groups() == 0,
              "[policy] policy.moe.groups must divide policy.moe.experts (groups, experts)",
@@ -47,6 +57,8 @@ void CheckPolicyConfig(const PolicyConfig& c) {
              c.attention().kv_heads(), c.attention().heads());
   USER_CHECK(c.attention().head_dim() % 2 == 0,
              "[policy] policy.attention.head_dim must be even, got", c.attention().head_dim());
+  AboveZero("policy.attention.rope_theta", c.attention().rope_theta(), 1e12);
+  AboveZero("policy.rms_norm_eps", c.rms_norm_eps(), 1);
   USER_CHECK(!c.tied_head(), "[policy] policy.tied_head is not built yet; set it to false");
   USER_CHECK(c.dense_layers() >= 0 && c.dense_layers() <= c.layers(),
              "[policy] policy.dense_layers must be from 0 to policy.layers, got", c.dense_layers());

@@ -64,6 +64,56 @@ TEST(PolicyConfig, CountsTheParametersOfPublishedShapes) {
   EXPECT_GE(weights.elements(), in_files);
 }
 
+TEST(PolicyConfig, RefusesWhatCannotBeBuiltByTheNameOfTheField) {
+  EXPECT_NO_THROW(CheckPolicyConfig(ConfigOf("")));
+  for (const auto& [change, field] : std::vector<std::pair<const char*, const char*>>{
+           {"vocab_size: 0", "vocab_size"},
+           {"width: 0", "width"},
+           {"layers: -1", "layers"},
+           {"layers: 100000", "layers"},
+           {"max_positions: 0", "max_positions"},
+           {"attention { heads: 0 }", "heads"},
+           {"attention { kv_heads: 3 }", "kv_heads"},
+           {"attention { head_dim: 5 }", "head_dim"},
+           {"attention { head_dim: 258 }", "head_dim"},
+           {"tied_head: true", "tied_head"},
+           {"rms_norm_eps: 0", "rms_norm_eps"},
+           {"rms_norm_eps: -1e-6", "rms_norm_eps"},
+           {"rms_norm_eps: nan", "rms_norm_eps"},
+           {"attention { rope_theta: -10000 }", "rope_theta"},
+           {"attention { rope_theta: 0 }", "rope_theta"},
+           {"attention { rope_theta: inf }", "rope_theta"},
+           {"moe { scale: 0 }", "moe.scale"},
+           {"moe { scale: nan }", "moe.scale"},
+           {"dense_layers: 3", "dense_layers"},
+           {"dense_layers: -1", "dense_layers"},
+           {"dense_width: 0", "dense_width"},
+           {"moe { experts: -1 }", "experts"},
+           {"moe { experts: 257 }", "experts"},
+           {"moe { experts_per_token: 5 }", "experts_per_token"},
+           {"moe { experts_per_token: 0 }", "experts_per_token"},
+           {"moe { width: 0 }", "width"},
+           {"moe { shared_width: -1 }", "shared_width"},
+           {"moe { groups: 3 }", "groups"},
+           {"moe { groups: 0 }", "groups"},
+           {"moe { groups: 2 top_groups: 3 }", "top_groups"},
+           {"moe { groups: 4 top_groups: 1 group_score: MAX }", "top_groups"},
+           {"moe { groups: 4 top_groups: 2 }", "TOP2_SUM"}}) {
+    try {
+      CheckPolicyConfig(ConfigOf(change));
+      ADD_FAILURE() << change << " was taken";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kUser);
+      EXPECT_NE(error.message().find(field), std::string::npos)
+          << change << ": " << error.message();
+    }
+  }
+  // What no layer uses may be anything.
+  EXPECT_NO_THROW(CheckPolicyConfig(ConfigOf("dense_layers: 2 moe { width: 0 groups: 3 }")));
+  EXPECT_NO_THROW(CheckPolicyConfig(ConfigOf("dense_layers: 0 dense_width: 0")));
+  EXPECT_NO_THROW(CheckPolicyConfig(ConfigOf("moe { groups: 4 top_groups: 2 group_score: MAX }")));
+}
+
 TEST(InitRandom, FollowsTheStatedDeviationsByNameAndElement) {
   const PolicyConfig config = ConfigOf(
       "vocab_size: 90 width: 48 attention { head_dim: 16 } dense_width: 64 moe { width: 40 }");
