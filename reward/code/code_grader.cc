@@ -6,8 +6,16 @@
 #include "reward/code/json_value.h"
 #include "reward/code/program_text.h"
 #include "reward/math/answer_span.h"
+#include "reward/utf8.h"
 
 namespace grouper {
+
+// The calls of a problem as Python literals, and the values they must return.
+struct CodeGrader::Cases {
+  std::vector<std::string> calls;
+  std::vector<Json> expected;
+};
+
 namespace {
 
 using Result = reward::v1::ScoreResult;
@@ -65,12 +73,6 @@ Judgement FromEnd(const JailResult& r) {
   return Failure(Result::INTERNAL, "jail_failed", r.detail);
 }
 
-// The calls of a problem as Python literals, and the values they must return.
-struct Cases {
-  std::vector<std::string> calls;
-  std::vector<Json> expected;
-};
-
 void CheckNumbers(const Json& json) {
   // Longer whole numbers are refused by Python's own reader.
   USER_CHECK(!json.IsNumber() || json.text.size() <= kMostDigits, "a number is too long");
@@ -78,8 +80,10 @@ void CheckNumbers(const Json& json) {
   for (const Json::Member& member : json.members) CheckNumbers(member.second);
 }
 
+}  // namespace
+
 // kUser when a case is not JSON.
-Cases ReadCases(const reward::v1::CodeProblem& problem) {
+CodeGrader::Cases CodeGrader::ReadCases(const reward::v1::CodeProblem& problem) {
   Cases cases;
   for (int i = 0; i < problem.cases_size(); ++i) {
     const std::string where = "case " + std::to_string(i);
@@ -95,25 +99,17 @@ Cases ReadCases(const reward::v1::CodeProblem& problem) {
   return cases;
 }
 
-}  // namespace
-
-Judgement CodeGrader::Run(const std::string& program, const reward::v1::CodeProblem& problem,
+Judgement CodeGrader::Run(const std::string& program, const std::string& entry, Cases cases,
                           const Rubric& rubric, const GradeBudget& budget) const {
   JailRequest request;
   request.program = program;
-  request.entry = problem.entry();
+  request.entry = entry;
   request.limits = {.cpu_seconds = rubric.code().cpu_seconds(),
                     .wall_seconds = rubric.code().wall_seconds(),
                     .memory_bytes = rubric.code().memory_bytes(),
                     .output_bytes = rubric.code().output_bytes()};
   request.deadline = budget.deadline;
   request.stop = budget.stop;
-  Cases cases;
-  try {
-    cases = ReadCases(problem);
-  } catch (const Error& error) {
-    return Failure(Result::UNSCORABLE, "test_unparsable", error.message());
-  }
   request.calls = std::move(cases.calls);
   size_t passed = 0;
   const JailResult result = jail_->Run(request, [&](size_t call, const std::string& json) {
@@ -153,6 +149,13 @@ Judgement CodeGrader::Grade(const reward::v1::ScoreItem& item, const Rubric& rub
   if (!task.problem().wrap().empty() && task.problem().wrap().find("{answer}") == std::string::npos)
     return Failure(Result::UNSCORABLE, "wrap_without_answer");
   if (!jail_->standing()) return Failure(Result::UNSCORABLE, "no_isolation", jail_->problem());
+  Cases cases;
+  try {
+    // Before the answer: tests that nobody could pass are no fault of this completion.
+    cases = ReadCases(task.problem());
+  } catch (const Error& error) {
+    return Failure(Result::UNSCORABLE, "test_unparsable", error.message());
+  }
   const AnswerSpan span = FindAnswer(item.completion(), item.prefill(), rubric);
   Judgement j;
   if (!span.found) {
@@ -173,13 +176,14 @@ Judgement CodeGrader::Grade(const reward::v1::ScoreItem& item, const Rubric& rub
           rubric.code().SerializeAsString()}) {
       key.Update(std::to_string(part.size()) + ":" + part);
     }
-    j = cache_.Get(key.FinishHex(), budget,
-                   [&] { return Run(*program, task.problem(), rubric, budget); });
+    j = cache_.Get(key.FinishHex(), budget, [&] {
+      return Run(*program, task.problem().entry(), std::move(cases), rubric, budget);
+    });
   }
   j.extraction.set_rung(span.rung);
   j.extraction.set_begin(static_cast<uint32_t>(span.begin));
   j.extraction.set_end(static_cast<uint32_t>(span.end));
-  j.extraction.set_answer(answer.substr(0, 1024));
+  j.extraction.set_answer(Utf8Excerpt(answer, 1024));
   return j;
 }
 

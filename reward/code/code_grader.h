@@ -18,7 +18,9 @@ class CodeGrader final : public Grader {
                   const GradeBudget& budget) const override;
 
  private:
-  Judgement Run(const std::string& program, const reward::v1::CodeProblem& problem,
+  struct Cases;
+  static Cases ReadCases(const reward::v1::CodeProblem& problem);
+  Judgement Run(const std::string& program, const std::string& entry, Cases cases,
                 const Rubric& rubric, const GradeBudget& budget) const;
   const Jail* jail_;
   mutable ResultCache cache_;

@@ -205,6 +205,10 @@ TEST(CodeGrader, RefusesBrokenTasks) {
   EXPECT_EQ(reason(arguments(("[" + std::string(5000, '1') + "]").c_str())), "test_unparsable");
   EXPECT_EQ(reason([](Task t) { t->mutable_problem()->mutable_cases(0)->clear_expected_json(); }),
             "test_unparsable");
+  // Whoever answers: also where there is no program to run.
+  good.set_completion("```python\nno end");
+  EXPECT_EQ(reason(arguments("[1")), "test_unparsable");
+  EXPECT_EQ(grader.Grade(good, rubric, {}).verdict, Result::NO_ANSWER);
 }
 
 TEST(CodeGrader, JudgesTheSameProgramOnce) {
