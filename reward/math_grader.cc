@@ -36,11 +36,17 @@ const char* ReasonOf(Gold::Kind kind) {
   }
 }
 
-// GSM8K's own golds end in a line "#### 18".
-std::string_view BehindHashes(std::string_view gold, const Rubric& rubric) {
-  if (rubric.extraction() != Rubric::GSM8K) return gold;
-  const size_t at = gold.rfind("####");
-  return at == std::string_view::npos ? gold : gold.substr(at + 4);
+// The gold as a data set writes it: bare, behind GSM8K's "####", or a solution that boxes it.
+Gold ReadGoldText(std::string_view text, const Rubric& rubric) {
+  const size_t hashes = text.rfind("####");
+  if (hashes != std::string_view::npos) text.remove_prefix(hashes + 4);
+  Gold gold = ReadGold(text, rubric);
+  if (gold.kind != Gold::Kind::kUnparsable) return gold;
+  Rubric boxed = rubric;
+  boxed.set_extraction(Rubric::BOXED);
+  boxed.set_think_required(false);
+  const AnswerSpan span = FindAnswer(text, "", boxed);
+  return span.found ? ReadGold(text.substr(span.begin, span.end - span.begin), rubric) : gold;
 }
 
 void SetVerdict(Result::Verdict verdict, std::string_view reason, Judgement* j) {
@@ -98,7 +104,7 @@ Judgement MathGrader::Grade(const reward::v1::ScoreItem& item, const Rubric& rub
   const char* refused = "gold_unparsable";
   Judgement j;
   for (const std::string& text : item.math().golds()) {
-    Gold gold = ReadGold(BehindHashes(text, rubric), rubric);
+    Gold gold = ReadGoldText(text, rubric);
     if (gold.kind == Gold::Kind::kNumber || gold.kind == Gold::Kind::kWords) {
       golds.push_back(std::move(gold));
     } else {

@@ -87,7 +87,9 @@ AnswerSpan FromBoxes(std::string_view text, const std::vector<Box>& boxes, const
   AnswerSpan span = Found(rung, last.begin, last.end);
   for (size_t i = boxes.size() - 1; i-- > 0;) {
     if (boxes[i].end == kNone) continue;
-    span.other_boxes.push_back(text.substr(boxes[i].begin, boxes[i].end - boxes[i].begin));
+    const std::string_view inside = text.substr(boxes[i].begin, boxes[i].end - boxes[i].begin);
+    // "I put the answer in \\boxed{}" says nothing that could differ.
+    if (!std::all_of(inside.begin(), inside.end(), IsBlank)) span.other_boxes.push_back(inside);
   }
   return span;
 }
@@ -103,26 +105,44 @@ AnswerSpan FindTag(std::string_view text, size_t from) {
   return Found("answer_tag", begin, end);
 }
 
-// How far `line` is a marker that stands at its start behind blanks and Markdown's stars: the index
-// behind it, kNone when it is none. Stars are only skipped where the marker has none itself.
-size_t BehindMarker(std::string_view line, std::string_view marker, size_t* stars) {
-  size_t at = 0;
-  *stars = 0;
-  while (at < line.size() && (IsBlank(line[at]) || (line[at] == '*' && marker[0] != '*'))) {
-    if (line[at] == '*') ++*stars;
-    ++at;
-  }
-  if (line.size() - at < marker.size()) return kNone;
-  for (size_t i = 0; i < marker.size(); ++i) {
-    if (Lower(line[at + i]) != Lower(marker[i])) return kNone;
-  }
-  return at + marker.size();
+// Markdown's emphasis around or in a marker that is still open behind it.
+struct Emphasis {
+  char mark = '*';
+  size_t count = 0;
+};
+
+bool IsEmphasis(char c) { return c == '*' || c == '_'; }
+// What Markdown puts before a line: headings, quotes, items of a list.
+bool IsLinePrefix(char c) {
+  return IsBlank(c) || IsEmphasis(c) || c == '#' || c == '>' || c == '-';
 }
 
-// Takes off the other half of the stars that opened before the marker: "**Answer:** 5" and
+// How far `line` is a marker that stands at its start behind blanks and Markdown: the index behind
+// it, kNone when it is none. Signs that the marker itself has there are not read over.
+size_t BehindMarker(std::string_view line, std::string_view marker, Emphasis* open) {
+  size_t at = 0;
+  *open = {};
+  for (; at < line.size() && IsLinePrefix(line[at]) && line[at] != marker[0]; ++at) {
+    if (!IsEmphasis(line[at])) continue;
+    if (line[at] != open->mark) *open = {line[at], 0};
+    ++open->count;
+  }
+  for (const char wanted : marker) {
+    // "**Answer**:"
+    while (at < line.size() && open->count > 0 && line[at] == open->mark && wanted != open->mark) {
+      --open->count;
+      ++at;
+    }
+    if (at == line.size() || Lower(line[at]) != Lower(wanted)) return kNone;
+    ++at;
+  }
+  return at;
+}
+
+// Takes off the other half of the emphasis that opened before the marker: "**Answer:** 5" and
 // "**Answer: 5**".
-void DropClosingStars(std::string_view text, size_t stars, AnswerSpan* span) {
-  const std::string_view half = std::string_view("***").substr(0, std::min<size_t>(stars, 3));
+void DropClosing(std::string_view text, const Emphasis& open, AnswerSpan* span) {
+  const std::string half(std::min<size_t>(open.count, 3), open.mark);
   std::string_view answer = text.substr(span->begin, span->end - span->begin);
   while (!answer.empty() && IsBlank(answer.back())) answer.remove_suffix(1);
   if (answer.substr(0, half.size()) == half) {
@@ -138,11 +158,11 @@ AnswerSpan FindLine(std::string_view text, size_t from, std::string_view marker,
     const std::string_view before = text.substr(from, end - from);
     const size_t newline = before.empty() ? kNone : before.rfind('\n');
     const size_t begin = newline == kNone ? from : from + newline + 1;
-    size_t stars = 0;
-    const size_t behind = BehindMarker(text.substr(begin, end - begin), marker, &stars);
+    Emphasis open;
+    const size_t behind = BehindMarker(text.substr(begin, end - begin), marker, &open);
     if (behind != kNone) {
       AnswerSpan span = Found(rung, begin + behind, end);
-      if (stars > 0) DropClosingStars(text, stars, &span);
+      if (open.count > 0) DropClosing(text, open, &span);
       return span;
     }
     if (begin == from) return NotFound("no_answer");

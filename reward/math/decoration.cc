@@ -1,6 +1,7 @@
 #include <array>
 #include <utility>
 
+#include "reward/math/lead_in.h"
 #include "reward/math/number.h"
 
 namespace grouper {
@@ -70,8 +71,23 @@ bool StripParentheses(std::string_view* s) {
 }
 
 using Pair = std::pair<std::string_view, std::string_view>;
-constexpr std::array<Pair, 6> kPairs = {Pair{"$$", "$$"}, {"$", "$"},   {"\\(", "\\)"},
-                                        {"\\[", "\\]"},   {"**", "**"}, {"`", "`"}};
+// Longer marks first: *** is not three times *.
+constexpr auto kPairs = std::to_array<Pair>({{"$$", "$$"},
+                                             {"$", "$"},
+                                             {"\\(", "\\)"},
+                                             {"\\[", "\\]"},
+                                             {"***", "***"},
+                                             {"**", "**"},
+                                             {"*", "*"},
+                                             {"__", "__"},
+                                             {"_", "_"},
+                                             {"```", "```"},
+                                             {"`", "`"},
+                                             {"<b>", "</b>"},
+                                             {"<strong>", "</strong>"},
+                                             {"\u201C", "\u201D"},
+                                             {"\u2018", "\u2019"},
+                                             {"'", "'"}});
 
 // "$5$" gives "5"; "$5$ apples" gives "5  apples" (two blanks: they group no digits).
 bool StripPair(std::string* s, const Pair& pair) {
@@ -94,20 +110,49 @@ bool StripQuotes(std::string_view* s) {
   return true;
 }
 
+// Commands that switch a style on for what follows them.
+bool StripSwitch(std::string_view* s) {
+  for (const std::string_view name :
+       {"\\displaystyle", "\\textstyle", "\\bfseries", "\\bf", "\\rm", "\\it", "\\small",
+        "\\normalsize", "\\large", "\\Large", "\\LARGE", "\\huge", "\\Huge"}) {
+    if (s->substr(0, name.size()) != name || s->size() == name.size()) continue;
+    const char next = (*s)[name.size()];
+    if ((next >= 'a' && next <= 'z') || (next >= 'A' && next <= 'Z')) continue;
+    s->remove_prefix(name.size());
+    return true;
+  }
+  return false;
+}
+
+// "\color{red}" and "\textcolor{red}" before what they colour.
+bool StripColor(std::string_view* s) {
+  for (const std::string_view name : {"\\color{", "\\textcolor{"}) {
+    if (s->substr(0, name.size()) != name) continue;
+    const size_t close = s->find('}');
+    if (close == kNone || close + 1 == s->size()) return false;
+    s->remove_prefix(close + 1);
+    return true;
+  }
+  return false;
+}
+
 // One layer of decoration around the whole view; false when there is none.
 bool StripLayer(std::string_view* s) {
   for (const std::string_view command :
-       {"", "\\boxed", "\\fbox", "\\text", "\\textbf", "\\textit", "\\textrm", "\\mathrm",
-        "\\mathbf", "\\mbox", "\\displaystyle"}) {
+       {"",         "\\boxed",  "\\fbox",   "\\text",       "\\textbf",     "\\textit",
+        "\\textrm", "\\textsf", "\\texttt", "\\emph",       "\\underline",  "\\mathrm",
+        "\\mathbf", "\\mathit", "\\mathsf", "\\mathnormal", "\\boldsymbol", "\\bm",
+        "\\bold",   "\\mbox",   "\\hbox",   "\\ensuremath"}) {
     if (StripBraces(s, command)) return true;
   }
-  constexpr std::string_view kDisplay = "\\displaystyle";
-  if (s->substr(0, kDisplay.size()) == kDisplay && s->size() > kDisplay.size() &&
-      ((*s)[kDisplay.size()] == ' ' || (*s)[kDisplay.size()] == '\\')) {
-    s->remove_prefix(kDisplay.size());
+  if (StripSwitch(s) || StripColor(s)) return true;
+  if (StripParentheses(s) || StripQuotes(s)) return true;
+  if (StripLeadIn(s) || StripEndMark(s)) return true;
+  // A line break of LaTeX at the end.
+  if (s->size() > 2 && s->substr(s->size() - 2) == "\\\\") {
+    s->remove_suffix(2);
     return true;
   }
-  if (StripParentheses(s) || StripQuotes(s)) return true;
   // The full stop of a sentence; not the dots of "5...".
   if (s->size() >= 2 && s->back() == '.' && (*s)[s->size() - 2] != '.') {
     s->remove_suffix(1);

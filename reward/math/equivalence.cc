@@ -16,11 +16,7 @@ using Token = NumberToken::Kind;
 // An answer longer than this beside its gold is wrong, whatever it says (rewards.md 4.7).
 size_t MostAnswerBytes(size_t gold_bytes) { return 4 * gold_bytes + 200; }
 
-Exact TenTo(int64_t exponent) { return *ExactFromDigits("1", exponent); }
 Exact HalfUnit(int64_t place) { return *ExactFromDigits("5", place - 1); }
-Exact FromPercent(const ParsedNumber& n) {
-  return n.percent ? Product(n.value, TenTo(-2)) : n.value;
-}
 
 Exact Magnitude(Exact x) { return sgn(x.fraction) < 0 ? Negate(std::move(x)) : x; }
 
@@ -58,6 +54,22 @@ Equivalence CompareValues(const ParsedNumber& answer, const ParsedNumber& gold, 
   return {Kind::kDifferent, "different"};
 }
 
+Equivalence CompareNumbers(const ParsedNumber& a, const ParsedNumber& g, const Rubric& rubric) {
+  const Equivalence by_value =
+      CompareValues(a, g, PlainValue(a), PlainValue(g), g.percent ? -2 : 0, rubric);
+  if (by_value.kind == Kind::kEqual || a.percent == g.percent || !rubric.percent_as_number()) {
+    return by_value;
+  }
+  return CompareValues(a, g, a.value, g.value, 0, rubric);
+}
+
+// Every part of a chain has the same value to the last bit; true where there is no chain.
+bool IsTrue(const ParsedNumber& n) {
+  return std::all_of(n.links.begin(), n.links.end(), [&](const ParsedNumber& link) {
+    return Equal(PlainValue(link), PlainValue(n));
+  });
+}
+
 bool UnitsFit(const ParsedNumber& a, const ParsedNumber& g, const Rubric& rubric) {
   switch (rubric.units()) {
     case Rubric::UNITS_REQUIRED:
@@ -81,7 +93,9 @@ std::string FoldWords(std::string_view text) {
     if (blank && (folded.empty() || folded.back() == ' ')) continue;
     folded.push_back(blank ? ' ' : Lower(c));
   }
-  while (!folded.empty() && folded.back() == ' ') folded.pop_back();
+  while (!folded.empty() && (folded.back() == ' ' || folded.back() == '!')) folded.pop_back();
+  // "B)" is "(B)".
+  if (folded.size() == 2 && folded[1] == ')') folded.pop_back();
   return folded;
 }
 
@@ -129,7 +143,7 @@ Gold ReadGold(std::string_view text, const Rubric& rubric) {
   gold.number = ParseNumber(text, rubric);
   switch (gold.number.state) {
     case ParsedNumber::State::kNumber:
-      gold.kind = Gold::Kind::kNumber;
+      gold.kind = IsTrue(gold.number) ? Gold::Kind::kNumber : Gold::Kind::kUnparsable;
       break;
     case ParsedNumber::State::kOverBudget:
       gold.kind = Gold::Kind::kOverBudget;
@@ -161,12 +175,14 @@ Equivalence Compare(std::string_view answer, const Gold& gold, const Rubric& rub
     return {Kind::kDifferent, "variables_differ"};
   }
   if (!UnitsFit(a, g, rubric)) return {Kind::kDifferent, "units_differ"};
-  const Equivalence by_value =
-      CompareValues(a, g, FromPercent(a), FromPercent(g), g.percent ? -2 : 0, rubric);
-  if (by_value.kind == Kind::kEqual || a.percent == g.percent || !rubric.percent_as_number()) {
-    return by_value;
+  for (const ParsedNumber& link : a.links) {
+    if (CompareNumbers(link, g, rubric).kind != Kind::kEqual) {
+      return {Kind::kDifferent, "chain_differs"};
+    }
   }
-  return CompareValues(a, g, a.value, g.value, 0, rubric);
+  const Equivalence by_value = CompareNumbers(a, g, rubric);
+  if (by_value.kind == Kind::kEqual || a.rounded.empty() || !a.links.empty()) return by_value;
+  return CompareNumbers(a.rounded.front(), g, rubric);
 }
 
 bool Agree(std::string_view a, std::string_view b, const Rubric& rubric) {
@@ -180,7 +196,7 @@ bool Agree(std::string_view a, std::string_view b, const Rubric& rubric) {
     return false;
   }
   if (!x.variable.empty() && !y.variable.empty() && x.variable != y.variable) return false;
-  return UnitsFit(x, y, rubric) && Equal(FromPercent(x), FromPercent(y));
+  return IsTrue(x) && IsTrue(y) && UnitsFit(x, y, rubric) && Equal(PlainValue(x), PlainValue(y));
 }
 
 }  // namespace grouper

@@ -31,7 +31,7 @@ struct Equivalence {
   enum class Kind { kEqual, kDifferent, kUnparsable, kOverBudget };
   Kind kind = Kind::kDifferent;
   // kEqual: exact, tolerance, words. kDifferent: different, units_differ, variables_differ,
-  // several_values, too_long, empty, not_words.
+  // chain_differs, several_values, too_long, empty.
   std::string_view reason;
 };
 // gold.kind is kNumber or kWords.

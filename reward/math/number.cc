@@ -1,10 +1,9 @@
 #include "reward/math/number.h"
 
-#include <algorithm>
-#include <array>
 #include <span>
 #include <vector>
 
+#include "reward/math/equation.h"
 #include "reward/math/number_token.h"
 #include "reward/math/numeral.h"
 #include "reward/math/unit.h"
@@ -17,15 +16,7 @@ using Kind = NumberToken::Kind;
 using State = ParsedNumber::State;
 
 constexpr size_t kMostTokens = 4096;
-
-bool IsGreekName(std::string_view command) {
-  static constexpr std::array<std::string_view, 24> kNames = {
-      "\\alpha", "\\beta",   "\\gamma", "\\delta", "\\epsilon", "\\varepsilon",
-      "\\zeta",  "\\eta",    "\\theta", "\\iota",  "\\kappa",   "\\lambda",
-      "\\mu",    "\\nu",     "\\xi",    "\\rho",   "\\sigma",   "\\tau",
-      "\\phi",   "\\varphi", "\\chi",   "\\psi",   "\\omega",   "\\Delta"};
-  return std::find(kNames.begin(), kNames.end(), command) != kNames.end();
-}
+constexpr size_t kMostParts = 32;  // of a chain
 
 class Reader : private NumeralReader {
  public:
@@ -45,7 +36,6 @@ class Reader : private NumeralReader {
   bool Whole(ParsedNumber* number) {
     if (tokens_.size() > kMostTokens) return OverBudget();
     SkipBlank();
-    Assignment(&number->variable);
     bool signed_already = false;
     bool negative = Sign(&signed_already);
     std::string unit_before = Currency();
@@ -58,10 +48,14 @@ class Reader : private NumeralReader {
     if (!m.value.Fits()) return OverBudget();
     if (Percent()) {
       number->percent = true;
-      if (!unit_before.empty() || !Is(Kind::kEnd, BehindBlank())) return false;
+      if (!unit_before.empty()) return false;
     }
+    const bool share = Of();
     std::string unit_after;
     if (!ReadUnit(std::span(tokens_).subspan(at_), &unit_after)) return false;
+    if (share && unit_after.empty()) return false;
+    // What a percentage is of is not its unit.
+    if (number->percent) unit_after.clear();
     if (!unit_before.empty() && unit_after.substr(0, unit_before.size()) == unit_before) {
       unit_before.clear();  // "$5 dollars"
     }
@@ -78,34 +72,6 @@ class Reader : private NumeralReader {
     return true;
   }
 
-  // "x =", "x_1 =", "\theta =": one variable alone on the left; "=" alone is read over.
-  void Assignment(std::string* variable) {
-    const size_t back = at_;
-    const NumberToken& first = Peek();
-    std::string name;
-    if ((first.kind == Kind::kWord && first.text.size() == 1) ||
-        (first.kind == Kind::kOther && IsGreekName(first.text))) {
-      name = first.text;
-      ++at_;
-      if (Peek().kind == Kind::kOther && Peek().text == "_") {
-        ++at_;
-        const bool braced = Take(Kind::kOpen);
-        if (!Is(Kind::kDigits) && !Is(Kind::kWord)) name.clear();
-        if (!name.empty()) name += "_" + std::string(Peek().text);
-        ++at_;
-        if (braced && !Take(Kind::kClose)) name.clear();
-      }
-      SkipBlank();
-    }
-    const bool named = !name.empty() || at_ == back;
-    if (named && Take(Kind::kEquals)) {
-      *variable = name;
-      SkipBlank();
-    } else {
-      at_ = back;
-    }
-  }
-
   std::string Currency() {
     std::string_view unit;
     size_t ahead = 1;
@@ -113,13 +79,39 @@ class Reader : private NumeralReader {
       unit = CurrencyUnit(Peek().text);
     } else if (Is(Kind::kWord)) {
       unit = CurrencyUnit(Peek().text);
-      if (Peek().text == "US" && Is(Kind::kCurrency, 1)) unit = CurrencyUnit(Peek(ahead++).text);
+      if (Is(Kind::kCurrency, 1) && Peek(1).text == "$" && Peek().text.size() <= 3) {
+        unit = DollarOf(Peek().text);
+        ++ahead;
+      } else if (Peek().text == "US" && Is(Kind::kBlank, 1) && Is(Kind::kCurrency, 2)) {
+        unit = CurrencyUnit(Peek(2).text);
+        ahead = 3;
+      }
       if (Is(Kind::kPoint, ahead) && !Is(Kind::kDigits, ahead + 1)) ++ahead;  // "Rs. 5"
     }
     if (unit.empty()) return "";
     at_ += ahead;
     SkipBlank();
     return std::string(unit);
+  }
+
+  // "US$", "R$", "HK$": letters that touch the sign.
+  static std::string_view DollarOf(std::string_view letters) {
+    if (letters == "US") return "dollar";
+    if (letters == "R") return "real";
+    if (letters == "C" || letters == "CA") return "cad";
+    if (letters == "A" || letters == "AU") return "aud";
+    return letters == "HK" || letters == "NZ" || letters == "S" ? letters : std::string_view();
+  }
+
+  // " of the", before the words that say what the number counts: "3/4 of a cup".
+  bool Of() {
+    if (!Is(Kind::kBlank) || !Is(Kind::kWord, 1) || Peek(1).text != "of") return false;
+    at_ += 2;
+    if (Is(Kind::kBlank) && Is(Kind::kWord, 1) &&
+        (Peek(1).text == "a" || Peek(1).text == "an" || Peek(1).text == "the")) {
+      at_ += 2;
+    }
+    return true;
   }
 
   bool Percent() {
@@ -172,10 +164,121 @@ class Reader : private NumeralReader {
   }
 };
 
+ParsedNumber FromValue(ArithmeticValue calculated) {
+  ParsedNumber number;
+  number.state = State::kNumber;
+  number.integer = calculated.value.IsInteger();
+  number.value = std::move(calculated.value);
+  return number;
+}
+
+ParsedNumber Refused(State state) {
+  ParsedNumber number;
+  number.state = state;
+  return number;
+}
+
+// One part of an equation. *calculated: whether it is arithmetic, not a number as it stands.
+ParsedNumber ReadPart(const std::string& text, bool decimal_comma, bool* calculated) {
+  *calculated = false;
+  ParsedNumber number = Reader(SplitNumberTokens(text), decimal_comma).Read();
+  if (number.state != State::kUnparsable || number.several) return number;
+  ArithmeticValue value;
+  switch (Calculate(text, decimal_comma, &value)) {
+    case ArithmeticState::kUnparsable:
+      return number;
+    case ArithmeticState::kOverBudget:
+      return Refused(State::kOverBudget);
+    case ArithmeticState::kValue:
+      break;
+  }
+  *calculated = !value.reduced;
+  return FromValue(std::move(value));
+}
+
+// Whether `rounded` is `exact` rounded to the last place that it writes.
+bool Rounds(const ParsedNumber& exact, const ParsedNumber& rounded) {
+  const int64_t place = rounded.last_place - (rounded.percent ? 2 : 0);
+  return Within(PlainValue(exact), PlainValue(rounded), *ExactFromDigits("5", place - 1));
+}
+
+// The number that a chain states, with the parts that must equal it.
+ParsedNumber ReadChain(std::span<const EquationPart> parts, bool decimal_comma) {
+  ParsedNumber stated;
+  ParsedNumber before;
+  std::vector<ParsedNumber> links;
+  std::vector<ParsedNumber> rounded;
+  bool found = false;
+  bool approximate = false;
+  for (const EquationPart& part : parts) {
+    bool calculated = false;
+    ParsedNumber number = ReadPart(StripDecoration(part.text), decimal_comma, &calculated);
+    if (number.state != State::kNumber) return number;
+    // What follows an "about" equals the rounded value only.
+    approximate = approximate || (part.approximate && &part != &parts.front());
+    if (approximate && (calculated || !Rounds(before, number))) return {};
+    before = number;
+    if (approximate) {
+      rounded.assign(1, std::move(number));
+    } else if (calculated) {
+      links.push_back(std::move(number));
+    } else {
+      if (found) links.push_back(std::move(stated));
+      stated = std::move(number);
+      found = true;
+    }
+  }
+  if (!found) {
+    if (rounded.empty()) return {};
+    stated = std::move(rounded.front());
+    rounded.clear();
+  }
+  stated.links = std::move(links);
+  stated.rounded = std::move(rounded);
+  return stated;
+}
+
+// "Total: 5"; one letter before a colon would be a ratio.
+std::string_view BehindLabel(std::string_view text) {
+  const size_t colon = text.find(':');
+  std::string variable;
+  if (colon == std::string_view::npos || colon + 1 == text.size()) return text;
+  if (!ReadName(text.substr(0, colon), &variable) || !variable.empty()) return text;
+  return text.substr(colon + 1);
+}
+
+bool IsBlank(std::string_view text) {
+  return text.find_first_not_of(" \t\n\r") == std::string_view::npos;
+}
+
 }  // namespace
 
+Exact PlainValue(const ParsedNumber& n) {
+  return n.percent ? Product(n.value, *ExactFromDigits("1", -2)) : n.value;
+}
+
 ParsedNumber ParseNumber(std::string_view text, const Rubric& rubric) {
-  return Reader(SplitNumberTokens(StripDecoration(text)), rubric.decimal_comma()).Read();
+  const std::string stripped = StripDecoration(text);
+  const std::vector<EquationPart> parts = SplitEquation(stripped);
+  if (parts.size() > kMostParts) return {};
+  std::span<const EquationPart> rest = parts;
+  std::string variable;
+  if (rest.size() > 1 && (IsBlank(rest[0].text) || ReadName(rest[0].text, &variable))) {
+    rest = rest.subspan(1);
+  }
+  ParsedNumber number;
+  if (rest.size() > 1) {
+    number = ReadChain(rest, rubric.decimal_comma());
+  } else {
+    bool calculated = false;
+    const std::string_view part = parts.size() == 1 ? BehindLabel(stripped) : rest[0].text;
+    number = ReadPart(part == stripped ? stripped : StripDecoration(part), rubric.decimal_comma(),
+                      &calculated);
+    // An echo of the calculation is no answer.
+    if (calculated) number = Refused(State::kUnparsable);
+  }
+  if (number.state == State::kNumber) number.variable = std::move(variable);
+  return number;
 }
 
 }  // namespace grouper

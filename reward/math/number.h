@@ -1,5 +1,6 @@
 // Exact numbers as people and models write them: integers, decimals, fractions, mixed numbers,
-// thousands separators, percent, powers of ten, currency signs and units, in plain text or LaTeX
+// thousands separators, percent, powers of ten, currency signs and units, chains of equations, in
+// plain text or LaTeX
 // (rewards.md 4.2, the part on numbers). The whole text must be consumed: what cannot be read for
 // sure is refused, never guessed. Work is bounded before it is done. Pure and thread-safe.
 #pragma once
@@ -7,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "proto/rubric.pb.h"
 #include "reward/math/exact.h"
@@ -23,14 +25,22 @@ struct ParsedNumber {
   bool percent = false;
   std::string unit;      // canonical (unit.h); a currency sign is a unit; empty: none
   std::string variable;  // "x" of "x = 5"
+  // Of a chain "9 * 2 = 18": its other parts. The chain is true where all equal the value.
+  std::vector<ParsedNumber> links;
+  // Of "10/3 \approx 3.33": the rounded value, at most one. It may stand for the value.
+  std::vector<ParsedNumber> rounded;
   bool several = false;  // unparsable because it names more than one value: "5 or 6", "\pm 5"
 };
 
 // Units are read under every rubric; equivalence.h decides what they mean.
 ParsedNumber ParseNumber(std::string_view text, const Rubric& rubric);
 
+// The value with a percent sign worked in.
+Exact PlainValue(const ParsedNumber& n);
+
 // Text with what only decorates the whole of it taken off: blanks, $ $, \( \), \[ \], ** **,
-// quotes, \boxed{}, \text{}, parentheses without a comma, a full stop at the end.
+// quotes, \boxed{}, \text{}, parentheses without a comma, a full stop at the end, the words of
+// lead_in.h.
 std::string StripDecoration(std::string_view text);
 
 }  // namespace grouper

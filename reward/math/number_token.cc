@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "reward/utf8.h"
 
@@ -29,7 +30,7 @@ struct Symbol {
   std::string_view text;
 };
 
-constexpr std::array<Symbol, 53> kSymbols = {{
+constexpr auto kSymbols = std::to_array<Symbol>({
     {'.', Kind::kPoint, "."},
     {',', Kind::kComma, ","},
     {'-', Kind::kMinus, "-"},
@@ -83,7 +84,20 @@ constexpr std::array<Symbol, 53> kSymbols = {{
     {0x215D, Kind::kVulgar, "5/8"},
     {0x215E, Kind::kVulgar, "7/8"},
     {0x20A4, Kind::kCurrency, "\u00A3"},
-}};
+    {0x20A9, Kind::kCurrency, "\u20A9"},
+    {0x20BD, Kind::kCurrency, "\u20BD"},
+    {0x2010, Kind::kMinus, "-"},
+    {0x2011, Kind::kMinus, "-"},
+    {0xF7, Kind::kSlash, "/"},
+    {0x2248, Kind::kApprox, "\u2248"},
+    {0x2126, Kind::kWord, "ohm"},
+    {0x2003, Kind::kBlank, "  "},
+    {0x3000, Kind::kBlank, "  "},
+    // Zero width: never between the digits of a group.
+    {0x200B, Kind::kBlank, "  "},
+    {0x2060, Kind::kBlank, "  "},
+    {0xFEFF, Kind::kBlank, "  "},
+});
 
 struct Command {
   std::string_view name;  // without the backslash; empty kind text: the command draws nothing
@@ -91,7 +105,7 @@ struct Command {
   std::string_view text;
 };
 
-constexpr std::array<Command, 41> kCommands = {{
+constexpr auto kCommands = std::to_array<Command>({
     {"frac", Kind::kFraction, "\\frac"},
     {"dfrac", Kind::kFraction, "\\frac"},
     {"tfrac", Kind::kFraction, "\\frac"},
@@ -133,7 +147,41 @@ constexpr std::array<Command, 41> kCommands = {{
     {" ", Kind::kBlank, " "},
     {"!", Kind::kEnd, ""},
     {"-", Kind::kEnd, ""},
-}};
+    {"sfrac", Kind::kFraction, "\\frac"},
+    {"nicefrac", Kind::kFraction, "\\frac"},
+    {"si", Kind::kText, "\\text"},
+    {"emph", Kind::kText, "\\text"},
+    {"div", Kind::kSlash, "/"},
+    {"over", Kind::kSlash, "/"},
+    {"approx", Kind::kApprox, "\u2248"},
+    {"bar", Kind::kOverline, "\\overline"},
+    {"dot", Kind::kOverline, "\\overline"},
+    {"Omega", Kind::kWord, "ohm"},
+    {"rm", Kind::kEnd, ""},
+});
+
+// Units with letters of other scripts or points in them; the longer ones first.
+constexpr auto kSpelledUnits = std::to_array<std::pair<std::string_view, std::string_view>>(
+    {{"k\u03A9", "kiloohm"},
+     {"k\u2126", "kiloohm"},
+     {"k\\Omega", "kiloohm"},
+     {"M\u03A9", "megaohm"},
+     {"\u03A9", "ohm"},
+     {"\u00B5m", "micrometer"},
+     {"\u03BCm", "micrometer"},
+     {"\u00B5s", "microsecond"},
+     {"\u03BCs", "microsecond"},
+     {"\u00B5g", "microgram"},
+     {"\u03BCg", "microgram"},
+     {"a.m.", "am"},
+     {"A.M.", "am"},
+     {"p.m.", "pm"},
+     {"P.M.", "pm"},
+     // A full stop at the end of the text has been taken off.
+     {"a.m", "am"},
+     {"p.m", "pm"},
+     {"A.M", "am"},
+     {"P.M", "pm"}});
 
 // Value of a raised digit, -1 for the raised minus, -2 for anything else.
 int RaisedDigit(uint32_t c) {
@@ -180,6 +228,12 @@ class Lexer {
     if (c == '\\') return Backslash();
     if (Take("{,}") || Take(",\\!")) return Add(Kind::kComma, ",");
     if (Take("^\\circ") || Take("^{\\circ}")) return Add(Kind::kDegree, "degree");
+    if (Take("**")) return Add(Kind::kCaret, "^");
+    if (Take("\u2103")) return Degrees("C");
+    if (Take("\u2109")) return Degrees("F");
+    for (const auto& [spelling, word] : kSpelledUnits) {
+      if (Take(spelling)) return Add(Kind::kWord, word);
+    }
     const Utf8Character character = ReadUtf8(text_, at_);
     if (character.bytes == 0) {
       ++at_;
@@ -193,6 +247,11 @@ class Lexer {
       if (symbol.code == character.code) return Add(symbol.kind, symbol.text);
     }
     Add(Kind::kOther, text_.substr(begin, character.bytes));
+  }
+
+  void Degrees(std::string_view scale) {
+    Add(Kind::kDegree, "degree");
+    Add(Kind::kWord, scale);
   }
 
   void Word() {
@@ -235,6 +294,11 @@ class Lexer {
     if (end == at_ && end < text_.size()) ++end;
     const std::string_view name = text_.substr(at_, end - at_);
     at_ = end;
+    if (name == "hspace" && at_ < text_.size() && text_[at_] == '{') {
+      const size_t close = text_.find('}', at_);
+      at_ = close == std::string_view::npos ? text_.size() : close + 1;
+      return Add(Kind::kBlank, "  ");
+    }
     for (const Command& command : kCommands) {
       if (command.name != name) continue;
       if (command.kind != Kind::kEnd) Add(command.kind, command.text);

@@ -17,7 +17,7 @@ struct NumberToken {
     kMinus,   // - and its Unicode forms
     kPlus,
     kTimes,        // * \times \cdot and the multiplication sign
-    kSlash,        // / and its Unicode forms
+    kSlash,        // / \div \over and their Unicode forms
     kCaret,        // ^
     kPercent,      // % \%
     kDegree,       // the degree sign, ^\circ, ^{\circ}, \degree
@@ -26,11 +26,12 @@ struct NumberToken {
     kOpen,         // {
     kClose,        // }
     kEquals,       // =
+    kApprox,       // \approx and its sign
     kFraction,     // \frac and its variants
     kText,         // \text, \mathrm and the like: a { follows
     kSuperscript,  // raised digits; text is their ASCII form in `digits`
     kVulgar,       // one-character fraction; text is "n/d"
-    kOverline,     // \overline
+    kOverline,     // \overline, \bar, \dot
     kOther,
     kEnd,
   };

@@ -3,7 +3,10 @@
 #include <array>
 #include <charconv>
 #include <optional>
+#include <span>
 #include <utility>
+
+#include "reward/math/number_words.h"
 
 namespace grouper {
 namespace {
@@ -42,6 +45,7 @@ bool NumeralReader::Sign(bool* found) {
 bool NumeralReader::ReadMagnitude(Magnitude* m) {
   if (Take(Kind::kFraction)) return Fraction(&m->value, 0);
   if (Is(Kind::kVulgar)) return Vulgar(&m->value);
+  if (Is(Kind::kWord)) return Words(m);
   const bool base_ten = Is(Kind::kDigits) && Peek().text == "10" && PowerFollows(1);
   if (!Literal(m)) return false;
   if (base_ten) return TenToThe(m, /*mantissa=*/false);
@@ -53,6 +57,25 @@ bool NumeralReader::ReadMagnitude(Magnitude* m) {
   const size_t slash = BehindBlank();
   if (Is(Kind::kSlash, slash) && DigitsStart(BehindBlank(slash + 1))) return Slash(m);
   return ScientificE(m) && ScientificTimes(m);
+}
+
+bool NumeralReader::Words(Magnitude* m) {
+  int64_t value = 0;
+  const size_t taken = ReadNumberWords(std::span(tokens_).subspan(at_), &value);
+  if (taken == 0) return false;
+  at_ += taken;
+  m->value = *ExactFromDigits(std::to_string(value), 0);
+  m->integer = true;
+  return true;
+}
+
+bool NumeralReader::ReadOperand(Magnitude* m) {
+  if (Take(Kind::kFraction)) return Fraction(&m->value, 0);
+  if (Is(Kind::kVulgar)) return Vulgar(&m->value);
+  if (!Literal(m)) return false;
+  bool mixed = false;
+  if (m->integer && !over_budget_ && !Mixed(m, &mixed)) return false;
+  return mixed || ScientificE(m);
 }
 
 bool NumeralReader::DigitsStart(size_t ahead) const {
@@ -67,20 +90,20 @@ bool NumeralReader::Literal(Magnitude* m) {
   int64_t places = 0;
   std::string_view repeating;
   m->integer = true;
-  if (Is(mark_) && (Is(Kind::kDigits, 1) || Is(Kind::kOverline, 1))) {
+  const bool brackets = IsOther("(", 1) && Is(Kind::kDigits, 2) && IsOther(")", 3);
+  if (Is(mark_) && (Is(Kind::kDigits, 1) || Is(Kind::kOverline, 1) || brackets)) {
     ++at_;
     m->integer = false;
     m->decimal = true;
+    std::string_view places_text;
     if (Is(Kind::kDigits)) {
-      digits += Peek().text;
-      places = static_cast<int64_t>(Peek().text.size());
+      places_text = Peek().text;
+      digits += places_text;
+      places = static_cast<int64_t>(places_text.size());
       ++at_;
     }
-    if (Is(Kind::kOverline) && Is(Kind::kOpen, 1) && Is(Kind::kDigits, 2) && Is(Kind::kClose, 3)) {
-      repeating = Peek(2).text;
-      at_ += 4;
-      m->decimal = false;
-    }
+    repeating = Repeating(places_text);
+    if (!repeating.empty()) m->decimal = false;
   }
   const std::optional<Exact> value = ExactFromDigits(digits.empty() ? "0" : digits, -places);
   if (!value) return OverBudget();
@@ -93,6 +116,43 @@ bool NumeralReader::Literal(Magnitude* m) {
   const std::string nines(repeating.size(), '9');
   m->value = Sum(m->value, Quotient(*period, *ExactFromDigits(nines, 0)));
   return true;
+}
+
+// The digits that go on for ever behind the written ones: "0.\overline{3}", "0.(3)", a bar over the
+// last digit, or dots behind digits that have repeated already. Empty for none; dots behind other
+// digits only say that the number was cut.
+std::string_view NumeralReader::Repeating(std::string_view written) {
+  const bool bar = Is(Kind::kOverline) && Is(Kind::kOpen, 1) && Is(Kind::kClose, 3);
+  const bool brackets = IsOther("(", 0) && IsOther(")", 2);
+  if (bar && Is(Kind::kDigits, 2)) {
+    at_ += 4;
+    return tokens_[at_ - 2].text;
+  }
+  if (brackets && Is(Kind::kDigits, 1)) {
+    at_ += 3;
+    return tokens_[at_ - 2].text;
+  }
+  if (written.empty()) return {};
+  if (IsOther("\u0305", 0)) {
+    ++at_;
+    return written.substr(written.size() - 1);
+  }
+  if (Is(Kind::kPoint) && Is(Kind::kPoint, 1) && Is(Kind::kPoint, 2)) {
+    at_ += 3;
+  } else if (IsOther("\u2026", 0) || IsOther("\\ldots", 0) || IsOther("\\dots", 0) ||
+             IsOther("\\cdots", 0)) {
+    ++at_;
+  } else {
+    return {};
+  }
+  constexpr size_t kLongestPeriod = 30;
+  for (size_t period = 1; period <= std::min(kLongestPeriod, written.size() / 2); ++period) {
+    const size_t times = period == 1 ? 3 : 2;
+    if (written.size() < times * period) continue;
+    const std::string_view tail = written.substr(written.size() - times * period);
+    if (tail.substr(period) == tail.substr(0, tail.size() - period)) return tail.substr(0, period);
+  }
+  return {};
 }
 
 // A first group of one to three digits and groups of three behind it, one kind of separator
@@ -128,7 +188,7 @@ bool NumeralReader::Mixed(Magnitude* m, bool* mixed) {
   const size_t back = at_;
   const size_t ahead = BehindBlank();
   Exact part;
-  if (Is(Kind::kFraction, ahead)) {
+  if (Is(Kind::kFraction, ahead) && !UnitFraction(ahead + 1)) {
     at_ += ahead + 1;
     if (!Fraction(&part, 0)) return false;
   } else if (Is(Kind::kVulgar, ahead)) {
@@ -150,6 +210,13 @@ bool NumeralReader::Mixed(Magnitude* m, bool* mixed) {
   m->integer = false;
   *mixed = true;
   return true;
+}
+
+// "\frac{m}{s}" behind a number, at its first brace.
+bool NumeralReader::UnitFraction(size_t ahead) const {
+  if (!Is(Kind::kOpen, ahead)) return false;
+  const size_t inside = BehindBlank(ahead + 1);
+  return Is(Kind::kWord, inside) || Is(Kind::kText, inside);
 }
 
 bool NumeralReader::Slash(Magnitude* m) {
@@ -225,9 +292,12 @@ bool NumeralReader::ScientificTimes(Magnitude* m) {
   const bool letter =
       Is(Kind::kWord, times) && (Peek(times).text == "x" || Peek(times).text == "X");
   if (!Is(Kind::kTimes, times) && !letter) return true;
-  const size_t ten = BehindBlank(times + 1);
-  if (!Is(Kind::kDigits, ten) || Peek(ten).text != "10" || !PowerFollows(ten + 1)) return true;
-  at_ += ten + 1;
+  const size_t first = BehindBlank(times + 1);
+  const bool braced = Is(Kind::kOpen, first) && Is(Kind::kClose, first + 2);
+  const size_t ten = braced ? first + 1 : first;
+  const size_t behind = braced ? ten + 2 : ten + 1;
+  if (!Is(Kind::kDigits, ten) || Peek(ten).text != "10" || !PowerFollows(behind)) return true;
+  at_ += behind;
   return TenToThe(m, /*mantissa=*/true);
 }
 

@@ -1,5 +1,5 @@
 // Reads one numeral without sign and unit from a row of tokens: literals with groups of thousands,
-// decimals, repeating digits, fractions, mixed numbers, powers of ten, words of scale. A cursor
+// decimals, repeating digits, fractions, mixed numbers, powers of ten, words. A cursor
 // that number.cc and what else reads numbers build on. Work is bounded before it is done; one
 // thread.
 #pragma once
@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -34,6 +35,8 @@ class NumeralReader {
         separator_(decimal_comma ? Kind::kPoint : Kind::kComma) {}
 
   bool ReadMagnitude(Magnitude* m);
+  // Without a fraction bar of its own and powers of ten: what stands between operators.
+  bool ReadOperand(Magnitude* m);
   // "5 million", "3 hundred thousand": words that are part of the value.
   bool ScaleWords(Magnitude* m);
   // Whether it stands at a sign and took it: true for a minus.
@@ -47,6 +50,9 @@ class NumeralReader {
     if (!Is(kind)) return false;
     ++at_;
     return true;
+  }
+  bool IsOther(std::string_view text, size_t ahead) const {
+    return Is(Kind::kOther, ahead) && Peek(ahead).text == text;
   }
   void SkipBlank() { Take(Kind::kBlank); }
   // Index ahead of the token behind an optional blank.
@@ -64,6 +70,9 @@ class NumeralReader {
  private:
   bool DigitsStart(size_t ahead) const;
   bool Literal(Magnitude* m);
+  std::string_view Repeating(std::string_view written);
+  bool UnitFraction(size_t ahead) const;
+  bool Words(Magnitude* m);
   bool Groups(std::string* digits);
   static bool IsProper(const Exact& part);
   bool Mixed(Magnitude* m, bool* mixed);

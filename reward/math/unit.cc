@@ -1,6 +1,8 @@
 #include "reward/math/unit.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <vector>
 
 #include "reward/math/unit_words.h"
 #include "reward/utf8.h"
@@ -10,6 +12,7 @@ namespace {
 
 using Kind = NumberToken::Kind;
 constexpr int kMostWords = 6;
+constexpr size_t kMostOpen = 8;
 constexpr size_t kMostWordBytes = 32;
 
 bool IsCjk(std::string_view word) { return ReadUtf8(word, 0).code >= 0x2E80; }
@@ -33,7 +36,7 @@ class UnitReader {
     while (Peek().kind != Kind::kEnd) {
       if (!Piece()) return false;
     }
-    if (text_depth_ != 0 || join_ == '/' || !power_.empty()) return false;
+    if (!open_.empty() || join_ == '/' || !power_.empty()) return false;
     *unit = std::move(unit_);
     return true;
   }
@@ -55,10 +58,15 @@ class UnitReader {
         detached_ = true;
         return Peek().kind == Kind::kOpen;
       case Kind::kOpen:
-        ++text_depth_;
-        return at_ >= 2 && tokens_[at_ - 2].kind == Kind::kText;
+        return Open(at_ >= 2 && tokens_[at_ - 2].kind == Kind::kText ? Bracket::kText
+                                                                     : Bracket::kBrace);
       case Kind::kClose:
-        return text_depth_-- > 0;
+        return Close(/*round=*/false);
+      case Kind::kOther:
+        if (token.text == "(") return Open(Bracket::kRound);
+        return token.text == ")" && Close(/*round=*/true);
+      case Kind::kFraction:
+        return Fraction();
       case Kind::kWord:
         return Word(token.text);
       case Kind::kCurrency:
@@ -90,6 +98,50 @@ class UnitReader {
     }
   }
 
+  enum class Bracket { kText, kBrace, kRound };
+
+  bool Open(Bracket bracket) {
+    if (bracket == Bracket::kRound) detached_ = true;
+    open_.push_back(bracket);
+    return open_.size() <= kMostOpen;
+  }
+
+  bool Close(bool round) {
+    if (open_.empty() || (open_.back() == Bracket::kRound) != round) return false;
+    if (round && words_ == 0) return false;
+    open_.pop_back();
+    return true;
+  }
+
+  bool InText() const {
+    return std::find(open_.begin(), open_.end(), Bracket::kText) != open_.end();
+  }
+
+  // "\\frac{m}{s}".
+  bool Fraction() {
+    std::string above;
+    std::string below;
+    if (!open_.empty() || !Operand(&above) || !Operand(&below)) return false;
+    AddUnit(above);
+    join_ = '/';
+    return AddUnit(below);
+  }
+
+  bool Operand(std::string* unit) {
+    if (Peek().kind != Kind::kOpen) return false;
+    const size_t begin = ++at_;
+    for (int depth = 1; depth > 0; ++at_) {
+      if (Peek().kind == Kind::kEnd || Peek().kind == Kind::kFraction) return false;
+      depth += Peek().kind == Kind::kOpen ? 1 : Peek().kind == Kind::kClose ? -1 : 0;
+    }
+    std::vector<NumberToken> inside(tokens_.begin() + static_cast<ptrdiff_t>(begin),
+                                    tokens_.begin() + static_cast<ptrdiff_t>(at_ - 1));
+    inside.push_back({});
+    UnitReader reader(inside);
+    reader.detached_ = true;
+    return reader.Read(unit) && !unit->empty();
+  }
+
   bool NextIsWord() const {
     return Peek().kind == Kind::kWord || Peek().kind == Kind::kText ||
            (Peek().kind == Kind::kBlank &&
@@ -99,18 +151,28 @@ class UnitReader {
   bool Caret() {
     const bool braced = Peek().kind == Kind::kOpen;
     if (braced) ++at_;
+    const bool negative = Peek().kind == Kind::kMinus;
+    if (negative) ++at_;
     const NumberToken exponent = Peek();
     if (exponent.kind != Kind::kDigits || exponent.text.size() != 1) return false;
     ++at_;
     if (braced && tokens_[at_++].kind != Kind::kClose) return false;
-    return Raise(exponent.text[0] - '0');
+    const int power = exponent.text[0] - '0';
+    return Raise(negative ? -power : power);
   }
 
-  // Only 2 and 3, and only on a unit that is sure to be one: "5 x^2" is algebra.
+  // Only 2 and 3, or -1 to -3 ("m s^{-1}" is m/s), and only on a unit that is sure to be one: "5
+  // x^2" is algebra.
   bool Raise(int exponent) {
-    if (!last_known_ || (exponent != 2 && exponent != 3)) return false;
+    if (!last_known_ || exponent < -3 || exponent > 3 || exponent == 0 || exponent == 1) {
+      return false;
+    }
     last_known_ = false;
-    unit_ += exponent == 2 ? "^2" : "^3";
+    if (exponent < 0) {
+      if (last_begin_ > 0) unit_.erase(last_begin_ - 1, 1);
+      unit_.insert(last_begin_ > 0 ? last_begin_ - 1 : 0, "/");
+    }
+    if (std::abs(exponent) > 1) unit_ += std::abs(exponent) == 2 ? "^2" : "^3";
     return true;
   }
 
@@ -131,7 +193,9 @@ class UnitReader {
     }
     if (IsNeverUnit(word)) return false;
     if (word == "squared" || word == "cubed") return Raise(word[0] == 's' ? 2 : 3);
-    if (const std::string_view known = KnownUnit(word); !known.empty()) {
+    std::string_view known = KnownUnit(raw);
+    if (known.empty()) known = KnownUnit(word);
+    if (!known.empty()) {
       // 5N touches like algebra does; of the capitals only 5L is usual.
       const bool capital = word.size() == 1 && word[0] >= 'A' && word[0] <= 'Z' && word != "L";
       if (capital && !detached_) return false;
@@ -144,7 +208,7 @@ class UnitReader {
       const size_t letters = Characters(word);
       const bool temperature = in_degrees_ && (word == "C" || word == "F" || word == "K");
       // Letters that touch the number or stand alone are algebra: 5x, 5ab, 5 n.
-      const size_t least = words_ > 0 ? 2 : text_depth_ > 0 ? 2 : detached_ ? 3 : 4;
+      const size_t least = words_ > 0 ? 2 : InText() ? 2 : detached_ ? 3 : 4;
       if (letters < least && !temperature) return false;
     }
     return AddUnit(Singular(FoldedUnitWord(word)));
@@ -154,6 +218,7 @@ class UnitReader {
     if (++words_ > kMostWords) return false;
     if (!unit_.empty() || join_ == '/') unit_ += join_;
     join_ = ' ';
+    last_begin_ = unit_.size();
     unit_ += word;
     unit_ += power_;
     power_.clear();
@@ -168,7 +233,8 @@ class UnitReader {
   std::string power_;  // of "square" and "cubic", for the word that follows
   char join_ = ' ';    // what stands between the last word and the next
   int words_ = 0;
-  int text_depth_ = 0;
+  size_t last_begin_ = 0;  // of the last word in unit_
+  std::vector<Bracket> open_;
   bool detached_ = false;  // something stands between the number and the next word
   bool last_known_ = false;
   bool in_degrees_ = false;

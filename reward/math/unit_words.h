@@ -10,7 +10,8 @@ namespace grouper {
 // Lower case, but for a single letter, whose case counts.
 std::string FoldedUnitWord(std::string_view word);
 
-// Canonical spelling of a folded word that is a unit however it is attached; empty for others.
+// Canonical spelling of a word that is a unit however it is attached, as written ("MW", "mW") or
+// folded; empty for others.
 std::string_view KnownUnit(std::string_view word);
 
 // Whether a folded word, which is not empty, says something else than a unit.
