@@ -6,13 +6,13 @@
 #include <cmath>
 #include <map>
 #include <random>
-#include <set>
 #include <thread>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "proto/health.grpc.pb.h"
 #include "proto/reward.grpc.pb.h"
+#include "reward/scorer.h"
 
 namespace grouper {
 namespace {
@@ -24,12 +24,18 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kChunkItems = 256;
 constexpr size_t kChunkBytes = size_t{4} << 20;
+constexpr size_t kItemFrameBytes = 8;  // its tag and length in the request
 constexpr size_t kMostReasonBytes = 64 * 1024;
+constexpr size_t kMostResultBytes = size_t{1} << 20;
+constexpr int kMaxMessageBytes = 64 << 20;
+constexpr double kMostSeconds = 1e6;
+// Of words that a service sent: they go to logs and terminals.
+constexpr size_t kMostQuotedBytes = 512;
 
 std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
   grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(64 << 20);
-  arguments.SetMaxSendMessageSize(64 << 20);
+  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  arguments.SetMaxSendMessageSize(kMaxMessageBytes);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);  // our own loop is the one that counts
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
@@ -40,6 +46,68 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
 std::chrono::system_clock::time_point DeadlineIn(double seconds) {
   return std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::milliseconds>(
                                                 std::chrono::duration<double>(seconds));
+}
+
+const Rubric* FindRubric(const ScoreBatchRequest& request, const std::string& name) {
+  for (const Rubric& rubric : request.rubrics()) {
+    if (rubric.name() == name) return &rubric;
+  }
+  return nullptr;
+}
+
+// In the items' order: a position says nothing.
+std::vector<ScoreResult> InOrder(const ScoreBatchRequest& request, ScoreBatchResponse* response) {
+  std::map<std::string, ScoreResult*> by_id;
+  for (ScoreResult& r : *response->mutable_results()) by_id[r.item_id()] = &r;
+  std::vector<ScoreResult> results;
+  for (const auto& item : request.items()) results.push_back(std::move(*by_id.at(item.item_id())));
+  return results;
+}
+
+// The component that no service can know: it sees chunks, not groups.
+void AddLengths(std::span<const Rubric> rubrics, const std::vector<reward::v1::ScoreItem>& items,
+                std::vector<ScoreResult>* results) {
+  std::map<std::string, const Rubric*> by_name;
+  bool any = false;
+  for (const Rubric& rubric : rubrics) {
+    by_name[rubric.name()] = &rubric;
+    any = any || HasLength(rubric);
+  }
+  if (!any) return;
+  std::map<std::string, std::vector<GroupMember>> groups;
+  for (size_t i = 0; i < items.size(); ++i) {
+    groups[items[i].group_id()].push_back(
+        {&items[i], by_name.at(items[i].rubric()), &(*results)[i]});
+  }
+  for (const auto& [id, group] : groups) AddLength(group);
+}
+
+// What cannot be believed about one result; empty when it can.
+std::string FindLieOf(const ScoreResult& r, const reward::v1::ScoreItem& item,
+                      const Rubric* rubric) {
+  if (!ScoreResult::Status_IsValid(r.status()) || r.status() == ScoreResult::STATUS_UNSPECIFIED)
+    return "unknown status";
+  if (!ScoreResult::Verdict_IsValid(r.verdict())) return "unknown verdict";
+  const bool scored = r.status() == ScoreResult::SCORED;
+  if (scored != r.has_reward())
+    return scored ? "SCORED without a reward" : "a reward without SCORED";
+  if (scored && (!std::isfinite(r.reward()) || std::fabs(r.reward()) > 1e6))
+    return "reward out of range";
+  if (scored && rubric != nullptr &&
+      ((rubric->clamp().has_low() && r.reward() < rubric->clamp().low()) ||
+       (rubric->clamp().has_high() && r.reward() > rubric->clamp().high())))
+    return "reward beyond the rubric's clamp";
+  if (!scored && r.components_size() > 0) return "components without SCORED";
+  for (const auto& [name, value] : r.components()) {
+    if (!std::isfinite(value) || name.size() > 64) return "component out of range";
+  }
+  if (r.reason().size() > kMostReasonBytes || r.extraction().answer().size() > kMostReasonBytes ||
+      r.tests_size() > 65536 || r.flags_size() > 1024 || r.ByteSizeLong() > kMostResultBytes) {
+    return "oversized";
+  }
+  if (r.extraction().begin() > r.extraction().end()) return "span runs backwards";
+  if (r.extraction().end() > item.completion().size()) return "span beyond the completion";
+  return "";
 }
 
 }  // namespace
@@ -57,29 +125,16 @@ std::string FindLie(const ScoreBatchRequest& request, const ScoreBatchResponse& 
     return "count: " + std::to_string(response.results_size()) + " results for " +
            std::to_string(request.items_size()) + " items";
   }
-  std::set<std::string> wanted;
-  for (const auto& item : request.items()) wanted.insert(item.item_id());
+  std::map<std::string, const reward::v1::ScoreItem*> wanted;
+  for (const auto& item : request.items()) wanted[item.item_id()] = &item;
   for (const ScoreResult& r : response.results()) {
-    const std::string at = "item \"" + r.item_id().substr(0, 64) + "\": ";
-    if (wanted.erase(r.item_id()) != 1) return at + "unknown or answered twice";
-    if (!ScoreResult::Status_IsValid(r.status()) || r.status() == ScoreResult::STATUS_UNSPECIFIED) {
-      return at + "unknown status";
-    }
-    if (!ScoreResult::Verdict_IsValid(r.verdict())) return at + "unknown verdict";
-    const bool scored = r.status() == ScoreResult::SCORED;
-    if (scored != r.has_reward())
-      return at + (scored ? "SCORED without a reward" : "a reward without SCORED");
-    if (scored && (!std::isfinite(r.reward()) || std::fabs(r.reward()) > 1e6))
-      return at + "reward out of range";
-    if (!scored && r.components_size() > 0) return at + "components without SCORED";
-    for (const auto& [name, value] : r.components()) {
-      if (!std::isfinite(value) || name.size() > 64) return at + "component out of range";
-    }
-    if (r.reason().size() > kMostReasonBytes || r.extraction().answer().size() > kMostReasonBytes ||
-        r.tests_size() > 65536 || r.flags_size() > 1024) {
-      return at + "oversized";
-    }
-    if (r.extraction().begin() > r.extraction().end()) return at + "span runs backwards";
+    const std::string at = "item \"" + Excerpt(r.item_id()) + "\": ";
+    const auto item = wanted.find(r.item_id());
+    if (item == wanted.end()) return at + "unknown or answered twice";
+    const std::string lie =
+        FindLieOf(r, *item->second, FindRubric(request, item->second->rubric()));
+    if (!lie.empty()) return at + lie;
+    wanted.erase(item);
   }
   return "";
 }
@@ -88,7 +143,8 @@ RewardClient::RewardClient(std::vector<std::string> addresses, const RewardClien
     : options_(options) {
   USER_CHECK(!addresses.empty(), "[reward] no address of a reward service");
   USER_CHECK(
-      options.deadline_seconds > 0 && options.max_wait_seconds >= 0,
+      options.deadline_seconds > 0 && options.deadline_seconds <= kMostSeconds &&
+          options.max_wait_seconds >= 0,
       "[reward] reward.deadline_seconds must be above 0 and reward.max_wait_seconds not negative");
   if (!options_.sleep)
     options_.sleep = [](std::chrono::milliseconds time) { std::this_thread::sleep_for(time); };
@@ -98,45 +154,46 @@ RewardClient::RewardClient(std::vector<std::string> addresses, const RewardClien
 
 RewardClient::~RewardClient() = default;
 
+// kInternal when none is left.
+RewardClient::Replica& RewardClient::Trusted() {
+  for (size_t i = 0; i < replicas_.size(); ++i) {
+    Replica& replica = *replicas_[(next_ + i) % replicas_.size()];
+    if (replica.lie.empty()) return replica;
+  }
+  ThrowInternal(
+      "[reward] every reward service failed or answered what cannot be believed; check its version "
+      "and host (service, problem)",
+      replicas_[0]->address, replicas_[0]->lie);
+}
+
+void RewardClient::Quarantine(const std::string& lie, Replica* replica) {
+  replica->lie = lie;
+  LogError("[reward] " + replica->address +
+           " is quarantined, its reply was rejected whole: " + lie);
+}
+
 std::vector<ScoreResult> RewardClient::ScoreChunk(const ScoreBatchRequest& request) {
   const Clock::time_point begin = Clock::now();
-  std::string problem = "no answer";
+  double slept = 0;
   bool slow_once = false;
-  std::minstd_rand jitter(static_cast<unsigned>(request.items_size()) + 17);
   for (int tried = 0;; ++tried) {
-    Replica* replica = nullptr;
-    for (size_t i = 0; i < replicas_.size() && replica == nullptr; ++i) {
-      Replica* candidate = replicas_[(next_ + i) % replicas_.size()].get();
-      if (candidate->lie.empty()) replica = candidate;
-    }
-    if (replica == nullptr) {
-      ThrowInternal(
-          "[reward] every reward service answered what cannot be believed; check its version and "
-          "host (service, lie)",
-          replicas_[0]->address, replicas_[0]->lie);
-    }
+    Replica& replica = Trusted();
     grpc::ClientContext context;
     context.set_deadline(DeadlineIn(options_.deadline_seconds));
     ScoreBatchResponse response;
-    const grpc::Status status = replica->stub->ScoreBatch(&context, request, &response);
+    const grpc::Status status = replica.stub->ScoreBatch(&context, request, &response);
     if (status.ok()) {
-      replica->lie = FindLie(request, response);
-      if (replica->lie.empty()) {
-        std::map<std::string, const ScoreResult*> by_id;
-        for (const ScoreResult& r : response.results()) by_id[r.item_id()] = &r;
-        std::vector<ScoreResult> results;
-        for (const auto& item : request.items()) results.push_back(*by_id.at(item.item_id()));
-        return results;
-      }
-      LogError("[reward] " + replica->address +
-               " is quarantined, its reply was rejected whole: " + replica->lie);
+      const std::string lie = FindLie(request, response);
+      if (lie.empty()) return InOrder(request, &response);
+      Quarantine(lie, &replica);
       continue;
     }
-    problem = replica->address + ": " + status.error_message();
+    const std::string words = Excerpt(status.error_message(), kMostQuotedBytes);
+    const std::string problem = replica.address + ": " + words;
     next_ = (next_ + 1) % replicas_.size();
     switch (status.error_code()) {
       case grpc::StatusCode::INVALID_ARGUMENT:
-        ThrowUser("[reward] the service refuses the request: " + status.error_message());
+        ThrowUser("[reward] the service refuses the request: " + words);
       case grpc::StatusCode::DEADLINE_EXCEEDED:
         if (slow_once) {
           ThrowUnavailable(
@@ -144,25 +201,30 @@ std::vector<ScoreResult> RewardClient::ScoreChunk(const ScoreBatchRequest& reque
               problem);
         }
         slow_once = true;
-        break;
+        continue;  // a whole deadline was waited already
       case grpc::StatusCode::UNAVAILABLE:
       case grpc::StatusCode::RESOURCE_EXHAUSTED:
+      case grpc::StatusCode::CANCELLED:  // by a service that ends: we never cancel
         break;
       default:
-        ThrowInternal("[reward] the service failed", problem);
+        Quarantine("it failed: " + words, &replica);
+        continue;
     }
-    const double waited = std::chrono::duration<double>(Clock::now() - begin).count();
-    if (waited >= options_.max_wait_seconds) {
+    // Sleeps are counted as asked for: tests do not wait.
+    const double spent = std::chrono::duration<double>(Clock::now() - begin).count();
+    const double rest = options_.max_wait_seconds - std::max(spent, slept);
+    if (rest <= 0) {
       ThrowUnavailable(
           "[reward] no reward service answers; start `grouper-reward serve` there or fix "
-          "reward.addresses, "
-          "nothing was scored as 0 (last problem)",
+          "reward.addresses, nothing was scored as 0 (last problem)",
           problem);
     }
     if (tried % 10 == 0) LogWarn("[reward] waits for a reward service: " + problem);
-    const int base = std::min(2000, 100 << std::min(tried, 5));
-    options_.sleep(std::chrono::milliseconds(
-        base / 2 + static_cast<int>(jitter() % static_cast<unsigned>(base))));
+    const double base = std::min(2.0, 0.1 * (1 << std::min(tried, 5)));
+    const double time =
+        std::min(rest, base * std::uniform_real_distribution<double>(0.5, 1.5)(jitter_));
+    slept += time;
+    options_.sleep(std::chrono::milliseconds(static_cast<int64_t>(std::ceil(time * 1000))));
   }
 }
 
@@ -173,13 +235,21 @@ std::vector<ScoreResult> RewardClient::Score(std::span<const Rubric> rubrics,
   for (size_t i = 0; i < items.size(); ++i) todo[i] = i;
   for (int round = 0; round < 2 && !todo.empty(); ++round) {
     std::vector<size_t> again;
+    if (round == 1) next_ = (next_ + 1) % replicas_.size();  // what failed here may go there
     for (size_t begin = 0; begin < todo.size();) {
       ScoreBatchRequest request;
       for (const Rubric& rubric : rubrics) *request.add_rubrics() = rubric;
-      size_t end = begin, bytes = 0;
-      while (end < todo.size() && request.items_size() < kChunkItems && bytes < kChunkBytes) {
-        bytes += items[todo[end]].ByteSizeLong();
-        *request.add_items() = items[todo[end++]];
+      size_t end = begin, bytes = request.ByteSizeLong();
+      while (end < todo.size() && request.items_size() < kChunkItems) {
+        const reward::v1::ScoreItem& item = items[todo[end]];
+        const size_t more = item.ByteSizeLong() + kItemFrameBytes;
+        if (end > begin && bytes + more > kChunkBytes) break;
+        USER_CHECK(bytes + more <= kMaxMessageBytes,
+                   "[reward] an item is too large for a message (item_id, bytes)",
+                   Excerpt(item.item_id()), more);
+        bytes += more;
+        *request.add_items() = item;
+        ++end;
       }
       std::vector<ScoreResult> chunk = ScoreChunk(request);
       for (size_t i = begin; i < end; ++i) {
@@ -193,6 +263,7 @@ std::vector<ScoreResult> RewardClient::Score(std::span<const Rubric> rubrics,
     }
     todo = std::move(again);
   }
+  AddLengths(rubrics, items, &results);
   return results;
 }
 
@@ -211,7 +282,7 @@ ServiceHealth AskHealth(const std::string& address, std::chrono::milliseconds de
         grpc::health::v1::Health::NewStub(channel)->Check(&context, request, &response);
     if (!status.ok() && status.error_code() != grpc::StatusCode::NOT_FOUND) {
       ThrowUnavailable("[health] the service does not answer; is it running? (address, problem)",
-                       address, status.error_message());
+                       address, Excerpt(status.error_message(), kMostQuotedBytes));
     }
     return status.ok() && response.status() == grpc::health::v1::HealthCheckResponse::SERVING;
   };
@@ -220,7 +291,12 @@ ServiceHealth AskHealth(const std::string& address, std::chrono::milliseconds de
   health.code = ask("code");
   grpc::ClientContext context;
   context.set_deadline(end);
-  reward::v1::Reward::NewStub(channel)->GetCapabilities(&context, {}, &health.capabilities);
+  const grpc::Status status =
+      reward::v1::Reward::NewStub(channel)->GetCapabilities(&context, {}, &health.capabilities);
+  if (!status.ok()) {
+    ThrowUnavailable("[health] no reward service stands there (address, problem)", address,
+                     Excerpt(status.error_message(), kMostQuotedBytes));
+  }
   return health;
 }
 

@@ -1,11 +1,12 @@
 // The client of reward services: chunks, deadlines, retries over replicas, and no trust: count,
 // ids, statuses and ranges of every reply are checked, a bad reply is rejected whole and its
-// replica quarantined (rewards.md 2).
+// replica quarantined (rewards.md 2). One thread uses a client.
 #pragma once
 
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <random>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,9 +17,9 @@ namespace grouper {
 
 struct RewardClientOptions {
   double deadline_seconds = 60;  // of one call
-  double max_wait_seconds = 60;  // for a service that is down
-  // Injected for tests: waits between tries.
-  std::function<void(std::chrono::milliseconds)> sleep;
+  double max_wait_seconds = 60;  // for a service that is down or full
+  // Injected for tests: waits between tries. What it was asked for counts as waited.
+  std::function<void(std::chrono::milliseconds)> sleep = {};
 };
 
 class RewardClient {
@@ -28,18 +29,22 @@ class RewardClient {
   ~RewardClient();
 
   // One result an item, in the items' order. Items that came back INTERNAL or TIMEOUT are tried
-  // once more. kUnavailable naming the addresses when none answers within max_wait_seconds;
-  // kInternal naming the lie when every replica was quarantined; kUser when the service refuses the
-  // request.
+  // once more, by another replica where there is one. "length" is added over the items of one
+  // group_id: a group is sent whole. kUnavailable naming the address when none answers within
+  // max_wait_seconds; kInternal naming the problem when every replica was quarantined; kUser when
+  // the service refuses the request.
   std::vector<reward::v1::ScoreResult> Score(std::span<const Rubric> rubrics,
                                              std::vector<reward::v1::ScoreItem> items);
 
  private:
   struct Replica;
+  Replica& Trusted();
+  void Quarantine(const std::string& lie, Replica* replica);
   std::vector<reward::v1::ScoreResult> ScoreChunk(const reward::v1::ScoreBatchRequest& request);
   RewardClientOptions options_;
   std::vector<std::unique_ptr<Replica>> replicas_;
   size_t next_ = 0;
+  std::minstd_rand jitter_{std::random_device{}()};
 };
 
 // Why a reply cannot be believed; empty when it can.

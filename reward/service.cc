@@ -1,158 +1,142 @@
 #include "reward/service.h"
 
+#include <arpa/inet.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
 
-#include <atomic>
-#include <condition_variable>
-#include <functional>
+#include <algorithm>
 #include <map>
-#include <mutex>
-#include <vector>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/queue.h"
-#include "base/thread.h"
 #include "proto/reward.grpc.pb.h"
 #include "reward/scorer.h"
+#include "reward/scoring_pools.h"
 
 namespace grouper {
 namespace {
 
 using reward::v1::ScoreBatchRequest;
 using reward::v1::ScoreBatchResponse;
-using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
 
 constexpr int kMaxMessageBytes = 64 << 20;
 constexpr int kMaxItems = 4096;
+constexpr milliseconds kTravelTime{500};
+// Beside the calls that wait for scores: short ones.
+constexpr int kOtherThreads = 64;
 
+// 127.0.0.1.example.org is a name like any other.
 bool IsLoopback(const std::string& listen) {
-  return listen.rfind("127.", 0) == 0 || listen.rfind("localhost:", 0) == 0 ||
-         listen.rfind("[::1]:", 0) == 0 || listen.rfind("unix:", 0) == 0;
+  if (listen.rfind("unix:", 0) == 0) return true;
+  const std::string host = listen.substr(0, listen.rfind(':'));
+  in_addr address;
+  if (inet_pton(AF_INET, host.c_str(), &address) == 1) return ntohl(address.s_addr) >> 24 == 127;
+  return host == "localhost" || host == "[::1]";
+}
+
+grpc::Status Refusal(grpc::StatusCode code, const std::string& message) {
+  LogWarn(message);
+  return {code, message};
 }
 
 // The one place where an Error becomes a status.
 grpc::Status ToStatus(const Error& error) {
-  LogWarn("[reward] " + error.message());
   switch (error.kind()) {
     case ErrorKind::kUser:
-      return {grpc::StatusCode::INVALID_ARGUMENT, error.message()};
+      return Refusal(grpc::StatusCode::INVALID_ARGUMENT, error.message());
     case ErrorKind::kUnavailable:
-      return {grpc::StatusCode::UNAVAILABLE, error.message()};
+      return Refusal(grpc::StatusCode::UNAVAILABLE, error.message());
     case ErrorKind::kInternal:
       break;
   }
-  return {grpc::StatusCode::INTERNAL, error.message()};
+  return Refusal(grpc::StatusCode::INTERNAL, error.message());
 }
 
-// Items of one call that are still to be scored.
-struct Batch {
-  std::mutex mutex;
-  std::condition_variable done;
-  size_t left = 0;
-};
+// By name. kUser naming the field that is wrong: "items[3].rubric".
+std::map<std::string, Rubric> CheckRequest(const ScoreBatchRequest& request, int most_items) {
+  USER_CHECK(request.items_size() <= most_items,
+             "[reward] items: too many in one call; send at most", most_items);
+  std::map<std::string, Rubric> rubrics;
+  for (int i = 0; i < request.rubrics_size(); ++i) {
+    const Rubric& rubric = request.rubrics(i);
+    const std::string where = "[reward] rubrics[" + std::to_string(i) + "]";
+    try {
+      CheckRubric(rubric);
+    } catch (const Error& error) {
+      ThrowUser(where + " " + error.message());
+    }
+    USER_CHECK(rubrics.emplace(rubric.name(), rubric).second,
+               where + ".name: another rubric has this name", Excerpt(rubric.name()));
+  }
+  std::unordered_set<std::string> seen;
+  for (int i = 0; i < request.items_size(); ++i) {
+    const reward::v1::ScoreItem& item = request.items(i);
+    const std::string where = "[reward] items[" + std::to_string(i) + "]";
+    USER_CHECK(rubrics.count(item.rubric()) == 1,
+               where + ".rubric: the call has no rubric of this name (item_id, rubric)",
+               Excerpt(item.item_id()), Excerpt(item.rubric()));
+    USER_CHECK(seen.insert(item.item_id()).second,
+               where + ".item_id: another item of the call has it", Excerpt(item.item_id()));
+  }
+  return rubrics;
+}
+
+// When work must end: the answer must still travel, a small part of the caller's time is kept for
+// that.
+std::chrono::steady_clock::time_point WorkDeadline(std::chrono::system_clock::time_point caller,
+                                                   milliseconds without) {
+  const auto now = std::chrono::steady_clock::now();
+  if (caller == std::chrono::system_clock::time_point::max()) return now + without;
+  const auto rest =
+      std::max(milliseconds(0),
+               std::chrono::duration_cast<milliseconds>(caller - std::chrono::system_clock::now()));
+  return now + rest - std::min(rest / 10, milliseconds(200));
+}
+
+ScoringPools::Options PoolOptions(const RewardServiceOptions& options) {
+  USER_CHECK(options.math_workers > 0 && options.code_workers > 0,
+             "[reward] there must be at least one worker for math and one for code");
+  USER_CHECK(options.queue_items > 0 && options.calls > 0,
+             "[reward] queue_items and calls must be above 0");
+  return {.math_workers = options.math_workers,
+          .code_workers = options.code_workers,
+          .queue_items = options.queue_items,
+          .batches = options.calls};
+}
 
 }  // namespace
 
 struct RewardService::State final : public reward::v1::Reward::Service {
-  State(const Scorer* s, const RewardServiceOptions& o)
-      : scorer(s),
-        options(o),
-        math_queue(static_cast<size_t>(o.queue_items)),
-        code_queue(static_cast<size_t>(o.queue_items)) {
-    for (int i = 0; i < std::max(1, o.math_workers); ++i) StartWorker("math", &math_queue);
-    for (int i = 0; i < std::max(1, o.code_workers); ++i) StartWorker("code", &code_queue);
-  }
-
-  ~State() override {
-    math_queue.Close();
-    code_queue.Close();
-    for (NamedThread& worker : workers) worker.Join();
-  }
-
-  void StartWorker(const char* name, Queue<std::function<void()>>* queue) {
-    workers.emplace_back(name, [queue](std::stop_token) {
-      while (auto task = queue->Pop()) (*task)();
-    });
-  }
-
-  static std::map<std::string, Rubric> RubricsOf(const ScoreBatchRequest& request) {
-    std::map<std::string, Rubric> rubrics;
-    for (const Rubric& rubric : request.rubrics()) {
-      CheckRubric(rubric);
-      USER_CHECK(rubrics.emplace(rubric.name(), rubric).second, "[reward] two rubrics of one name",
-                 rubric.name());
-    }
-    USER_CHECK(request.items_size() <= kMaxItems,
-               "[reward] too many items in one call; send at most", kMaxItems);
-    std::map<std::string, int> seen;
-    for (const reward::v1::ScoreItem& item : request.items()) {
-      USER_CHECK(rubrics.count(item.rubric()) == 1,
-                 "[reward] an item names a rubric that the call lacks (item, rubric)",
-                 item.item_id(), item.rubric());
-      USER_CHECK(++seen[item.item_id()] == 1, "[reward] an item id stands twice", item.item_id());
-    }
-    return rubrics;
-  }
+  State(const Scorer* scorer, const RewardServiceOptions& o)
+      : options(o),
+        // A batch beyond the queue would never fit.
+        max_items(std::min(kMaxItems, o.queue_items)),
+        pools(scorer, PoolOptions(o)) {}
 
   grpc::Status ScoreBatch(grpc::ServerContext* context, const ScoreBatchRequest* request,
                           ScoreBatchResponse* response) override {
     try {
-      const std::map<std::string, Rubric> rubrics = RubricsOf(*request);
-      const int items = request->items_size();
-      if (outstanding.fetch_add(items) + items > options.queue_items) {
-        outstanding.fetch_sub(items);
-        return {grpc::StatusCode::RESOURCE_EXHAUSTED, "the queue is full; try again"};
+      const std::map<std::string, Rubric> rubrics = CheckRequest(*request, max_items);
+      switch (pools.Score(
+          *request, rubrics, WorkDeadline(context->deadline(), options.default_deadline),
+          [context] { return context->IsCancelled(); }, response)) {
+        case ScoringPools::End::kScored:
+          return grpc::Status::OK;
+        case ScoringPools::End::kFull:
+          return {grpc::StatusCode::RESOURCE_EXHAUSTED, "[reward] the queue is full; try again"};
+        case ScoringPools::End::kDraining:
+          return {grpc::StatusCode::UNAVAILABLE, "[reward] the service drains; try another"};
       }
-      const grpc::Status status = ScoreItems(context, *request, rubrics, response);
-      outstanding.fetch_sub(items);
-      return status;
+      ThrowInternal("[reward] a batch ended in no known way");
     } catch (const Error& error) {
       return ToStatus(error);
+    } catch (const std::exception& error) {
+      return ToStatus(Error(ErrorKind::kInternal, std::string("[reward] ") + error.what()));
     }
-  }
-
-  grpc::Status ScoreItems(grpc::ServerContext* context, const ScoreBatchRequest& request,
-                          const std::map<std::string, Rubric>& rubrics,
-                          ScoreBatchResponse* response) {
-    const auto begin = Clock::now();
-    // The answer must still travel: a small part of the caller's time is kept for that.
-    const auto caller = std::chrono::duration_cast<std::chrono::milliseconds>(
-        context->deadline() - std::chrono::system_clock::now());
-    const auto own = options.default_deadline;
-    const auto time = caller < own ? caller - std::min<std::chrono::milliseconds>(
-                                                  caller / 10, std::chrono::milliseconds(200))
-                                   : own;
-    std::stop_source cancel;
-    const GradeBudget budget{begin + time, cancel.get_token()};
-    auto batch = std::make_shared<Batch>();
-    batch->left = static_cast<size_t>(request.items_size());
-    for (int i = 0; i < request.items_size(); ++i) response->add_results();
-    for (int i = 0; i < request.items_size(); ++i) {
-      const reward::v1::ScoreItem* item = &request.items(i);
-      const Rubric* rubric = &rubrics.at(item->rubric());
-      reward::v1::ScoreResult* result = response->mutable_results(i);
-      auto task = [this, item, rubric, result, batch, budget] {
-        *result = scorer->Score(*item, *rubric, budget);
-        std::lock_guard lock(batch->mutex);
-        if (--batch->left == 0) batch->done.notify_all();
-      };
-      // The bound on outstanding items keeps the queues from filling: this never waits.
-      (item->has_code() ? code_queue : math_queue).Push(std::move(task));
-    }
-    std::unique_lock lock(batch->mutex);
-    while (!batch->done.wait_for(lock, std::chrono::milliseconds(20),
-                                 [&] { return batch->left == 0; })) {
-      if (context->IsCancelled()) cancel.request_stop();
-    }
-    const double queued = std::chrono::duration<double>(Clock::now() - begin).count();
-    for (reward::v1::ScoreResult& result : *response->mutable_results()) {
-      result.mutable_timings()->set_queue_seconds(
-          std::max(0.0, queued - result.timings().score_seconds()));
-    }
-    return grpc::Status::OK;
   }
 
   grpc::Status GetCapabilities(grpc::ServerContext*, const reward::v1::CapabilitiesRequest*,
@@ -160,17 +144,15 @@ struct RewardService::State final : public reward::v1::Reward::Service {
     response->set_grader_version(kGraderVersion);
     if (options.code_serving) response->add_languages("python");
     response->set_isolation(options.isolation);
-    response->set_max_items(kMaxItems);
+    response->set_max_items(static_cast<uint32_t>(max_items));
     response->set_max_message_bytes(kMaxMessageBytes);
     return grpc::Status::OK;
   }
 
-  const Scorer* scorer;
-  RewardServiceOptions options;
-  std::atomic<int> outstanding{0};
-  Queue<std::function<void()>> math_queue, code_queue;
-  std::vector<NamedThread> workers;
-  std::unique_ptr<grpc::Server> server;
+  const RewardServiceOptions options;
+  const int max_items;
+  ScoringPools pools;
+  std::unique_ptr<grpc::Server> server;  // last: its threads use all of the above
 };
 
 RewardService::RewardService(const Scorer* scorer, const RewardServiceOptions& options) {
@@ -191,6 +173,9 @@ RewardService::RewardService(const Scorer* scorer, const RewardServiceOptions& o
   builder.SetMaxSendMessageSize(kMaxMessageBytes);
   // Two services on one port would share its calls at random.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // A call that waits holds a thread. Math and code are bounded one by one, so neither takes all.
+  builder.SetResourceQuota(grpc::ResourceQuota("reward").SetMaxThreads(
+      2 * std::min(options.calls, 16384) + kOtherThreads));
   builder.RegisterService(state_.get());
   state_->server = builder.BuildAndStart();
   if (state_->server == nullptr || port == 0) {
@@ -202,17 +187,22 @@ RewardService::RewardService(const Scorer* scorer, const RewardServiceOptions& o
   if (options.listen.rfind("unix:", 0) == 0) address_ = options.listen;
   grpc::HealthCheckServiceInterface* health = state_->server->GetHealthCheckService();
   health->SetServingStatus(true);
+  health->SetServingStatus(reward::v1::Reward::service_full_name(), true);
   health->SetServingStatus("math", true);
   health->SetServingStatus("code", options.code_serving);
 }
 
-void RewardService::Drain(std::chrono::milliseconds grace) {
+void RewardService::Drain(milliseconds grace) {
   if (state_->server == nullptr) return;
-  state_->server->GetHealthCheckService()->SetServingStatus(false);
-  state_->server->Shutdown(std::chrono::system_clock::now() + grace);
+  // The port stays open meanwhile: who asks for health or sends a batch gets a plain answer.
+  state_->server->GetHealthCheckService()->Shutdown();
+  const bool done = state_->pools.Drain(grace);
+  // Answers that are ready still travel. What runs beyond the grace is cancelled.
+  const auto travel = done ? std::min(grace, kTravelTime) : milliseconds(0);
+  state_->server->Shutdown(std::chrono::system_clock::now() + travel);
   state_->server->Wait();
 }
 
-RewardService::~RewardService() { Drain(std::chrono::milliseconds(2000)); }
+RewardService::~RewardService() { Drain(milliseconds(2000)); }
 
 }  // namespace grouper

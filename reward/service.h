@@ -15,11 +15,12 @@ struct RewardServiceOptions {
   std::string listen = "127.0.0.1:0";
   int math_workers = 2;
   int code_workers = 2;
-  int queue_items = 65536;  // beyond it: RESOURCE_EXHAUSTED
-  std::chrono::milliseconds default_deadline{60000};
-  bool insecure = false;     // allow an address beyond loopback
-  std::string isolation;     // shown in capabilities
-  bool code_serving = true;  // false: health of "code" is NOT_SERVING
+  int queue_items = 65536;  // of math and of code, waiting and running; beyond: RESOURCE_EXHAUSTED
+  int calls = 256;          // with math and with code; beyond: RESOURCE_EXHAUSTED
+  std::chrono::milliseconds default_deadline{60000};  // of a call that brings none
+  bool insecure = false;                              // allow an address beyond loopback
+  std::string isolation = {};                         // shown in capabilities
+  bool code_serving = true;                           // false: health of "code" is NOT_SERVING
 };
 
 class RewardService {
@@ -27,10 +28,12 @@ class RewardService {
   // Binds and starts. kUser for an address beyond loopback without `insecure`, checked before the
   // port is taken; kUnavailable when the port is in use. scorer outlives the service.
   RewardService(const Scorer* scorer, const RewardServiceOptions& options);
+  // Drains for 2 s.
   ~RewardService();
 
   const std::string& address() const { return address_; }  // host:port as bound
-  // No new calls; running ones get `grace` to end.
+  // Health says NOT_SERVING and new calls are UNAVAILABLE while the running ones get `grace` to
+  // end; what runs then is cancelled, and the port is given back. One thread calls it.
   void Drain(std::chrono::milliseconds grace);
 
  private:
