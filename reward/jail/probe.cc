@@ -12,6 +12,10 @@ def tries(words, action, found):
         return
     found.append(words)
 
+def fork():
+    if os.fork() == 0:
+        os._exit(0)  # else both would answer
+
 def probe():
     found = []
     if sorted(os.listdir('/')) != ['bin', 'dev', 'lib', 'lib64', 'usr']:
@@ -20,7 +24,7 @@ def probe():
         tries('writes to ' + path, lambda: open(path + '/probe', 'w'), found)
     for family in (1, 2, 10, 16, 17, 38, 40):
         tries('opens a socket of family %d' % family, lambda: socket.socket(family, 1), found)
-    tries('forks', os.fork, found)
+    tries('forks', fork, found)
     tries('takes a gigabyte', lambda: bytearray(1 << 30), found)
     tries('asks for shared memory', lambda: os.memfd_create('probe'), found)
     tries('raises its limits', lambda: resource.setrlimit(resource.RLIMIT_AS, (-1, -1)), found)
