@@ -1,8 +1,5 @@
 #include "rl/trainer.h"
 
-#include <algorithm>
-#include <set>
-
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/error.h"
@@ -65,9 +62,9 @@ Trainer::Trainer(const Config& config, const std::string& run_folder, const Sess
       hooks_(std::move(hooks)),
       run_(run_folder),
       session_(&config_, options),
-      stop_ids_(StopIdsOf(config_.sampling(), session_.tokenizer())),
       prompts_(config_, session_.tokenizer()),
       reward_(config_.reward(), Sha256Hex(run_folder).substr(0, 16)),
+      rollouts_(config_, &session_, &prompts_, &reward_),
       learner_(&session_.policy(), config_, session_.stream()) {
   const std::optional<RunDir::Found> found = run_.NewestCheckpoint();
   run_.StoreConfig(ToTextproto(config_), found.has_value());
@@ -127,41 +124,6 @@ TrainResult Trainer::Run(std::stop_token stop) {
   return result_;
 }
 
-// Properties of a rollout that no later code can repair (grpo.md 11, 2 and 3).
-void Trainer::CheckRollouts(const std::vector<Group>& groups) const {
-  std::set<uint64_t> ids;
-  for (const Group& group : groups) {
-    CHECK(group.completions_size() == config_.group_size(),
-          "[trainer] a group has another number of completions (prompt, completions)",
-          group.prompt().ordinal(), group.completions_size());
-    for (int i = 0; i < group.completions_size(); ++i) {
-      const Completion& c = group.completions(i);
-      CHECK(ids.insert(c.rollout_id()).second, "[trainer] a rollout id came twice", c.rollout_id());
-      CHECK(c.index() == static_cast<uint32_t>(i) &&
-                c.rollout_id() ==
-                    group.prompt().ordinal() * static_cast<uint64_t>(config_.group_size()) +
-                        static_cast<uint64_t>(i),
-            "[trainer] a completion stands in the wrong place of its group, rollout",
-            c.rollout_id());
-      CHECK(c.ids_size() > 0, "[trainer] a completion without a token, rollout", c.rollout_id());
-      const int32_t last = static_cast<int32_t>(c.ids(c.ids_size() - 1));
-      const bool ended = last == session_.tokenizer().eos() ||
-                         std::find(stop_ids_.begin(), stop_ids_.end(), last) != stop_ids_.end();
-      CHECK(c.ids_size() <= config_.sampling().max_new_tokens(),
-            "[trainer] a completion is longer than sampling.max_new_tokens (rollout, tokens)",
-            c.rollout_id(), c.ids_size());
-      CHECK(ended == (c.finish_reason() == Completion::STOP),
-            "[trainer] a completion is truncated exactly when its last token is no stop token, "
-            "rollout",
-            c.rollout_id());
-      CHECK(c.spans_size() == 1 && c.spans(0).policy_version() == learner_.version() &&
-                c.spans(0).weights_digest() == weights_digest_,
-            "[trainer] a completion was sampled under other weights than the learner's, rollout",
-            c.rollout_id());
-    }
-  }
-}
-
 // A difference or a value that is not finite stops the run before the weights move. The update is
 // made once more first: software fails the same way again, a machine that does not is named
 // (grpo.md 10). Whatever the second one did, nothing is saved.
@@ -197,34 +159,11 @@ UpdateResult Trainer::UpdateOrExplain(const std::vector<Group>& groups, double l
 bool Trainer::Step(int64_t step, std::stop_token stop) {
   const int64_t begin = SystemClock().MonotonicNanos();
   StepMetrics metrics;
-  std::vector<Prompt> prompts;
-  for (int64_t i = 0; i < config_.prompts_per_step(); ++i) {
-    prompts.push_back(prompts_.At(static_cast<uint64_t>(step * config_.prompts_per_step() + i)));
+  StepRollout rollout;
+  if (!rollouts_.Run(step, learner_.version(), weights_digest_, hooks_.tamper, &rollout, stop)) {
+    return false;
   }
-  GenerateOptions options;
-  options.rule = RuleOf(config_.sampling());
-  options.max_new_tokens = config_.sampling().max_new_tokens();
-  options.stop_ids = stop_ids_;
-  options.group_size = config_.group_size();
-  options.seed = config_.seed();
-  options.policy_version = learner_.version();
-  options.weights_digest = weights_digest_;
-  const EngineStats before = session_.engine().stats();
-  std::vector<Group> groups;
-  if (!session_.engine().Generate(prompts, options, &groups, stop)) return false;
-  const EngineStats after = session_.engine().stats();
-  const double generate_seconds = SecondsSince(begin);
-  if (hooks_.tamper) hooks_.tamper(step, &groups);
-  CheckRollouts(groups);
-  KILL_POINT("step.generated");
-
-  const int64_t scoring = SystemClock().MonotonicNanos();
-  reward_.Score(&groups);
-  if (config_.reward().shuffle()) ShuffleRewards(config_.seed(), step, &groups);
-  const double score_seconds = SecondsSince(scoring);
-  if (stop.stop_requested()) return false;
-  KILL_POINT("step.scored");
-
+  std::vector<Group>& groups = rollout.groups;
   for (Group& group : groups) {
     group.set_step(step);
     AssignAdvantages(config_.advantage(), &group);
@@ -239,7 +178,7 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
   const double train_seconds = SecondsSince(training);
   KILL_POINT("step.updated");
   weights_digest_ = session_.policy().weights().Digest();
-  const int64_t sampled = after.sampled_tokens - before.sampled_tokens;
+  const int64_t sampled = rollout.engine.sampled_tokens;
   CHECK(config_.check() == Config::OFF || update.check.tokens == sampled,
         "[trainer] not every sampled token was compared (compared, sampled)", update.check.tokens,
         sampled);
@@ -254,13 +193,12 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
   CollectRewards(groups, &metrics);
   CollectUpdate(update, learner_.version(), &metrics);
   metrics.AddCount("rollout.sampled_tokens", sampled);
-  metrics.AddCount("rollout.preemptions", after.preemptions - before.preemptions);
-  metrics.Add("time.generate_seconds", generate_seconds);
-  metrics.Add("time.score_seconds", score_seconds);
+  metrics.AddCount("rollout.preemptions", rollout.engine.preemptions);
+  metrics.Add("time.generate_seconds", rollout.generate_seconds);
+  metrics.Add("time.score_seconds", rollout.score_seconds);
   metrics.Add("time.train_seconds", train_seconds);
-  metrics.Add(
-      "rate.generate_tokens_per_second",
-      static_cast<double>(after.forwarded_tokens - before.forwarded_tokens) / generate_seconds);
+  metrics.Add("rate.generate_tokens_per_second",
+              static_cast<double>(rollout.engine.forwarded_tokens) / rollout.generate_seconds);
   metrics.Add("rate.train_tokens_per_second",
               static_cast<double>(update.forwarded_tokens) / train_seconds);
   metrics.Add("time.step_seconds", SecondsSince(begin));

@@ -15,6 +15,7 @@
 #include "rl/learner.h"
 #include "rl/metrics.h"
 #include "rl/prompt_set.h"
+#include "rl/rollout_stage.h"
 #include "rl/run_dir.h"
 #include "rl/session.h"
 #include "rollout/trace/trace_writer.h"
@@ -57,15 +58,14 @@ class Trainer {
   bool Step(int64_t step, std::stop_token stop);
   UpdateResult UpdateOrExplain(const std::vector<Group>& groups, double lr);
   void Save(int64_t step);
-  void CheckRollouts(const std::vector<Group>& groups) const;
 
   Config config_;
   TrainHooks hooks_;
   RunDir run_;
   Session session_;
-  std::vector<int32_t> stop_ids_;  // beside <eos>
   PromptSet prompts_;
   RewardStage reward_;
+  RolloutStage rollouts_;
   Learner learner_;
   std::unique_ptr<Evaluator> evaluator_;
   std::unique_ptr<MetricsWriter> metrics_;

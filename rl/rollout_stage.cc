@@ -1,0 +1,102 @@
+#include "rl/rollout_stage.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/kill_point.h"
+#include "rl/learner.h"
+
+namespace grouper {
+namespace {
+
+double SecondsSince(int64_t nanos) {
+  return static_cast<double>(SystemClock().MonotonicNanos() - nanos) * 1e-9;
+}
+
+EngineStats Difference(const EngineStats& after, const EngineStats& before) {
+  return {.sampled_tokens = after.sampled_tokens - before.sampled_tokens,
+          .forwarded_tokens = after.forwarded_tokens - before.forwarded_tokens,
+          .steps = after.steps - before.steps,
+          .preemptions = after.preemptions - before.preemptions};
+}
+
+}  // namespace
+
+RolloutStage::RolloutStage(const Config& config, Session* session, const PromptSet* prompts,
+                           RewardStage* reward)
+    : config_(config),
+      session_(session),
+      prompts_(prompts),
+      reward_(reward),
+      stop_ids_(StopIdsOf(config.sampling(), session->tokenizer())) {}
+
+void RolloutStage::Check(const std::vector<Group>& groups, const GenerateOptions& options) const {
+  std::set<uint64_t> ids;
+  for (const Group& group : groups) {
+    CHECK(group.completions_size() == options.group_size,
+          "[trainer] a group has another number of completions (prompt, completions)",
+          group.prompt().ordinal(), group.completions_size());
+    for (int i = 0; i < group.completions_size(); ++i) {
+      const Completion& c = group.completions(i);
+      CHECK(ids.insert(c.rollout_id()).second, "[trainer] a rollout id came twice", c.rollout_id());
+      CHECK(c.index() == static_cast<uint32_t>(i) &&
+                c.rollout_id() ==
+                    group.prompt().ordinal() * static_cast<uint64_t>(options.group_size) +
+                        static_cast<uint64_t>(i),
+            "[trainer] a completion stands in the wrong place of its group, rollout",
+            c.rollout_id());
+      CHECK(c.ids_size() > 0, "[trainer] a completion without a token, rollout", c.rollout_id());
+      const int32_t last = static_cast<int32_t>(c.ids(c.ids_size() - 1));
+      const bool ended = last == session_->tokenizer().eos() ||
+                         std::find(stop_ids_.begin(), stop_ids_.end(), last) != stop_ids_.end();
+      CHECK(c.ids_size() <= options.max_new_tokens,
+            "[trainer] a completion is longer than sampling.max_new_tokens (rollout, tokens)",
+            c.rollout_id(), c.ids_size());
+      CHECK(ended == (c.finish_reason() == Completion::STOP),
+            "[trainer] a completion is truncated exactly when its last token is no stop token, "
+            "rollout",
+            c.rollout_id());
+      CHECK(c.spans_size() == 1 && c.spans(0).policy_version() == options.policy_version &&
+                c.spans(0).weights_digest() == options.weights_digest,
+            "[trainer] a completion was sampled under other weights than the learner's, rollout",
+            c.rollout_id());
+    }
+  }
+}
+
+bool RolloutStage::Run(int64_t step, uint64_t policy_version, uint64_t weights_digest,
+                       const Tamper& tamper, StepRollout* out, std::stop_token stop) {
+  *out = {};
+  const int64_t begin = SystemClock().MonotonicNanos();
+  std::vector<Prompt> prompts;
+  for (int64_t i = 0; i < config_.prompts_per_step(); ++i) {
+    prompts.push_back(prompts_->At(static_cast<uint64_t>(step * config_.prompts_per_step() + i)));
+  }
+  GenerateOptions options;
+  options.rule = RuleOf(config_.sampling());
+  options.max_new_tokens = config_.sampling().max_new_tokens();
+  options.stop_ids = stop_ids_;
+  options.group_size = config_.group_size();
+  options.seed = config_.seed();
+  options.policy_version = policy_version;
+  options.weights_digest = weights_digest;
+  const EngineStats before = session_->engine().stats();
+  if (!session_->engine().Generate(prompts, options, &out->groups, stop)) return false;
+  out->engine = Difference(session_->engine().stats(), before);
+  out->generate_seconds = SecondsSince(begin);
+  if (tamper) tamper(step, &out->groups);
+  Check(out->groups, options);
+  KILL_POINT("step.generated");
+
+  const int64_t scoring = SystemClock().MonotonicNanos();
+  reward_->Score(&out->groups);
+  if (config_.reward().shuffle()) ShuffleRewards(config_.seed(), step, &out->groups);
+  out->score_seconds = SecondsSince(scoring);
+  if (stop.stop_requested()) return false;
+  KILL_POINT("step.scored");
+  return true;
+}
+
+}  // namespace grouper
