@@ -1,43 +1,48 @@
-// Held-out evaluation: samples at temperature 1 and one greedy answer a question, scored by the
-// same service. Random numbers come from the evaluation stream, so evaluating changes nothing in
+// Held-out evaluation: samples by eval.* and one greedy answer a question, scored by the same
+// service. Random numbers come from the evaluation stream, so evaluating changes nothing in
 // training.
 #pragma once
 
+#include <functional>
+#include <span>
 #include <stop_token>
 #include <vector>
 
 #include "proto/config.pb.h"
+#include "rl/eval_tally.h"
 #include "rl/reward_stage.h"
 #include "rollout/engine.h"
 
 namespace grouper {
 
-struct EvalResult {
-  int64_t questions = 0;
-  int64_t samples = 0;        // scored samples at temperature 1
-  double pass_at_1 = 0;       // mean over questions of the share of right samples
-  double standard_error = 0;  // over questions
-  double greedy = 0;          // share of right greedy answers; 0 when not asked for
-  double length_mean = 0;     // tokens, temperature 1
-  double truncated = 0;       // share
-  int64_t not_scored = 0;
-  std::vector<Group> groups;         // temperature 1
-  std::vector<Group> greedy_groups;  // one member each
+struct EvalResult : EvalFigures {
+  double greedy = 0;                 // share of right greedy answers; 0 when not asked for
+  double greedy_standard_error = 0;  // over questions
+  std::vector<Group> groups;         // the samples, unless hooks.part takes them
+  std::vector<Group> greedy_groups;  // one member each; likewise
 };
 
-// SCORED with CORRECT or AC, and its accuracy component, if there is one, above 0.
-bool IsRight(const reward::v1::ScoreResult& score);
+// An evaluation in parts of some questions, for progress and memory. The cut changes no bit.
+struct EvalHooks {
+  int64_t questions_per_part = 0;  // 0: all at once
+  // Takes the scored groups of a part, which EvalResult then does not hold.
+  std::function<void(bool greedy, int64_t questions_done, std::span<Group> groups)> part;
+};
 
 class Evaluator {
  public:
-  // questions: prompts with ordinals 0..n-1. References outlive the evaluator.
+  // questions: prompts with ordinals 0..n-1. References outlive the evaluator. kUser for eval.*
+  // that cannot be meant.
   Evaluator(std::vector<Prompt> questions, const Config& config, RewardStage* reward);
   const std::vector<Prompt>& questions() const { return questions_; }
   // False when stop was requested.
   bool Run(Engine* engine, uint64_t version, uint64_t weights_digest, EvalResult* result,
-           std::stop_token stop = {});
+           std::stop_token stop = {}, const EvalHooks& hooks = {});
 
  private:
+  bool Answer(Engine* engine, const GenerateOptions& options, bool greedy, const EvalHooks& hooks,
+              std::vector<Group>* groups, EvalTally* tally, std::stop_token stop);
+
   std::vector<Prompt> questions_;
   Config config_;
   RewardStage* reward_;

@@ -15,8 +15,9 @@ namespace {
 constexpr const char* kVersion = "grouper 0.1.0";
 
 void AddRunFlags(CLI::App* app, RunOptions* options, bool run_folder) {
-  app->add_option("--config", options->config_files, "textproto files, merged left to right")
-      ->required();
+  CLI::Option* config =
+      app->add_option("--config", options->config_files, "textproto files, merged left to right");
+  if (run_folder) config->required();
   app->add_option("--set", options->set, "one setting, a.b=c; may be repeated")
       ->allow_extra_args(false);
   if (run_folder) {
@@ -64,12 +65,17 @@ int Run(int argc, char** argv) {
       "Example: grouper sft --config examples/quickstart_base.textproto --run runs/base");
 
   EvalOptions eval;
-  CLI::App* eval_app = app.add_subcommand("eval", "held-out pass@1 of a checkpoint");
+  CLI::App* eval_app = app.add_subcommand("eval", "held-out pass@k and maj@k of a checkpoint");
   AddRunFlags(eval_app, &eval.run, false);
-  eval_app->add_option("--checkpoint", eval.checkpoint, "run or checkpoint folder");
+  eval_app->add_option("--checkpoint", eval.checkpoint,
+                       "run or checkpoint folder; its own config where --config is left out");
+  eval_app->add_option("--run", eval.run.run,
+                       "folder for the samples, as traces (grouper-trace show DIR)");
   eval_app->footer(
-      "Example: grouper eval --config examples/quickstart_rl.textproto --checkpoint "
-      "runs/quickstart/rl");
+      "Settings: eval.questions, eval.samples, eval.temperature, eval.top_p, eval.max_new_tokens, "
+      "data.eval.\nExample: grouper eval --checkpoint runs/quickstart/rl --set eval.samples=8 "
+      "--run "
+      "runs/eval");
 
   DoctorOptions doctor;
   CLI::App* doctor_app = app.add_subcommand("doctor", "what this machine has, and self checks");

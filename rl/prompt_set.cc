@@ -1,6 +1,7 @@
 #include "rl/prompt_set.h"
 
 #include "base/error.h"
+#include "rl/eval_sampling.h"
 #include "rl/tasks.h"
 
 namespace grouper {
@@ -63,7 +64,7 @@ Prompt PromptSet::At(uint64_t ordinal) const {
 std::vector<Prompt> PromptSet::EvalPrompts(int64_t n) const {
   DataRequest request{.path = config_.data().eval(),
                       .setting = "data.eval",
-                      .room_tokens = config_.sampling().max_new_tokens()};
+                      .room_tokens = EvalSampling(config_).max_new_tokens()};
   if (request.path.empty()) {
     if (generated_ || config_.data().holdout_every() == 0) return {};
     request.path = config_.data().train();

@@ -1,57 +1,181 @@
+#include <algorithm>
 #include <cstdio>
+#include <memory>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/json.h"
+#include "kernels/numerics.h"
+#include "policy/checkpoint.h"
+#include "proto/textproto.h"
+#include "rl/advantage.h"
 #include "rl/command/run_options.h"
+#include "rl/eval_sampling.h"
 #include "rl/evaluator.h"
 #include "rl/prompt_set.h"
-#include "rl/run_dir.h"
 #include "rl/session.h"
+#include "rollout/trace/trace_writer.h"
 
 namespace grouper {
+namespace {
+
+// Step of the trace that holds the samples, and the one of the greedy answers.
+constexpr int64_t kSamplesStep = 0, kGreedyStep = 1;
+
+// The evaluation's own folder: config.textproto, traces/ and eval.json. Made anew each time.
+class SampleFolder {
+ public:
+  SampleFolder(const std::string& path, const Config& config) : path_(path), config_(config) {
+    USER_CHECK(!FolderExists(JoinPath(path, "checkpoints")),
+               "[eval] --run names the folder of a training run, whose trace would be lost; name "
+               "another folder for the samples",
+               path);
+    MakeFolders(path);
+    lock_ = std::make_unique<FolderLock>(path);
+    PublishFile(JoinPath(path, "config.textproto"), ToTextproto(config));
+    TraceHeader header;
+    header.set_run_id(path);
+    header.set_numeric_profile(numerics::kCpuProfile);
+    header.set_group_size(static_cast<uint32_t>(config.eval().samples()));
+    header.set_seed(config.seed());
+    header.set_resolved_config(ToTextproto(config));
+    traces_ = std::make_unique<TraceWriter>(path, header, 0);
+  }
+  void Add(bool greedy, std::span<Group> groups) {
+    for (Group& group : groups) {
+      AssignAdvantages(config_.advantage(), &group);  // mean and spread of the rewards
+      group.clear_advantages();
+    }
+    traces_->AppendStep(greedy ? kGreedyStep : kSamplesStep, groups);
+  }
+  void Finish(const std::string& report) {
+    traces_->Sync();
+    PublishFile(JoinPath(path_, "eval.json"), report + "\n");
+  }
+
+ private:
+  std::string path_;
+  Config config_;
+  std::unique_ptr<FolderLock> lock_;
+  std::unique_ptr<TraceWriter> traces_;
+};
+
+std::string Joined(const std::set<std::string>& texts) {
+  std::string all;
+  for (const std::string& text : texts) all += (all.empty() ? "" : ", ") + text;
+  return all;
+}
+
+void WriteFigure(const EvalFigure& figure, JsonWriter* w) {
+  w->Key("k").Value(figure.k).Key("value").Value(figure.value);
+  w->Key("standard_error").Value(figure.standard_error).Key("questions").Value(figure.questions);
+}
+
+std::string Report(const Config& config, const Manifest& manifest, const EvalResult& result) {
+  const SamplingConfig sampling = EvalSampling(config);
+  JsonWriter w;
+  w.BeginObject().Key("checkpoint").Value(config.init_from());
+  w.Key("policy_version").Value(manifest.policy_version());
+  w.Key("weights_sha256").Value(manifest.weights_sha256());
+  w.Key("data").Value(config.data().eval());
+  w.Key("questions").Value(result.questions).Key("k").Value(config.eval().samples());
+  w.Key("seed").Value(config.seed());
+  w.Key("scorer_version").Value(Joined(result.grader_versions));
+  w.Key("sampling").BeginObject().Key("temperature").Value(sampling.temperature());
+  w.Key("top_k").Value(sampling.top_k()).Key("top_p").Value(sampling.top_p());
+  w.Key("min_p").Value(sampling.min_p());
+  w.Key("max_new_tokens").Value(sampling.max_new_tokens()).EndObject();
+  w.Key("pass_at_1").Value(result.pass_at_1);
+  w.Key("standard_error").Value(result.standard_error);
+  w.Key("pass_at_k").BeginArray();
+  for (const EvalFigure& figure : result.pass_at_k) {
+    w.BeginObject();
+    WriteFigure(figure, &w);
+    w.EndObject();
+  }
+  w.EndArray().Key("maj_at_k").BeginObject();
+  WriteFigure(result.maj_at_k, &w);
+  w.Key("rule").Value(kMajorityRule).EndObject();
+  if (config.eval().greedy()) {
+    w.Key("greedy").Value(result.greedy);
+    w.Key("greedy_standard_error").Value(result.greedy_standard_error);
+  }
+  w.Key("length_mean").Value(result.length_mean);
+  w.Key("truncated").Value(result.truncated);
+  w.Key("unscored").Value(result.unscored);
+  w.Key("not_scored").Value(result.not_scored);
+  w.EndObject();
+  return w.text();
+}
+
+void Print(bool json, const Config& config, const EvalResult& result) {
+  const SamplingConfig sampling = EvalSampling(config);
+  char line[320];
+  std::snprintf(line, sizeof(line),
+                "%s: %ld questions x %d samples, temperature %g, top_p %g, at most %ld tokens, "
+                "seed %lu, scorer %s",
+                config.init_from().c_str(), static_cast<long>(result.questions),
+                config.eval().samples(), sampling.temperature(), sampling.top_p(),
+                static_cast<long>(sampling.max_new_tokens()),
+                static_cast<unsigned long>(config.seed()), Joined(result.grader_versions).c_str());
+  Say(json, line);
+  const auto figure = [&](const char* name, const EvalFigure& f) {
+    std::snprintf(line, sizeof(line), "%s@%-5ld %.4f +- %.4f  (%ld questions)", name,
+                  static_cast<long>(f.k), f.value, f.standard_error,
+                  static_cast<long>(f.questions));
+    Say(json, line);
+  };
+  for (const EvalFigure& f : result.pass_at_k) figure("pass", f);
+  figure("maj ", result.maj_at_k);
+  if (config.eval().greedy()) {
+    std::snprintf(line, sizeof(line), "greedy     %.4f +- %.4f", result.greedy,
+                  result.greedy_standard_error);
+    Say(json, line);
+  }
+  std::snprintf(line, sizeof(line),
+                "length %.1f tokens | truncated %.1f%% | not scored %.1f%% (%ld with the greedy)",
+                result.length_mean, 100 * result.truncated, 100 * result.unscored,
+                static_cast<long>(result.not_scored));
+  Say(json, line);
+  Say(json, std::string("+-: standard error over questions; maj@k: ") + kMajorityRule);
+}
+
+}  // namespace
 
 int RunEvalCommand(const EvalOptions& options, std::stop_token stop) {
-  Config config = LoadConfig(options.run);
-  USER_CHECK(!options.checkpoint.empty() || !config.init_from().empty(),
-             "[eval] name a run or checkpoint folder with --checkpoint DIR");
-  if (!options.checkpoint.empty()) config.set_init_from(options.checkpoint);
-  const std::string folder = ResolveCheckpoint(config.init_from());
-  const Manifest manifest = VerifyCheckpoint(folder);
+  Config config = LoadConfigFor(options.run, options.checkpoint);
+  const Manifest manifest = VerifyCheckpoint(config.init_from());
+  const bool json = options.run.json;
+  // Held-out lines are read from data.train only where data.eval names nothing.
+  if (!config.data().eval().empty()) config.mutable_data()->set_train("tasks:calc,fit");
   Session session(&config, {.threads = options.run.threads});
   const PromptSet prompts(config, session.tokenizer());
   std::vector<Prompt> questions = prompts.EvalPrompts(config.eval().questions());
   USER_CHECK(!questions.empty(),
              "[eval] nothing to evaluate: set data.eval to a file or tasks, or data.holdout_every");
+  const size_t asked = questions.size();
+  std::unique_ptr<SampleFolder> folder;
+  if (!options.run.run.empty()) folder = std::make_unique<SampleFolder>(options.run.run, config);
   RewardStage reward(config.reward(), "eval");
   Evaluator evaluator(std::move(questions), config, &reward);
+  EvalHooks hooks;
+  hooks.questions_per_part =
+      std::max<int64_t>(1, 2 * config.rollout().max_running() / config.eval().samples());
+  hooks.part = [&](bool greedy, int64_t done, std::span<Group> groups) {
+    if (folder != nullptr) folder->Add(greedy, groups);
+    Say(true, std::string(greedy ? "greedy: " : "samples: ") + std::to_string(done) + " of " +
+                  std::to_string(asked) + " questions");
+  };
   EvalResult result;
   if (!evaluator.Run(&session.engine(), manifest.policy_version(),
-                     session.policy().weights().Digest(), &result, stop)) {
+                     session.policy().weights().Digest(), &result, stop, hooks)) {
+    Say(true, "stopped by a signal; nothing was measured, run the command again");
     return 75;
   }
-  char line[240];
-  std::snprintf(
-      line, sizeof(line),
-      "%s: pass@1 %.4f +- %.4f (%ld questions x %d), greedy %.4f, len %.1f, truncated %.1f%%, "
-      "not scored %ld",
-      folder.c_str(), result.pass_at_1, result.standard_error, static_cast<long>(result.questions),
-      config.eval().samples(), result.greedy, result.length_mean, 100 * result.truncated,
-      static_cast<long>(result.not_scored));
-  Say(options.run.json, line);
-  if (options.run.json) {
-    JsonWriter w;
-    w.BeginObject().Key("checkpoint").Value(folder);
-    w.Key("policy_version").Value(manifest.policy_version());
-    w.Key("questions").Value(result.questions);
-    w.Key("pass_at_1").Value(result.pass_at_1);
-    w.Key("standard_error").Value(result.standard_error);
-    w.Key("greedy").Value(result.greedy);
-    w.Key("length_mean").Value(result.length_mean);
-    w.Key("truncated").Value(result.truncated);
-    w.Key("not_scored").Value(result.not_scored);
-    w.EndObject();
-    std::printf("%s\n", w.text().c_str());
-  }
+  const std::string report = Report(config, manifest, result);
+  if (folder != nullptr) folder->Finish(report);
+  Print(json, config, result);
+  if (json) std::printf("%s\n", report.c_str());
   return 0;
 }
 

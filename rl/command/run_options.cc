@@ -5,6 +5,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "proto/textproto.h"
+#include "rl/checkpoint_config.h"
+#include "rl/run_dir.h"
 
 namespace grouper {
 namespace {
@@ -32,6 +34,22 @@ Config LoadConfig(const RunOptions& options) {
     config.MergeFrom(part);
   }
   for (const std::string& assignment : options.set) SetField(assignment, &config);
+  return config;
+}
+
+Config LoadConfigFor(const RunOptions& options, const std::string& checkpoint) {
+  Config config;
+  USER_CHECK(!options.config_files.empty() || !checkpoint.empty(),
+             "[checkpoint] name a run or checkpoint folder with --checkpoint DIR");
+  if (options.config_files.empty()) {
+    config = ReadCheckpointConfig(checkpoint).config;
+    for (const std::string& assignment : options.set) SetField(assignment, &config);
+    return config;
+  }
+  config = LoadConfig(options);
+  const std::string& from = checkpoint.empty() ? config.init_from() : checkpoint;
+  USER_CHECK(!from.empty(), "[checkpoint] name a run or checkpoint folder with --checkpoint DIR");
+  config.set_init_from(ResolveCheckpoint(from));
   return config;
 }
 

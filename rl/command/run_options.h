@@ -31,7 +31,7 @@ struct QuickstartOptions {
 };
 
 struct EvalOptions {
-  RunOptions run;
+  RunOptions run;          // no config file: the checkpoint's own; run: where samples are kept
   std::string checkpoint;  // run or checkpoint folder; overrides init_from
 };
 
@@ -42,6 +42,9 @@ struct DoctorOptions {
 
 // Files left to right, then --set; file paths inside a config are taken relative to it.
 Config LoadConfig(const RunOptions& options);
+// The same, with config.init_from at the newest checkpoint of `checkpoint` when that is named;
+// without a config file what the checkpoint's run was started with. kUser when neither is named.
+Config LoadConfigFor(const RunOptions& options, const std::string& checkpoint);
 // Writes a line for people: to stderr when stdout carries JSON.
 void Say(bool json, const std::string& line);
 

@@ -1,0 +1,36 @@
+#include "rl/checkpoint_config.h"
+
+#include "base/file.h"
+#include "proto/textproto.h"
+#include "rl/run_dir.h"
+
+namespace grouper {
+namespace {
+
+constexpr const char* kConfigName = "config.textproto";
+
+// RUN of RUN/checkpoints/step-N; empty when there is none.
+std::string RunOf(const std::string& path, const std::string& checkpoint) {
+  if (path != checkpoint) return path;
+  const std::string run = FolderOf(FolderOf(checkpoint));
+  return FileExists(JoinPath(run, kConfigName)) ? run : "";
+}
+
+}  // namespace
+
+CheckpointConfig ReadCheckpointConfig(const std::string& path) {
+  CheckpointConfig found;
+  found.folder = ResolveCheckpoint(path);
+  found.manifest = VerifyCheckpoint(found.folder);
+  found.run_folder = RunOf(path, found.folder);
+  const std::string file = JoinPath(found.run_folder, kConfigName);
+  if (!found.run_folder.empty() && FileExists(file)) MergeTextprotoFile(file, &found.config);
+  *found.config.mutable_policy() = CheckpointPolicyConfig(found.manifest);
+  if (!found.manifest.tokenizer().empty()) {
+    found.config.mutable_data()->set_tokenizer(found.manifest.tokenizer());
+  }
+  found.config.set_init_from(found.folder);
+  return found;
+}
+
+}  // namespace grouper

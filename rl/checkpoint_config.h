@@ -1,0 +1,24 @@
+// The config that belongs to a checkpoint, so that eval, sample and replay need no other file. Free
+// function, any thread.
+#pragma once
+
+#include <string>
+
+#include "policy/checkpoint.h"
+#include "proto/config.pb.h"
+
+namespace grouper {
+
+struct CheckpointConfig {
+  std::string folder;      // of the checkpoint itself
+  std::string run_folder;  // empty: the checkpoint stands alone
+  Manifest manifest;       // verified
+  Config config;  // the run's, with the manifest's policy and tokenizer, init_from = folder
+};
+
+// path: a run folder (its newest valid checkpoint) or a checkpoint folder. kUser naming the folder
+// and what is wrong. File paths in the run's config are relative to the folder that the run was
+// started in.
+CheckpointConfig ReadCheckpointConfig(const std::string& path);
+
+}  // namespace grouper
