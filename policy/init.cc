@@ -24,9 +24,12 @@ bool EndsWith(const std::string& text, const std::string& end) {
 double Deviation(const FileTensor& tensor, const PolicyConfig& config) {
   if (tensor.router_bias) return -1;
   if (tensor.shape.size() == 1) return 0;
-  if (tensor.name == "model.embed_tokens.weight") return 0.3;
   const double fan_in = 1 / std::sqrt(static_cast<double>(tensor.shape[1]));
-  if (tensor.name == "lm_head.weight") return 0.5 * fan_in;
+  const bool embedding = tensor.name == "model.embed_tokens.weight";
+  if (embedding && !config.tied_head()) return 0.3;
+  // The head's deviation also where it is the embedding: norms undo a small stream, nothing undoes
+  // large logits.
+  if (embedding || tensor.name == "lm_head.weight") return 0.5 * fan_in;
   const bool residual =
       EndsWith(tensor.name, "o_proj.weight") || EndsWith(tensor.name, "down_proj.weight");
   return residual ? fan_in / std::sqrt(2.0 * static_cast<double>(config.layers())) : fan_in;

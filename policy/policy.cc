@@ -4,9 +4,11 @@
 
 #include "base/error.h"
 #include "kernels/embed/embedding.h"
+#include "kernels/embed/packed_embedding.h"
 #include "kernels/gemm/matmul.h"
 #include "kernels/norm/rms_norm.h"
 #include "policy/blocks.h"
+#include "policy/tied_gradient.h"
 
 namespace grouper {
 
@@ -30,7 +32,11 @@ void Policy::Forward(Stream& stream, const TokenBatch& batch, KvCache* cache,
   // Rollout keeps one layer: its input and output change places.
   Tensor x = arena.Matrix("x", dtype(), tokens, d);
   Tensor spare = acts->keep ? Tensor() : arena.Matrix("x", dtype(), tokens, d);
-  Embedding(stream, {.ids = batch.ids, .table = w.embedding, .out = x});
+  if (config.tied_head()) {
+    PackedEmbedding(stream, {.ids = batch.ids, .table = weights_.transposed().head, .out = x});
+  } else {
+    Embedding(stream, {.ids = batch.ids, .table = w.embedding, .out = x});
+  }
   for (int64_t i = 0; i < config.layers(); ++i) {
     LayerActivations& a = acts->layers[static_cast<size_t>(i)];
     const LayerTensors& layer = w.layers[static_cast<size_t>(i)];
@@ -79,7 +85,9 @@ void Policy::Backward(Stream& stream, const TokenBatch& batch, const Tensor& seq
   const Tensor inv = arena.Vector("backward", dtype(), rows);
   std::memset(dx.data, 0, static_cast<size_t>(dx.elements()) * SizeOf(dtype()));
   std::memset(drows.data, 0, static_cast<size_t>(drows.elements()) * SizeOf(dtype()));
-  MatmulWeightGrad(stream, {.x = acts->logit_normed, .dy = dlogits, .grad = grads.head});
+  if (!config.tied_head()) {
+    MatmulWeightGrad(stream, {.x = acts->logit_normed, .dy = dlogits, .grad = grads.head});
+  }
   Matmul(stream, {.x = dlogits, .weight = t.head, .bias = {}, .residual = {}, .out = dnormed});
   RmsNormBackward(stream, {.x = acts->logit_x,
                            .gain = w.final_norm,
@@ -97,7 +105,17 @@ void Policy::Backward(Stream& stream, const TokenBatch& batch, const Tensor& seq
     AttentionBlockBackward(context, w.layers[layer], t.layers[layer], cache.keys(i),
                            cache.values(i), sequence_offsets, a, grads.layers[layer], dx);
   }
-  EmbeddingBackward(stream, {.ids = batch.ids, .dout = dx, .dtable = grads.embedding});
+  if (config.tied_head()) {
+    TiedGradient(stream, {.ids = batch.ids,
+                          .logit_rows = batch.logit_rows,
+                          .sequence_offsets = sequence_offsets,
+                          .normed = acts->logit_normed,
+                          .dlogits = dlogits,
+                          .dx = dx,
+                          .grad = grads.head});
+  } else {
+    EmbeddingBackward(stream, {.ids = batch.ids, .dout = dx, .dtable = grads.embedding});
+  }
   arena.ReturnTo(mark);
 }
 

@@ -59,7 +59,6 @@ void CheckPolicyConfig(const PolicyConfig& c) {
              "[policy] policy.attention.head_dim must be even, got", c.attention().head_dim());
   AboveZero("policy.attention.rope_theta", c.attention().rope_theta(), 1e12);
   AboveZero("policy.rms_norm_eps", c.rms_norm_eps(), 1);
-  USER_CHECK(!c.tied_head(), "[policy] policy.tied_head is not built yet; set it to false");
   USER_CHECK(c.dense_layers() >= 0 && c.dense_layers() <= c.layers(),
              "[policy] policy.dense_layers must be from 0 to policy.layers, got", c.dense_layers());
   USER_CHECK(c.moe().experts() >= 0, "[policy] policy.moe.experts must not be negative, got",
@@ -74,7 +73,7 @@ int64_t MoeLayers(const PolicyConfig& c) {
 
 int64_t ParameterCount(const PolicyConfig& c) {
   const int64_t d = c.width();
-  int64_t n = 2 * c.vocab_size() * d + d;
+  int64_t n = (c.tied_head() ? 1 : 2) * c.vocab_size() * d + d;
   for (int64_t layer = 0; layer < c.layers(); ++layer) {
     n += 2 * d + d * QkvWidth(c) + QueryWidth(c) * d;
     n += IsMoeLayer(c, layer) ? d * c.moe().experts() + 3 * d * c.moe().shared_width() +
@@ -87,7 +86,8 @@ int64_t ParameterCount(const PolicyConfig& c) {
 int64_t ActiveParameterCount(const PolicyConfig& c) {
   const int64_t idle = c.moe().experts() - c.moe().experts_per_token();
   const int64_t skipped = MoeLayers(c) * idle * 3 * c.width() * c.moe().width();
-  return ParameterCount(c) - c.vocab_size() * c.width() - skipped;
+  const int64_t embedding = c.tied_head() ? 0 : c.vocab_size() * c.width();
+  return ParameterCount(c) - embedding - skipped;
 }
 
 }  // namespace grouper

@@ -11,7 +11,7 @@ namespace grouper {
 
 // kUser naming the field when a value cannot be built: head counts that do not divide, odd
 // head_dim, more experts per token than experts, groups that do not divide, an eps, theta or scale
-// that is not above 0, tied_head (not built yet), 0 vocabulary.
+// that is not above 0, 0 vocabulary.
 void CheckPolicyConfig(const PolicyConfig& config);
 
 inline int64_t QueryWidth(const PolicyConfig& c) {
@@ -25,8 +25,8 @@ inline bool IsMoeLayer(const PolicyConfig& c, int64_t layer) {
   return c.moe().experts() > 0 && layer >= c.dense_layers();
 }
 int64_t MoeLayers(const PolicyConfig& config);
-// Trainable numbers in all, and those a token uses (routed experts counted k times, embedding left
-// out).
+// Trainable numbers in all, and those a token uses (routed experts counted k times, an embedding
+// that is not the head left out).
 int64_t ParameterCount(const PolicyConfig& config);
 int64_t ActiveParameterCount(const PolicyConfig& config);
 

@@ -44,19 +44,20 @@ PolicyTensors Weights::Layout(char* base, bool transposed, bool record) {
     if (transposed) return Tensor();
     return Tensor::Vector(place(name, n, false), dtype_, n);
   };
-  const auto packed = [&](const std::string& name, int64_t experts, int64_t in, int64_t out) {
+  const auto packed = [&](const std::string& name, int64_t experts, int64_t in, int64_t out,
+                          bool decays = true) {
     if (in == 0 || out == 0 || experts == 0) return Tensor();
     if (transposed) std::swap(in, out);
-    char* at = place(name, experts * PackedElements(in, out), true);
+    char* at = place(name, experts * PackedElements(in, out), decays);
     return Tensor::Block(at, dtype_, experts, PackedPanels(out), in, 32);
   };
-  const auto dense = [&](const std::string& name, int64_t in, int64_t out) {
-    Tensor t = packed(name, 1, in, out);
+  const auto dense = [&](const std::string& name, int64_t in, int64_t out, bool decays = true) {
+    Tensor t = packed(name, 1, in, out, decays);
     return t.rank == 0 ? t : Tensor::Cube(t.data, dtype_, t.shape[1], t.shape[2], 32);
   };
 
   PolicyTensors views;
-  if (!transposed) {
+  if (!transposed && !config_.tied_head()) {
     views.embedding = Tensor::Matrix(place("embedding", config_.vocab_size() * d, false), dtype_,
                                      config_.vocab_size(), d);
   }
@@ -81,7 +82,9 @@ PolicyTensors Weights::Layout(char* base, bool transposed, bool record) {
     views.layers.push_back(layer);
   }
   views.final_norm = plain("final_norm", d);
-  views.head = dense("head", d, config_.vocab_size());
+  // A head that is the embedding too does not decay, as no embedding does.
+  views.head = config_.tied_head() ? dense("embedding", d, config_.vocab_size(), false)
+                                   : dense("head", d, config_.vocab_size());
   if (record) elements_ = used;
   return views;
 }
@@ -175,7 +178,12 @@ void Weights::ListFileTensors() {
     add(at + "down_proj.weight", d, width, down, 0, expert * PackedElements(width, d));
   };
 
-  add_plain("model.embed_tokens.weight", {config_.vocab_size(), d}, "embedding");
+  if (config_.tied_head()) {
+    add("model.embed_tokens.weight", config_.vocab_size(), d, "embedding", 0, 0);
+  } else {
+    add_plain("model.embed_tokens.weight", {config_.vocab_size(), d}, "embedding");
+    add("lm_head.weight", config_.vocab_size(), d, "head", 0, 0);
+  }
   for (int64_t i = 0; i < config_.layers(); ++i) {
     const std::string from = "layers." + std::to_string(i) + ".";
     const std::string to = "model." + from;
@@ -206,7 +214,6 @@ void Weights::ListFileTensors() {
     }
   }
   add_plain("model.norm.weight", {d}, "final_norm");
-  add("lm_head.weight", config_.vocab_size(), d, "head", 0, 0);
   std::sort(file_tensors_.begin(), file_tensors_.end(),
             [](const FileTensor& a, const FileTensor& b) { return a.name < b.name; });
 }

@@ -1,6 +1,7 @@
 // The one working copy of a policy's parameters, in packed order, that rollout and learner share.
 // All trainable numbers lie in one flat buffer; gradients and Adam moments have the same layout, so
 // the optimizer sees plain arrays. The file form ([out, in], published names) exists only here.
+// With tied_head the embedding is the head: one packed parameter named "embedding".
 // Invariants: (1) `transposed()` equals the transpose of the values after RefreshTransposed(); (2)
 // padded columns of packed tensors are zero, and stay so because their gradients are zero.
 #pragma once
@@ -30,7 +31,8 @@ struct LayerTensors {
   Tensor expert_down;     // [experts, panels, moe width, 32]
 };
 struct PolicyTensors {
-  Tensor embedding;  // [vocab, width]
+  Tensor embedding;  // [vocab, width]; empty with tied_head: then the head's transposed packing is
+                     // read
   std::vector<LayerTensors> layers;
   Tensor final_norm;  // [width]
   Tensor head;        // packed [width -> vocab]
@@ -104,8 +106,8 @@ class Weights {
 };
 
 // Normal numbers from Philox stream 2: linear 1/sqrt(fan_in), outputs into the residual stream also
-// / sqrt(2 layers), embedding 0.3, head 0.5/sqrt(width), norms 1. A function of (seed, tensor,
-// element).
+// / sqrt(2 layers), embedding 0.3, head (tied or not) 0.5/sqrt(width), norms 1. A function of
+// (seed, tensor, element).
 void InitRandom(uint64_t seed, Weights* weights, Stream& stream);
 
 }  // namespace grouper

@@ -99,6 +99,7 @@ TEST(PolicyGradient, MatchesFiniteDifferencesInEveryTensor) {
     const auto loss_at = [&](double* x, double value) {
       const double kept = *x;
       *x = value;
+      if (config.tied_head()) policy.weights().RefreshTransposed(stream);  // the lookup reads it
       pass.Forward(sequences, SamplingRule{}, false);
       const double loss = Loss(pass, sequences, u, e);
       *x = kept;

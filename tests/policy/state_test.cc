@@ -76,7 +76,6 @@ TEST(PolicyConfig, RefusesWhatCannotBeBuiltByTheNameOfTheField) {
            {"attention { kv_heads: 3 }", "kv_heads"},
            {"attention { head_dim: 5 }", "head_dim"},
            {"attention { head_dim: 258 }", "head_dim"},
-           {"tied_head: true", "tied_head"},
            {"rms_norm_eps: 0", "rms_norm_eps"},
            {"rms_norm_eps: -1e-6", "rms_norm_eps"},
            {"rms_norm_eps: nan", "rms_norm_eps"},

@@ -50,29 +50,31 @@ Config Settings(int64_t max_tokens = 200) {
 }
 
 TEST(Learner, MicroBatchesThreadsAndInstructionSetsGiveTheSameWeights) {
-  std::string reference;
-  const auto run = [](int threads, cpu::Isa isa, int64_t max_tokens) {
-    World world(threads, isa);
-    const std::vector<Group> groups = world.Sample();
-    Learner learner(&world.policy, Settings(max_tokens), world.stream);
-    for (int update = 0; update < 2; ++update) {
-      // The second update is off-policy: comparing would rightly stop it.
-      Config config = Settings(max_tokens);
-      config.set_check(update == 0 ? Config::FAIL : Config::OFF);
-      Learner one(&world.policy, config, world.stream);
-      one.Update(groups, 1e-2);
+  for (const PolicyConfig& shape : {Moe(), testing::PolicyShapes(kVocab).back().second}) {
+    std::string reference;
+    const auto run = [&](int threads, cpu::Isa isa, int64_t max_tokens) {
+      World world(threads, isa, shape);
+      const std::vector<Group> groups = world.Sample();
+      Learner learner(&world.policy, Settings(max_tokens), world.stream);
+      for (int update = 0; update < 2; ++update) {
+        // The second update is off-policy: comparing would rightly stop it.
+        Config config = Settings(max_tokens);
+        config.set_check(update == 0 ? Config::FAIL : Config::OFF);
+        Learner one(&world.policy, config, world.stream);
+        one.Update(groups, 1e-2);
+      }
+      return world.policy.weights().Sha256();
+    };
+    const cpu::Isa best = cpu::AvailableIsas().front();
+    reference = run(1, best, 1024);
+    for (int64_t max_tokens : {1, 37, 100, 400, 100000}) {
+      EXPECT_EQ(run(1, best, max_tokens), reference) << max_tokens;
     }
-    return world.policy.weights().Sha256();
-  };
-  const cpu::Isa best = cpu::AvailableIsas().front();
-  reference = run(1, best, 1024);
-  for (int64_t max_tokens : {1, 37, 100, 400, 100000}) {
-    EXPECT_EQ(run(1, best, max_tokens), reference) << max_tokens;
+    EXPECT_EQ(run(2, best, 300), reference);
+    EXPECT_EQ(run(3, best, 300), reference);
+    for (cpu::Isa isa : cpu::AvailableIsas())
+      EXPECT_EQ(run(2, isa, 300), reference) << cpu::NameOf(isa);
   }
-  EXPECT_EQ(run(2, best, 300), reference);
-  EXPECT_EQ(run(3, best, 300), reference);
-  for (cpu::Isa isa : cpu::AvailableIsas())
-    EXPECT_EQ(run(2, isa, 300), reference) << cpu::NameOf(isa);
 }
 
 TEST(Learner, LearningRateZeroMovesNothing) {

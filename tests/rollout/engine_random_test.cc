@@ -180,7 +180,8 @@ TEST(EngineRandom, BlocksOfARunThatFailedAreUsedAgain) {
     ASSERT_TRUE(fresh.Generate(prompts, options, &expected));
 
     Engine engine(policy, *tokenizer, rollout, stream);
-    const Tensor table = policy.weights().tensors().embedding;
+    const Tensor table = config.tied_head() ? policy.weights().transposed().head
+                                            : policy.weights().tensors().embedding;
     const std::vector<float> kept(table.as<float>(), table.as<float>() + table.elements());
     std::fill_n(table.as<float>(), table.elements(), std::numeric_limits<float>::quiet_NaN());
     try {

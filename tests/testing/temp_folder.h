@@ -15,7 +15,7 @@ namespace grouper::testing_support {
 
 class TempFolder {
  public:
-  TempFolder() : path_(testing::TempDir() + "grouper_test_XXXXXX") {
+  TempFolder() : path_(::testing::TempDir() + "grouper_test_XXXXXX") {
     if (mkdtemp(path_.data()) == nullptr) ADD_FAILURE() << "no temporary folder: " << path_;
   }
   ~TempFolder() { RemoveTree(path_); }

@@ -35,6 +35,9 @@ inline std::vector<std::pair<std::string, PolicyConfig>> PolicyShapes(int64_t vo
       {"multi-head, wide head",
        ParsePolicy(v + "attention { heads: 3 kv_heads: 3 head_dim: 18 } layers: 1 moe { experts: 3 "
                        "experts_per_token: 1 width: 20 shared_width: 7 }")},
+      {"tied head", ParsePolicy(v + attention +
+                                "layers: 2 dense_layers: 1 dense_width: 40 tied_head: true "
+                                "moe { experts: 4 width: 16 shared_width: 16 }")},
   };
 }
 

@@ -1,0 +1,32 @@
+#include "kernels/embed/packed_embedding.h"
+
+#include "kernels/dispatch.h"
+#include "kernels/gemm/matmul.h"
+
+namespace grouper {
+
+void PackedEmbedding(Stream& stream, const PackedEmbeddingArgs& args) {
+  CheckReal("[packed_embedding] table", args.table);
+  const int64_t tokens = args.ids.dim(0), width = args.out.dim(1), vocab = args.table.dim(1);
+  const int64_t packed[3] = {PackedPanels(width), vocab, 32};
+  CheckVector("[packed_embedding] ids", args.ids, DType::kInt32, tokens);
+  CheckTensor("[packed_embedding] table", args.table, args.table.dtype, 3, packed);
+  CheckMatrix("[packed_embedding] out", args.out, args.table.dtype, tokens, width);
+  for (int64_t t = 0; t < tokens; ++t) {
+    const int32_t id = args.ids.as<int32_t>()[t];
+    CHECK(id >= 0 && id < vocab, "[packed_embedding] ids holds an id outside the table", id, vocab);
+  }
+  GROUPER_DISPATCH(PackedEmbedding, stream, args, args.table.dtype);
+}
+
+void PackedEmbeddingBackward(Stream& stream, const PackedEmbeddingBackwardArgs& args) {
+  CheckReal("[packed_embedding_backward] dout", args.dout);
+  const int64_t tokens = args.ids.dim(0), width = args.dout.dim(1);
+  const int64_t packed[3] = {-1, width, 32};
+  CheckVector("[packed_embedding_backward] ids", args.ids, DType::kInt32, tokens);
+  CheckMatrix("[packed_embedding_backward] dout", args.dout, args.dout.dtype, tokens, width);
+  CheckTensor("[packed_embedding_backward] dtable", args.dtable, args.dout.dtype, 3, packed);
+  GROUPER_DISPATCH(PackedEmbeddingBackward, stream, args, args.dout.dtype);
+}
+
+}  // namespace grouper
