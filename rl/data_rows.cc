@@ -22,10 +22,23 @@ std::string Trim(const std::string& text) {
 
 constexpr std::string_view kSlot = "{question}";
 
-// The first {question} of the template; the question's own braces stay as they are.
-std::string ApplyTemplate(const std::string& pattern, const std::string& question) {
-  const size_t at = pattern.find(kSlot);
-  return pattern.substr(0, at) + question + pattern.substr(at + kSlot.size());
+// Tokens as they were sampled: token in, token out. Their text must be the answer's.
+std::vector<int32_t> ReadAnswerIds(const Json& listed, const std::string& name,
+                                   const std::string& answer, const Tokenizer& tokenizer) {
+  USER_CHECK(listed.IsArray() && !listed.items.empty(),
+             "field \"" + name + "\" must be a list of at least one token id");
+  std::vector<int32_t> ids;
+  for (const Json& id : listed.items) {
+    USER_CHECK(id.is_integer && id.integer >= 0 && id.integer < tokenizer.vocab_size(),
+               "field \"" + name + "\" holds something that is no token id of", tokenizer.name());
+    ids.push_back(static_cast<int32_t>(id.integer));
+  }
+  USER_CHECK(tokenizer.Decode(ids) == answer,
+             "field \"" + name +
+                 "\" holds other text than the answer; set data.tokenizer to the one that the "
+                 "samples were made with, or take the field out (tokenizer)",
+             tokenizer.name());
+  return ids;
 }
 
 std::vector<std::string> ReadGolds(const Json& json, const std::string& where,
@@ -60,9 +73,10 @@ DataRow ReadRow(const Json& json, const std::string& where, const Config& config
   const DataConfig& data = config.data();
   DataRow row;
   row.where = where;
-  const std::string& question = json.String(data.question_field(), where);
-  USER_CHECK(!Trim(question).empty(), where + ": field \"" + data.question_field() + "\" is empty");
-  row.prompt = ApplyTemplate(data.prompt_template(), question);
+  row.question = json.String(data.question_field(), where);
+  USER_CHECK(!Trim(row.question).empty(),
+             where + ": field \"" + data.question_field() + "\" is empty");
+  row.prompt = ApplyTemplate(data, row.question);
   if (with_answer || json.Find("golds") == nullptr) {
     row.answer = json.String(data.answer_field(), where);
   }
@@ -72,12 +86,16 @@ DataRow ReadRow(const Json& json, const std::string& where, const Config& config
   } else {
     row.golds = ReadGolds(json, where, data, row.answer);
   }
-  row.prompt_ids.push_back(tokenizer.bos());
+  const std::string ids_field = data.answer_field() + "_ids";
   try {
-    for (int32_t id : tokenizer.Encode(row.prompt, false)) row.prompt_ids.push_back(id);
-    if (with_answer) {
-      room_tokens = static_cast<int64_t>(tokenizer.Encode(row.answer, false).size()) + 1;
+    row.prompt_ids = EncodePrompt(row.prompt, tokenizer);
+    const Json* listed = with_answer ? json.Find(ids_field) : nullptr;
+    if (listed != nullptr) {
+      row.answer_ids = ReadAnswerIds(*listed, ids_field, row.answer, tokenizer);
+    } else if (with_answer) {
+      row.answer_ids = tokenizer.Encode(row.answer, false);
     }
+    if (with_answer) room_tokens = static_cast<int64_t>(row.answer_ids.size()) + 1;
   } catch (const Error& error) {
     ThrowUser(where + ": " + error.message());
   }
@@ -96,9 +114,7 @@ void CheckDataConfig(const std::string& path, const std::string& setting, const 
   USER_CHECK(path != "-", "[" + setting +
                               "] rows are read again when a run goes on, standard input cannot be; "
                               "name a JSONL file");
-  USER_CHECK(data.prompt_template().find(kSlot) != std::string::npos,
-             "[data] data.prompt_template must contain {question}, got",
-             Excerpt(data.prompt_template(), 200));
+  ApplyTemplate(data, "");
   USER_CHECK(data.max_rows() >= 0, "[data] data.max_rows must not be negative, got",
              data.max_rows());
   USER_CHECK(data.holdout_every() >= 0 && data.holdout_every() != 1,
@@ -149,6 +165,21 @@ DataRows ReadDataRows(const DataRequest& request, const Config& config,
              request.path, data.skipped, data.skip_reasons.empty() ? "" : data.skip_reasons[0]);
   data.sha256 = Sha256Hex(ReadFile(request.path, request.setting));
   return data;
+}
+
+std::string ApplyTemplate(const DataConfig& data, const std::string& question) {
+  const std::string& pattern = data.prompt_template();
+  const size_t at = pattern.find(kSlot);
+  USER_CHECK(at != std::string::npos, "[data] data.prompt_template must contain {question}, got",
+             Excerpt(pattern, 200));
+  // The first one; the question's own braces stay as they are.
+  return pattern.substr(0, at) + question + pattern.substr(at + kSlot.size());
+}
+
+std::vector<int32_t> EncodePrompt(const std::string& prompt, const Tokenizer& tokenizer) {
+  std::vector<int32_t> ids = {tokenizer.bos()};
+  for (int32_t id : tokenizer.Encode(prompt, false)) ids.push_back(id);
+  return ids;
 }
 
 std::vector<uint32_t> EpochOrder(uint64_t seed, uint64_t epoch, size_t rows) {

@@ -14,9 +14,11 @@ namespace grouper {
 
 struct DataRow {
   std::string where;                // "train.jsonl:12"
+  std::string question;             // as the file has it
   std::string prompt;               // template applied
   std::vector<int32_t> prompt_ids;  // with <bos>
   std::string answer;               // the whole answer field; may be empty beside golds
+  std::vector<int32_t> answer_ids;  // documents: the answer's tokens, as sampled or encoded
   std::vector<std::string> golds;   // what a grader compares with; empty for documents
 };
 
@@ -40,11 +42,18 @@ struct DataRequest {
   bool with_answer = false;
 };
 
+// Rows for documents: the answer's tokens are the row's "answer_ids" (the answer field's name with
+// _ids), which rows of `grouper sample` carry so that nothing is encoded again, else its text's.
 // Rows for prompts: golds are the row's "golds", a list of texts, or else what follows
 // data.gold_after in the answer field, without blanks around it. data.max_rows counts good rows.
 // kUser "path:line: words" on a bad row, unless data.on_bad is SKIP; also for a config that fits no
 // row and a file that cannot be read again. No rows without an error: only of the held-out part.
 DataRows ReadDataRows(const DataRequest& request, const Config& config, const Tokenizer& tokenizer);
+
+// The question in data.prompt_template. kUser when the template has no {question}.
+std::string ApplyTemplate(const DataConfig& data, const std::string& question);
+// <bos> and the prompt's tokens. kUser when a place cannot be encoded.
+std::vector<int32_t> EncodePrompt(const std::string& prompt, const Tokenizer& tokenizer);
 
 // The rows in the order of an epoch: Philox stream 4, object the epoch, Fisher and Yates.
 std::vector<uint32_t> EpochOrder(uint64_t seed, uint64_t epoch, size_t rows);

@@ -55,7 +55,7 @@ void DocumentSet::ReadRows(const Config& config, const Tokenizer& tokenizer) {
     Document d;
     d.ids = row.prompt_ids;
     d.loss_mask.assign(d.ids.size(), 0);
-    for (int32_t id : tokenizer.Encode(row.answer, false)) d.ids.push_back(id);
+    d.ids.insert(d.ids.end(), row.answer_ids.begin(), row.answer_ids.end());
     d.ids.push_back(tokenizer.eos());
     d.loss_mask.resize(d.ids.size(), 1);
     documents_.push_back(std::move(d));

@@ -25,6 +25,20 @@ bool IsGenerated(const std::string& path, const char* setting) {
 
 }  // namespace
 
+Prompt PromptOfRow(const DataRow& row, uint64_t ordinal, const std::string& rubric) {
+  Prompt prompt;
+  prompt.set_ordinal(ordinal);
+  // The file by its name: a trace does not depend on where the data lay.
+  const std::string task_id = row.where.substr(row.where.find_last_of('/') + 1);
+  prompt.set_task_id(task_id);
+  prompt.set_data_source(task_id.substr(0, task_id.rfind(':')));
+  prompt.set_text(row.prompt);
+  prompt.mutable_ids()->Add(row.prompt_ids.begin(), row.prompt_ids.end());
+  for (const std::string& gold : row.golds) prompt.mutable_math()->add_golds(gold);
+  prompt.set_rubric(rubric);
+  return prompt;
+}
+
 PromptSet::PromptSet(const Config& config, const Tokenizer& tokenizer)
     : config_(config), tokenizer_(tokenizer) {
   generated_ = IsGenerated(config.data().train(), "data.train");
@@ -37,20 +51,6 @@ PromptSet::PromptSet(const Config& config, const Tokenizer& tokenizer)
                         config, tokenizer);
 }
 
-Prompt PromptSet::FromRow(const DataRow& row, uint64_t ordinal) const {
-  Prompt prompt;
-  prompt.set_ordinal(ordinal);
-  // The file by its name: a trace does not depend on where the data lay.
-  const std::string task_id = row.where.substr(row.where.find_last_of('/') + 1);
-  prompt.set_task_id(task_id);
-  prompt.set_data_source(task_id.substr(0, task_id.rfind(':')));
-  prompt.set_text(row.prompt);
-  prompt.mutable_ids()->Add(row.prompt_ids.begin(), row.prompt_ids.end());
-  for (const std::string& gold : row.golds) prompt.mutable_math()->add_golds(gold);
-  prompt.set_rubric(config_.reward().rubric(0).name());
-  return prompt;
-}
-
 Prompt PromptSet::At(uint64_t ordinal) const {
   if (generated_) return TrainTaskPrompt(config_.seed(), ordinal, tokenizer_);
   const uint64_t rows = train_.rows.size(), epoch = ordinal / rows;
@@ -58,7 +58,8 @@ Prompt PromptSet::At(uint64_t ordinal) const {
     order_ = EpochOrder(config_.seed(), epoch, train_.rows.size());
     epoch_ = epoch;
   }
-  return FromRow(train_.rows[order_[ordinal % rows]], ordinal);
+  return PromptOfRow(train_.rows[order_[ordinal % rows]], ordinal,
+                     config_.reward().rubric(0).name());
 }
 
 std::vector<Prompt> PromptSet::EvalPrompts(int64_t n) const {
@@ -78,7 +79,10 @@ std::vector<Prompt> PromptSet::EvalPrompts(int64_t n) const {
   config.mutable_data()->set_max_rows(n);
   const DataRows rows = ReadDataRows(request, config, tokenizer_);
   std::vector<Prompt> prompts;
-  for (const DataRow& row : rows.rows) prompts.push_back(FromRow(row, prompts.size()));
+  const std::string& rubric = config_.reward().rubric(0).name();
+  for (const DataRow& row : rows.rows) {
+    prompts.push_back(PromptOfRow(row, prompts.size(), rubric));
+  }
   return prompts;
 }
 

@@ -14,6 +14,9 @@
 
 namespace grouper {
 
+// A row of a data set as a prompt under the named rubric.
+Prompt PromptOfRow(const DataRow& row, uint64_t ordinal, const std::string& rubric);
+
 class PromptSet {
  public:
   // Reads data.train; tokenizer outlives the set. kUser names file, line or field.
@@ -33,8 +36,6 @@ class PromptSet {
   const std::string& sha256() const { return train_.sha256; }
 
  private:
-  Prompt FromRow(const DataRow& row, uint64_t ordinal) const;
-
   Config config_;
   const Tokenizer& tokenizer_;
   bool generated_ = false;

@@ -56,6 +56,26 @@ TEST_F(DocumentSetTest, TheLossIsOnTheAnswerAndTheEnd) {
   }
 }
 
+TEST_F(DocumentSetTest, SampledTokensAreTakenAsTheyAre) {
+  const int32_t think = bytes_->think();
+  const std::string ids = "[" + std::to_string(think) + ",52]";
+  const Document d =
+      Open("{\"question\":\"q\",\"answer\":\"<think>4\",\"answer_ids\":" + ids + "}\n")
+          .Batch(0, 1)[0];
+  ASSERT_EQ(d.ids.size(), 1 + std::string("Q q A ").size() + 3);
+  EXPECT_EQ(d.ids[d.ids.size() - 3], think) << "one token, where the text's encoding has seven";
+  EXPECT_EQ(d.ids[d.ids.size() - 2], 52);
+  EXPECT_EQ(d.ids.back(), bytes_->eos());
+  for (const char* bad : {"[]", "7", "[1.5]", "[-1]", "[100000]", "[52]"}) {
+    const std::string message = UserErrorOf([&] {
+      Open(std::string("{\"question\":\"q\",\"answer\":\"<think>4\",\"answer_ids\":") + bad +
+           "}\n");
+    });
+    EXPECT_NE(message.find("train.jsonl:1: field \"answer_ids\""), std::string::npos) << message;
+    EXPECT_EQ(message.find("train.jsonl:1"), message.rfind("train.jsonl:1")) << message;
+  }
+}
+
 TEST_F(DocumentSetTest, HeldOutLinesAreNoDocuments) {
   config_.mutable_data()->set_holdout_every(2);
   std::string text;
