@@ -133,6 +133,7 @@ void Engine::AcceptToken(const GenerateOptions& options, Sequence* sequence, int
       std::find(options.stop_ids.begin(), options.stop_ids.end(), token) != options.stop_ids.end();
   if (!stop) completion->mutable_text()->append(tokenizer_.Bytes(token));
   completion->add_text_ends(static_cast<uint32_t>(completion->text().size()));
+  if (options.on_token) options.on_token(*completion);
   if (!stop && drawn + 1 < options.max_new_tokens) return;
   completion->set_finish_reason(stop ? Completion::STOP : Completion::LENGTH);
   PolicySpan* span = completion->add_spans();

@@ -4,6 +4,7 @@
 // over the pool, each part on a serial stream with its own memory.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <stop_token>
@@ -27,6 +28,8 @@ struct GenerateOptions {
   uint32_t stream_id = 0;  // base/random.h: kTokenSampling or kEvaluation
   uint64_t policy_version = 0;
   uint64_t weights_digest = 0;
+  // Called behind every sampled token, in the caller's thread: the completion as far as it is.
+  std::function<void(const Completion&)> on_token = {};
 };
 
 // The tokens of sampling.stop_tokens. kUser for a text that is not one token of the tokenizer.

@@ -1,0 +1,252 @@
+#include "rl/sample_filter.h"
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+#include "base/digest.h"
+#include "base/error.h"
+#include "base/utf8.h"
+#include "rl/eval_tally.h"
+
+namespace grouper {
+namespace {
+
+enum class Script {
+  kNone,
+  kLatin,
+  kGreek,
+  kCyrillic,
+  kHebrew,
+  kArabic,
+  kIndic,
+  kThai,
+  kHangul,
+  kHanKana
+};
+
+struct ScriptRange {
+  uint32_t first, last;
+  Script script;
+};
+// Letters of the scripts that reasoning is written in (Unicode 15 blocks).
+constexpr ScriptRange kScripts[] = {
+    {0x41, 0x5A, Script::kLatin},         {0x61, 0x7A, Script::kLatin},
+    {0xAA, 0xAA, Script::kLatin},         {0xBA, 0xBA, Script::kLatin},
+    {0xC0, 0xD6, Script::kLatin},         {0xD8, 0xF6, Script::kLatin},
+    {0xF8, 0x24F, Script::kLatin},        {0x1E00, 0x1EFF, Script::kLatin},
+    {0x370, 0x3FF, Script::kGreek},       {0x1F00, 0x1FFF, Script::kGreek},
+    {0x400, 0x52F, Script::kCyrillic},    {0x5D0, 0x5EA, Script::kHebrew},
+    {0x620, 0x6FF, Script::kArabic},      {0x750, 0x77F, Script::kArabic},
+    {0x900, 0xDFF, Script::kIndic},       {0xE01, 0xE5B, Script::kThai},
+    {0x1100, 0x11FF, Script::kHangul},    {0xAC00, 0xD7AF, Script::kHangul},
+    {0x3041, 0x30FF, Script::kHanKana},   {0x3400, 0x4DBF, Script::kHanKana},
+    {0x4E00, 0x9FFF, Script::kHanKana},   {0xF900, 0xFAFF, Script::kHanKana},
+    {0x20000, 0x323AF, Script::kHanKana},
+};
+
+Script ScriptOf(uint32_t code) {
+  for (const ScriptRange& range : kScripts) {
+    if (code >= range.first && code <= range.last) return range.script;
+  }
+  return Script::kNone;
+}
+
+// Code point at the start of text and its bytes; an invalid byte stands for itself.
+uint32_t CodeAt(std::string_view text, size_t* length) {
+  *length = Utf8Length(text);
+  const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<uint8_t>(text[i])); };
+  if (*length <= 1) {
+    *length = 1;
+    return byte(0);
+  }
+  uint32_t code = byte(0) & (0xFFu >> (*length + 1));
+  for (size_t i = 1; i < *length; ++i) code = code << 6 | (byte(i) & 0x3Fu);
+  return code;
+}
+
+bool IsUtf8(std::string_view text) {
+  while (!text.empty()) {
+    const size_t length = Utf8Length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
+bool IsBlank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
+std::string Key(std::string_view kind, std::string_view prompt, std::string_view what) {
+  Sha256 hash;
+  hash.Update(kind);
+  hash.Update(Sha256Hex(prompt));
+  hash.Update(what);
+  const auto bytes = hash.Finish();
+  return {reinterpret_cast<const char*>(bytes.data()), 16};
+}
+
+}  // namespace
+
+double OtherScriptShare(std::string_view text) {
+  std::map<Script, int64_t> words;
+  Script running = Script::kNone;
+  int64_t letters = 0;
+  bool command = false;  // the run stands behind a backslash
+  char before = ' ';
+  const auto end_run = [&] {
+    if (running != Script::kNone && letters > 1 && !command) ++words[running];
+    running = Script::kNone;
+    letters = 0;
+  };
+  for (size_t at = 0, length = 0; at < text.size(); at += length) {
+    const Script script = ScriptOf(CodeAt(text.substr(at), &length));
+    if (script != running || script == Script::kHanKana) {
+      end_run();
+      if (script == Script::kHanKana) ++words[script];
+      if (script != Script::kNone && script != Script::kHanKana) {
+        running = script;
+        command = before == '\\';
+      }
+    }
+    if (running != Script::kNone) ++letters;
+    before = text[at];
+  }
+  end_run();
+  int64_t all = 0, most = 0;
+  for (const auto& [script, count] : words) {
+    all += count;
+    most = std::max(most, count);
+  }
+  return all == 0 ? 0 : 1 - static_cast<double>(most) / static_cast<double>(all);
+}
+
+double RepeatedShare(std::string_view text, int ngram) {
+  std::string joined;  // the words, a line feed behind each: an n-gram is a piece of it
+  std::vector<size_t> starts;
+  bool in_word = false;
+  const auto end_word = [&] {
+    if (in_word) joined.push_back('\n');
+    in_word = false;
+  };
+  for (size_t at = 0, length = 0; at < text.size(); at += length) {
+    const Script script = ScriptOf(CodeAt(text.substr(at), &length));
+    const bool alone = script == Script::kHanKana;
+    if (alone || IsBlank(text[at])) end_word();
+    if (IsBlank(text[at])) continue;
+    if (!in_word) starts.push_back(joined.size());
+    joined.append(text.substr(at, length));
+    in_word = true;
+    if (alone) end_word();
+  }
+  end_word();
+  const size_t n = static_cast<size_t>(std::max(ngram, 1));
+  if (starts.size() < n) return 0;
+  const size_t grams = starts.size() - n + 1;
+  starts.push_back(joined.size());
+  std::unordered_set<std::string_view> distinct;
+  for (size_t i = 0; i < grams; ++i) {
+    distinct.insert(std::string_view(joined).substr(starts[i], starts[i + n] - starts[i]));
+  }
+  return 1 - static_cast<double>(distinct.size()) / static_cast<double>(grams);
+}
+
+int64_t LongestParagraph(std::string_view text) {
+  int64_t longest = 0, now = 0;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, end);
+    if (std::all_of(line.begin(), line.end(), IsBlank)) {
+      now = 0;
+    } else {
+      for (size_t at = 0, length = 0; at < line.size(); at += length, ++now) {
+        CodeAt(line.substr(at), &length);
+      }
+    }
+    longest = std::max(longest, now);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return longest;
+}
+
+bool HasCodeBlock(std::string_view text) {
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    while (!line.empty() && IsBlank(line.front())) line.remove_prefix(1);
+    if (line.substr(0, 3) == "```" || line.substr(0, 3) == "~~~") return true;
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return false;
+}
+
+std::string NormalizedText(std::string_view text) {
+  std::string folded;
+  bool gap = false;
+  for (const char c : text) {
+    if (IsBlank(c)) {
+      gap = !folded.empty();
+      continue;
+    }
+    if (gap) folded.push_back(' ');
+    gap = false;
+    folded.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);
+  }
+  return folded;
+}
+
+std::string DropReason(const Group& group, int member, const SampleConfig& config) {
+  const Completion& c = group.completions(member);
+  const reward::v1::ScoreResult& score = group.scores(member);
+  const std::string_view text(c.text());
+  // Without a verdict a sample is neither right nor wrong.
+  if (score.status() != reward::v1::ScoreResult::SCORED) return "not_scored";
+  if (config.only_right() && !IsRight(score)) return "wrong";
+  if (c.finish_reason() != Completion::STOP) return "truncated";
+  if (!IsUtf8(text)) return "not_utf8";
+  if (c.ids_size() < config.min_tokens()) return "too_short";
+  if (config.max_tokens() > 0 && c.ids_size() > config.max_tokens()) return "too_long";
+  if (OtherScriptShare(text) > config.max_other_script()) return "other_script";
+  if (RepeatedShare(text, config.ngram()) > config.max_repetition()) return "repetition";
+  if (config.max_paragraph() > 0 && LongestParagraph(text) > config.max_paragraph()) {
+    return "long_paragraph";
+  }
+  if (config.drop_code_blocks() && HasCodeBlock(text)) return "code_block";
+  return "";
+}
+
+void CheckSampleConfig(const SampleConfig& config) {
+  const auto share = [](const char* name, double value) {
+    USER_CHECK(value >= 0 && value <= 1,
+               std::string("[config] ") + name + " is a share from 0 to 1 (1: off), got", value);
+  };
+  USER_CHECK(config.samples() >= 1 && config.samples() <= 65536,
+             "[config] sample.samples must be from 1 to 65536, got", config.samples());
+  USER_CHECK(config.questions_per_step() >= 1,
+             "[config] sample.questions_per_step must be at least 1, got",
+             config.questions_per_step());
+  USER_CHECK(config.ngram() >= 1, "[config] sample.ngram must be at least 1, got", config.ngram());
+  USER_CHECK(config.most_per_question() >= 0,
+             "[config] sample.most_per_question must not be negative (0: all), got",
+             config.most_per_question());
+  USER_CHECK(config.max_tokens() == 0 || config.max_tokens() >= config.min_tokens(),
+             "[config] sample.max_tokens is below sample.min_tokens, no sample would stay",
+             config.max_tokens(), config.min_tokens());
+  share("sample.max_other_script", config.max_other_script());
+  share("sample.max_repetition", config.max_repetition());
+}
+
+std::string SeenSamples::Add(const Prompt& prompt, const Completion& completion) {
+  std::string ids;
+  for (const uint32_t id : completion.ids()) {
+    ids.append(reinterpret_cast<const char*>(&id), sizeof(id));
+  }
+  const std::string by_ids = Key("ids", prompt.text(), ids);
+  if (seen_.count(by_ids) == 1) return "duplicate_ids";
+  const std::string by_text =
+      Key("text", NormalizedText(prompt.text()), NormalizedText(completion.text()));
+  if (!seen_.insert(by_text).second) return "duplicate_text";
+  seen_.insert(by_ids);
+  return "";
+}
+
+}  // namespace grouper
