@@ -1,5 +1,6 @@
 #include "kernels/dispatch.h"
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -15,11 +16,13 @@ struct OpLog {
     int64_t calls = 0;
     int64_t nanos = 0;
   };
-  const bool on = std::getenv("GROUPER_LOG_OPS") != nullptr;
+  const bool print = std::getenv("GROUPER_LOG_OPS") != nullptr;
+  std::atomic<bool> on{print};
   std::mutex mutex;
   std::map<std::string_view, Row> rows;
 
   ~OpLog() {
+    if (!print) return;
     for (const auto& [name, row] : rows) {
       std::fprintf(stderr, "op %-28s %10ld calls %10.3f s\n", std::string(name).c_str(),
                    static_cast<long>(row.calls), static_cast<double>(row.nanos) * 1e-9);
@@ -41,7 +44,7 @@ int64_t Now() {
 }  // namespace
 
 OpTimer::OpTimer(const char* name) {
-  if (!Ops().on) return;
+  if (!Ops().on.load(std::memory_order_relaxed)) return;
   name_ = name;
   begin_ = Now();
 }
@@ -54,6 +57,18 @@ OpTimer::~OpTimer() {
   auto& row = log.rows[name_];
   ++row.calls;
   row.nanos += spent;
+}
+
+void CountOps(bool on) { Ops().on = on; }
+
+std::vector<OpTotal> OpTotals() {
+  OpLog& log = Ops();
+  std::lock_guard lock(log.mutex);
+  std::vector<OpTotal> totals;
+  for (const auto& [name, row] : log.rows) {
+    totals.push_back({std::string(name), row.calls, static_cast<double>(row.nanos) * 1e-9});
+  }
+  return totals;
 }
 
 std::string ShapeOf(const Tensor& tensor) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "kernels/op.h"
@@ -34,6 +35,15 @@ class OpTimer {
   const char* name_ = nullptr;
   int64_t begin_ = 0;
 };
+
+// For benchmarks: counts from here on as GROUPER_LOG_OPS does, and what was counted so far.
+struct OpTotal {
+  std::string name;
+  int64_t calls = 0;
+  double seconds = 0;  // of calls on several threads at once: summed
+};
+void CountOps(bool on);
+std::vector<OpTotal> OpTotals();
 
 // "[2, 3]" for messages.
 std::string ShapeOf(const Tensor& tensor);

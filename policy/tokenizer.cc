@@ -39,6 +39,14 @@ std::unique_ptr<Tokenizer> Tokenizer::Make(const std::string& name) {
   return t;
 }
 
+std::unique_ptr<Tokenizer> Tokenizer::Numbers(int64_t vocab_size) {
+  std::unique_ptr<Tokenizer> t(new Tokenizer());
+  t->name_ = "numbers";
+  t->first_special_ = -100;  // no id reaches a special
+  for (int64_t id = 0; id < vocab_size; ++id) t->pieces_.push_back(std::to_string(id) + " ");
+  return t;
+}
+
 std::vector<int32_t> Tokenizer::Encode(std::string_view text, bool parse_specials) const {
   std::vector<int32_t> ids;
   ids.reserve(text.size());

@@ -18,6 +18,9 @@ class Tokenizer {
  public:
   // kUser when no tokenizer has this name.
   static std::unique_ptr<Tokenizer> Make(const std::string& name);
+  // Benchmarks: every id is its number and a space, none is special, so nothing but the cap ends a
+  // completion. It encodes nothing.
+  static std::unique_ptr<Tokenizer> Numbers(int64_t vocab_size);
 
   const std::string& name() const { return name_; }
   int64_t vocab_size() const { return static_cast<int64_t>(pieces_.size()); }

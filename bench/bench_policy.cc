@@ -1,0 +1,159 @@
+// bench_policy: training and decode speed of a whole policy at three sizes, and the quickstart's
+// GRPO step. One JSON object a policy on stdout with --json, a table for people on stderr.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "bench/grpo_step.h"
+#include "bench/policy_speed.h"
+#include "kernels/cpu/parallel.h"
+
+namespace grouper::bench {
+namespace {
+
+constexpr const char* kUsage =
+    "usage: bench_policy [--threads N] [--model 0.4M|10M|100M] [--rounds N] [--json]\n"
+    "       bench_policy --grpo-step [--threads N] [--steps N] [--run DIR] [--json]\n"
+    "Training (forward, backward, AdamW) and decode of 64 sequences and of one, tokens a second;\n"
+    "or the seconds of the quickstart's GRPO step and where they go.\n"
+    "GROUPER_CPU=avx512|avx2|scalar chooses the instruction set.\n"
+    "Example: taskset -c 0 bench_policy --threads 1 --model 10M --json\n";
+
+struct Options {
+  int threads = 1;
+  std::string model, run;
+  int rounds = 3, steps = 8;
+  bool grpo_step = false, json = false;
+};
+
+int NumberOf(const std::string& flag, const char* text) {
+  char* end = nullptr;
+  const long value = std::strtol(text, &end, 10);
+  USER_CHECK(end != text && *end == '\0' && value >= 1 && value <= 100000,
+             "[bench_policy] " + flag + " needs a number from 1 to 100000, got", text);
+  return static_cast<int>(value);
+}
+
+Options Parse(int argc, char** argv) {
+  Options o;
+  for (int i = 1; i < argc; ++i) {
+    const std::string flag = argv[i];
+    if (flag == "--help" || flag == "-h") {
+      std::fputs(kUsage, stdout);
+      std::exit(0);
+    }
+    if (flag == "--json" || flag == "--grpo-step") {
+      (flag == "--json" ? o.json : o.grpo_step) = true;
+      continue;
+    }
+    USER_CHECK(i + 1 < argc, "[bench_policy] unknown flag or no value behind it; see --help", flag);
+    const char* value = argv[++i];
+    if (flag == "--threads") {
+      o.threads = NumberOf(flag, value);
+    } else if (flag == "--rounds") {
+      o.rounds = NumberOf(flag, value);
+    } else if (flag == "--steps") {
+      o.steps = NumberOf(flag, value);
+    } else if (flag == "--model") {
+      o.model = value;
+    } else if (flag == "--run") {
+      o.run = value;
+    } else {
+      ThrowUser("[bench_policy] unknown flag, see --help", flag);
+    }
+  }
+  return o;
+}
+
+void PrintPolicy(const Options& options, const char* isa, const PolicyCase& policy,
+                 const PolicySpeed& s) {
+  std::fprintf(stderr,
+               "%-5s %s, %d thread(s) | train %.0f tok/s, %.0f%% of peak, products alone %.0f%% | "
+               "decode 64: %.0f tok/s | decode 1: %.0f tok/s | peak %.1f GFLOP/s\n",
+               policy.name.c_str(), isa, options.threads, s.train_tok_s,
+               100 * s.train_share_of_peak, 100 * s.gemm_share_of_peak, s.decode64_tok_s,
+               s.decode1_tok_s, s.peak_gflops);
+  double all = 0;
+  for (const auto& part : s.train_split) all += part.seconds;
+  for (const auto& part : s.train_split) {
+    if (part.seconds < 0.005 * all) continue;
+    std::fprintf(stderr, "      %-26s %5.1f%% %10.6f s an update\n", part.name.c_str(),
+                 100 * part.seconds / all, part.seconds);
+  }
+  if (!options.json) return;
+  JsonWriter w;
+  w.BeginObject().Key("model").Value(policy.name).Key("parameters").Value(policy.parameters);
+  w.Key("threads").Value(int64_t{options.threads}).Key("isa").Value(std::string(isa));
+  w.Key("train_tok_s").Value(s.train_tok_s).Key("decode64_tok_s").Value(s.decode64_tok_s);
+  w.Key("decode1_tok_s").Value(s.decode1_tok_s);
+  w.Key("peak_gflops").Value(s.peak_gflops);
+  w.Key("gemm_share_of_peak").Value(s.gemm_share_of_peak);
+  w.Key("train_share_of_peak").Value(s.train_share_of_peak);
+  w.Key("train_split_seconds").BeginObject();
+  for (const auto& part : s.train_split) w.Key(part.name).Value(part.seconds);
+  w.EndObject().EndObject();
+  std::printf("%s\n", w.text().c_str());
+  std::fflush(stdout);
+}
+
+int RunStep(const Options& options) {
+  std::string run = options.run;
+  if (run.empty()) {
+    std::string pattern = (std::filesystem::temp_directory_path() / "bench_policy_XXXXXX").string();
+    USER_CHECK(mkdtemp(pattern.data()) != nullptr,
+               "[bench_policy] no temporary folder can be made; name one with --run", pattern);
+    run = pattern;
+  }
+  const GrpoStep s = MeasureGrpoStep(run, options.threads, options.steps);
+  if (options.run.empty()) std::filesystem::remove_all(run);
+  std::fprintf(stderr,
+               "GRPO step, %d thread(s), median of %d: %.4f s (least %.4f) = generate %.4f + score "
+               "%.4f + train %.4f + other %.4f | %.1f new tokens a completion\n",
+               options.threads, options.steps, s.step, s.least, s.generate, s.score, s.train,
+               s.other, s.mean_new_tokens);
+  if (!options.json) return 0;
+  JsonWriter w;
+  w.BeginObject().Key("model").Value(std::string("0.4M")).Key("prompts").Value(int64_t{16});
+  w.Key("samples").Value(int64_t{16}).Key("max_new_tokens").Value(int64_t{64});
+  w.Key("threads").Value(int64_t{options.threads}).Key("steps").Value(int64_t{options.steps});
+  w.Key("mean_new_tokens").Value(s.mean_new_tokens);
+  w.Key("grpo_step_s").Value(s.step).Key("grpo_step_least_s").Value(s.least);
+  w.Key("generate_s").Value(s.generate).Key("score_s").Value(s.score);
+  w.Key("train_s").Value(s.train).Key("other_s").Value(s.other).EndObject();
+  std::printf("%s\n", w.text().c_str());
+  return 0;
+}
+
+int Run(int argc, char** argv) {
+  const Options options = Parse(argc, argv);
+  if (options.grpo_step) return RunStep(options);
+  std::unique_ptr<cpu::ThreadPool> pool;
+  if (options.threads > 1) pool = std::make_unique<cpu::ThreadPool>(options.threads);
+  Stream stream{cpu::ChooseIsa(), pool.get()};
+  bool found = false;
+  for (const PolicyCase& policy : PolicyCases()) {
+    if (!options.model.empty() && options.model != policy.name) continue;
+    found = true;
+    PrintPolicy(options, cpu::NameOf(stream.isa), policy,
+                MeasurePolicy(policy, options.rounds, stream));
+  }
+  USER_CHECK(found, "[bench_policy] --model must be 0.4M, 10M or 100M, got", options.model);
+  return 0;
+}
+
+}  // namespace
+}  // namespace grouper::bench
+
+int main(int argc, char** argv) {
+  try {
+    return grouper::bench::Run(argc, argv);
+  } catch (const grouper::Error& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    return e.kind() == grouper::ErrorKind::kUser ? 2 : 1;
+  }
+}
