@@ -77,6 +77,28 @@ int Run(int argc, char** argv) {
       "--run "
       "runs/eval");
 
+  SampleOptions sample;
+  CLI::App* sample_app =
+      app.add_subcommand("sample", "one prompt to the terminal, or rejection sampling of a file");
+  AddRunFlags(sample_app, &sample.run, false);
+  sample_app->add_option("--checkpoint", sample.checkpoint,
+                         "run or checkpoint folder; its own config where --config is left out");
+  sample_app->add_option("--seed", sample.seed, "seed of the samples");
+  sample_app->add_option("--prompt", sample.prompt, "the question; left out: standard input");
+  sample_app->add_option("--input", sample.input, "JSONL of questions with golds");
+  sample_app->add_option("--output", sample.output,
+                         "JSONL of rows for grouper sft; OUTPUT.manifest.json beside it");
+  sample_app->add_option("--samples", sample.samples, "samples of a question of the file")
+      ->check(CLI::Range(1, 65536));
+  sample_app->add_option("--run", sample.run.run,
+                         "folder for all samples, as traces; the same command goes on from it "
+                         "(default OUTPUT.run)");
+  sample_app->footer(
+      "Settings: sampling.temperature, sampling.top_p, ...; filters: sample.*.\nExamples: grouper "
+      "sample --checkpoint runs/quickstart/rl --prompt 'calc 14+15-9' --set "
+      "sampling.temperature=0\n  grouper sample --checkpoint runs/gsm8k --input train.jsonl "
+      "--samples 8 --output sampled.jsonl");
+
   DoctorOptions doctor;
   CLI::App* doctor_app = app.add_subcommand("doctor", "what this machine has, and self checks");
   doctor_app->add_option("--threads", doctor.threads, "threads")->check(CLI::Range(0, 1024));
@@ -94,6 +116,7 @@ int Run(int argc, char** argv) {
   if (train_app->parsed()) return RunTrainCommand(train, stop);
   if (sft_app->parsed()) return RunSftCommand(sft, stop);
   if (eval_app->parsed()) return RunEvalCommand(eval, stop);
+  if (sample_app->parsed()) return RunSampleCommand(sample, stop);
   return RunDoctor(doctor);
 }
 

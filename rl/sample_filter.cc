@@ -203,6 +203,7 @@ std::string DropReason(const Group& group, int member, const SampleConfig& confi
   if (config.only_right() && !IsRight(score)) return "wrong";
   if (c.finish_reason() != Completion::STOP) return "truncated";
   if (!IsUtf8(text)) return "not_utf8";
+  if (std::all_of(text.begin(), text.end(), IsBlank)) return "empty";
   if (c.ids_size() < config.min_tokens()) return "too_short";
   if (config.max_tokens() > 0 && c.ids_size() > config.max_tokens()) return "too_long";
   if (OtherScriptShare(text) > config.max_other_script()) return "other_script";

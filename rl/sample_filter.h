@@ -32,7 +32,7 @@ bool HasCodeBlock(std::string_view text);
 std::string NormalizedText(std::string_view text);
 
 // Why a scored member of a group is no row, "" when it is one: "not_scored", "wrong", "truncated",
-// "not_utf8", "too_short", "too_long", "other_script", "repetition", "long_paragraph",
+// "not_utf8", "empty", "too_short", "too_long", "other_script", "repetition", "long_paragraph",
 // "code_block". Duplicates are not looked at.
 std::string DropReason(const Group& group, int member, const SampleConfig& config);
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -35,6 +36,15 @@ struct EvalOptions {
   std::string checkpoint;  // run or checkpoint folder; overrides init_from
 };
 
+struct SampleOptions {
+  RunOptions run;          // no config file: the checkpoint's own; run: the job's folder
+  std::string checkpoint;  // run or checkpoint folder; overrides init_from
+  std::optional<uint64_t> seed;
+  std::string prompt;         // empty: standard input
+  std::string input, output;  // JSONL: rejection sampling of a file
+  int samples = 0;            // 0: sample.samples
+};
+
 struct DoctorOptions {
   int threads = 0;
   bool json = false;
@@ -52,6 +62,7 @@ int RunQuickstart(const QuickstartOptions& options, std::stop_token stop);
 int RunSftCommand(const RunOptions& options, std::stop_token stop);
 int RunTrainCommand(const RunOptions& options, std::stop_token stop);
 int RunEvalCommand(const EvalOptions& options, std::stop_token stop);
+int RunSampleCommand(const SampleOptions& options, std::stop_token stop);
 int RunDoctor(const DoctorOptions& options);
 
 }  // namespace grouper

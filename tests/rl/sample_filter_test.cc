@@ -105,6 +105,8 @@ TEST_F(DropReasonTest, EachAtItsBorder) {
   EXPECT_EQ(Reason(), "code_block");
   completion().set_text("\xC3");
   EXPECT_EQ(Reason(), "not_utf8");
+  completion().set_text(" \n");
+  EXPECT_EQ(Reason(), "empty");
 }
 
 TEST_F(DropReasonTest, AFailureOfTheScorerIsNoWrongAnswer) {

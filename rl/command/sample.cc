@@ -1,0 +1,140 @@
+#include <unistd.h>
+
+#include <cstdio>
+#include <iostream>
+#include <iterator>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "policy/checkpoint.h"
+#include "rl/command/run_options.h"
+#include "rl/data_rows.h"
+#include "rl/learner.h"
+#include "rl/sample_job.h"
+#include "rl/session.h"
+#include "rl/streamed_text.h"
+
+namespace grouper {
+namespace {
+
+constexpr size_t kMostPromptBytes = size_t{1} << 20;
+
+// All of standard input, without the line feed that a shell puts at its end.
+std::string ReadPrompt() {
+  if (isatty(STDIN_FILENO) != 0) {
+    std::fprintf(stderr, "reading the prompt from standard input; end it with Ctrl-D\n");
+  }
+  std::string text;
+  for (char c; text.size() <= kMostPromptBytes && std::cin.get(c);) text.push_back(c);
+  USER_CHECK(text.size() <= kMostPromptBytes,
+             "[sample] the prompt on standard input is longer than 1 MiB");
+  if (!text.empty() && text.back() == '\n') text.pop_back();
+  USER_CHECK(!text.empty(), "[sample] the prompt is empty; name it with --prompt TEXT");
+  return text;
+}
+
+std::string FinishName(const Completion& completion) {
+  return Completion::FinishReason_Name(completion.finish_reason());
+}
+
+int SampleOnePrompt(const SampleOptions& options, Config config, std::stop_token stop) {
+  const std::string question = options.prompt.empty() ? ReadPrompt() : options.prompt;
+  const Manifest manifest = VerifyCheckpoint(config.init_from());
+  Session session(&config, {.threads = options.run.threads});
+  Prompt prompt;
+  prompt.set_task_id("--prompt");
+  prompt.set_text(ApplyTemplate(config.data(), question));
+  for (const int32_t id : EncodePrompt(prompt.text(), session.tokenizer())) {
+    prompt.add_ids(static_cast<uint32_t>(id));
+  }
+  GenerateOptions generate;
+  generate.rule = RuleOf(config.sampling());
+  generate.max_new_tokens = config.sampling().max_new_tokens();
+  generate.stop_ids = StopIdsOf(config.sampling(), session.tokenizer());
+  generate.group_size = 1;
+  generate.seed = config.seed();
+  generate.policy_version = manifest.policy_version();
+  generate.weights_digest = session.policy().weights().Digest();
+  StreamedText shown;
+  size_t bytes = 0;
+  if (!options.run.json) {
+    generate.on_token = [&](const Completion& completion) {
+      const std::string text = shown.Add(std::string_view(completion.text()).substr(bytes));
+      bytes = completion.text().size();
+      std::fwrite(text.data(), 1, text.size(), stdout);
+      std::fflush(stdout);
+    };
+  }
+  const int64_t begin = SystemClock().MonotonicNanos();
+  std::vector<Group> groups;
+  const bool whole = session.engine().Generate({&prompt, 1}, generate, &groups, stop);
+  const double seconds = static_cast<double>(SystemClock().MonotonicNanos() - begin) * 1e-9;
+  const Completion& completion = groups[0].completions(0);
+  if (options.run.json && whole) {
+    JsonWriter w;
+    w.BeginObject().Key("prompt").Value(prompt.text()).Key("text").Value(completion.text());
+    w.Key("ids").BeginArray();
+    for (const uint32_t id : completion.ids()) w.Value(static_cast<int64_t>(id));
+    w.EndArray().Key("finish_reason").Value(FinishName(completion));
+    double log_prob = 0;
+    for (const float value : completion.rollout_log_probs()) log_prob += static_cast<double>(value);
+    w.Key("log_prob").Value(log_prob);
+    w.Key("seed").Value(config.seed());
+    w.Key("checkpoint").Value(config.init_from());
+    w.Key("weights_sha256").Value(manifest.weights_sha256()).EndObject();
+    std::printf("%s\n", w.text().c_str());
+  } else if (!options.run.json) {
+    std::printf("%s\n", shown.Finish().c_str());
+  }
+  char line[160];
+  std::snprintf(line, sizeof(line), "[%s | %d tokens | %.0f tok/s | temperature %g | seed %lu]",
+                whole ? FinishName(completion).c_str() : "stopped by a signal",
+                completion.ids_size(), completion.ids_size() / seconds,
+                config.sampling().temperature(), static_cast<unsigned long>(config.seed()));
+  Say(true, line);
+  return whole ? 0 : 75;
+}
+
+int SampleFile(const SampleOptions& options, Config config, std::stop_token stop) {
+  USER_CHECK(options.prompt.empty(), "[sample] --prompt and --input exclude each other");
+  if (options.samples > 0) config.mutable_sample()->set_samples(options.samples);
+  const std::string folder = options.run.run.empty() ? options.output + ".run" : options.run.run;
+  SampleJob job(config, {.input = options.input,
+                         .output = options.output,
+                         .folder = folder,
+                         .session = {.threads = options.run.threads},
+                         .print = [&](const std::string& line) { Say(options.run.json, line); }});
+  if (!job.Sample(stop)) {
+    Say(options.run.json,
+        "stopped by a signal; what was scored is kept, the same command goes on: " + folder);
+    return 75;
+  }
+  const std::string manifest = job.Publish();
+  const Json json = ParseJson(manifest, "manifest");
+  std::string line = options.output + ": " + std::to_string(json.Integer("rows", "manifest")) +
+                     " rows of " + std::to_string(json.Integer("samples", "manifest")) + " samples";
+  for (const auto& [reason, count] : json.At("dropped", "manifest").members) {
+    line += " | " + reason + " " + count.text;
+  }
+  Say(options.run.json, line);
+  Say(options.run.json, "lineage: " + options.output +
+                            ".manifest.json; every sample, also what was "
+                            "dropped: grouper-trace show " +
+                            folder);
+  if (options.run.json) std::printf("%s\n", manifest.c_str());
+  return 0;
+}
+
+}  // namespace
+
+int RunSampleCommand(const SampleOptions& options, std::stop_token stop) {
+  Config config = LoadConfigFor(options.run, options.checkpoint);
+  if (options.seed) config.set_seed(*options.seed);
+  if (!options.input.empty()) return SampleFile(options, std::move(config), stop);
+  USER_CHECK(options.output.empty() && options.samples == 0,
+             "[sample] --output and --samples belong to --input FILE.jsonl");
+  return SampleOnePrompt(options, std::move(config), stop);
+}
+
+}  // namespace grouper

@@ -1,0 +1,240 @@
+#include "rl/sample_job.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <set>
+#include <sstream>
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/error.h"
+#include "base/kill_point.h"
+#include "base/log.h"
+#include "kernels/numerics.h"
+#include "proto/textproto.h"
+#include "rl/advantage.h"
+#include "rl/eval_tally.h"
+#include "rl/learner.h"
+#include "rl/prompt_set.h"
+#include "rl/reward_stage.h"
+#include "rl/sample_filter.h"
+#include "rl/sample_rows.h"
+#include "rollout/trace/trace_reader.h"
+#include "rollout/trace/trace_writer.h"
+
+namespace grouper {
+namespace {
+
+constexpr const char* kIdentityName = "identity.txt";
+
+void CheckSettings(const Config& config, const SampleJobOptions& options) {
+  CheckSampleConfig(config.sample());
+  USER_CHECK(!options.output.empty(), "[sample] name a file for the rows with --output FILE.jsonl");
+  USER_CHECK(config.reward().rubric_size() > 0,
+             "[sample] reward.rubric is empty: name the scoring rules with --config or --set");
+  USER_CHECK(config.sampling().max_new_tokens() >= 1,
+             "[config] sampling.max_new_tokens must be at least 1, got",
+             config.sampling().max_new_tokens());
+  USER_CHECK(config.sampling().temperature() > 0 || config.sample().samples() == 1,
+             "[config] at sampling.temperature 0 all samples of a question are the same one; set "
+             "--samples 1, got",
+             config.sample().samples());
+  USER_CHECK(!FolderExists(JoinPath(options.folder, "checkpoints")),
+             "[sample] --run names the folder of a training run; name another folder for the "
+             "samples",
+             options.folder);
+}
+
+}  // namespace
+
+SampleJob::SampleJob(const Config& config, SampleJobOptions options)
+    : config_(config), options_(std::move(options)) {
+  config_.mutable_data()->set_train(options_.input);
+  CheckSettings(config_, options_);
+  checkpoint_ = VerifyCheckpoint(config_.init_from());
+  const std::unique_ptr<Tokenizer> tokenizer = Tokenizer::Make(config_.data().tokenizer());
+  // Lines that data.holdout_every keeps out of training are no material for training either.
+  data_ = ReadDataRows({.path = options_.input,
+                        .setting = "--input",
+                        .part = RowPart::kTraining,
+                        .room_tokens = config_.sampling().max_new_tokens()},
+                       config_, *tokenizer);
+  MakeFolders(options_.folder);
+  lock_ = std::make_unique<FolderLock>(options_.folder);
+  CheckIdentity();
+  PublishFile(JoinPath(options_.folder, "config.textproto"), ToTextproto(config_));
+}
+
+SampleJob::~SampleJob() = default;
+
+std::string SampleJob::Identity() const {
+  Config deciding;
+  deciding.set_seed(config_.seed());
+  *deciding.mutable_policy() = config_.policy();
+  *deciding.mutable_data() = config_.data();
+  deciding.mutable_data()->clear_train();
+  deciding.mutable_data()->clear_eval();
+  *deciding.mutable_sampling() = config_.sampling();
+  *deciding.mutable_reward()->mutable_rubric() = config_.reward().rubric();
+  deciding.mutable_sample()->set_samples(config_.sample().samples());
+  deciding.mutable_sample()->set_questions_per_step(config_.sample().questions_per_step());
+  return "weights_sha256: " + checkpoint_.weights_sha256() + "\ndata_sha256: " + data_.sha256 +
+         "\nnumeric_profile: " + numerics::kCpuProfile + "\n" + ToTextproto(deciding);
+}
+
+void SampleJob::CheckIdentity() const {
+  const std::string file = JoinPath(options_.folder, kIdentityName);
+  const std::string wanted = Identity();
+  if (!FileExists(file)) {
+    PublishFile(file, wanted);
+    return;
+  }
+  std::istringstream stored(ReadFile(file, "identity", 1 << 20)), asked(wanted);
+  std::string there, here;
+  while (true) {
+    const bool more_there = static_cast<bool>(std::getline(stored, there));
+    const bool more_here = static_cast<bool>(std::getline(asked, here));
+    if (!more_there && !more_here) return;
+    USER_CHECK(more_there && more_here && there == here,
+               "[sample] this folder holds samples of another job; ask for the same, or name "
+               "another folder with --run (folder, line there, line asked for)",
+               options_.folder, more_there ? there : "(end)", more_here ? here : "(end)");
+  }
+}
+
+// Whole groups in the trace, which must be those of the first rows.
+int64_t SampleJob::CountSampled() {
+  if (!FileExists(LearnerSegmentPath(options_.folder))) return 0;
+  TraceReader reader(options_.folder);
+  int64_t groups = 0;
+  reader.ReadGroups({}, [&](GroupEntry& entry) {
+    USER_CHECK(static_cast<int64_t>(entry.group.prompt().ordinal()) == groups &&
+                   entry.group.completions_size() == config_.sample().samples(),
+               "[sample] the trace in this folder is not this job's; name another folder with "
+               "--run (folder, group)",
+               options_.folder, groups);
+    ++groups;
+    return true;
+  });
+  CHECK(reader.extent().missing_completions == 0,
+        "[sample] a group of the trace lacks its completions, folder", options_.folder);
+  return groups;
+}
+
+bool SampleJob::Sample(std::stop_token stop) {
+  const int64_t rows = static_cast<int64_t>(data_.rows.size());
+  int64_t done = CountSampled();
+  if (done > 0 && done < rows) {
+    LogInfo("[sample] goes on behind question " + std::to_string(done) + " of " +
+            std::to_string(rows));
+  }
+  if (done == rows) return true;
+  Config config = config_;
+  Session session(&config, options_.session);
+  RewardStage reward(config.reward(), "sample");
+  TraceHeader header;
+  header.set_run_id(options_.folder);
+  header.set_numeric_profile(numerics::kCpuProfile);
+  header.set_group_size(static_cast<uint32_t>(config.sample().samples()));
+  header.set_seed(config.seed());
+  header.set_resolved_config(ToTextproto(config));
+  TraceWriter traces(options_.folder, header, -1);
+  GenerateOptions options;
+  options.rule = RuleOf(config.sampling());
+  options.max_new_tokens = config.sampling().max_new_tokens();
+  options.stop_ids = StopIdsOf(config.sampling(), session.tokenizer());
+  options.group_size = config.sample().samples();
+  options.seed = config.seed();
+  options.policy_version = checkpoint_.policy_version();
+  options.weights_digest = session.policy().weights().Digest();
+  const int64_t per_step = config.sample().questions_per_step();
+  int64_t right = 0, samples = 0;
+  while (done < rows) {
+    // Steps are cut by the row's number, also when a start goes on inside of one.
+    const int64_t step = done / per_step, end = std::min(rows, (step + 1) * per_step);
+    const int64_t begin_nanos = SystemClock().MonotonicNanos();
+    const int64_t tokens_before = session.engine().stats().sampled_tokens;
+    std::vector<Prompt> prompts;
+    for (int64_t i = done; i < end; ++i) {
+      prompts.push_back(PromptOfRow(data_.rows[static_cast<size_t>(i)], static_cast<uint64_t>(i),
+                                    config.reward().rubric(0).name()));
+    }
+    std::vector<Group> groups;
+    if (stop.stop_requested() || !session.engine().Generate(prompts, options, &groups, stop)) {
+      return false;
+    }
+    KILL_POINT("sample.generated");
+    reward.Score(&groups);
+    for (Group& group : groups) {
+      AssignAdvantages(config.advantage(), &group);  // mean and spread of the rewards
+      group.clear_advantages();
+      for (const reward::v1::ScoreResult& score : group.scores()) right += IsRight(score) ? 1 : 0;
+      samples += group.completions_size();
+    }
+    traces.AppendStep(step, groups);
+    KILL_POINT("sample.traced");
+    done = end;
+    const double seconds = static_cast<double>(SystemClock().MonotonicNanos() - begin_nanos) * 1e-9;
+    char line[160];
+    std::snprintf(line, sizeof(line), "[sample] %ld of %ld questions | right %.1f%% | %.1fk tok/s",
+                  static_cast<long>(done), static_cast<long>(rows),
+                  100.0 * static_cast<double>(right) / static_cast<double>(samples),
+                  static_cast<double>(session.engine().stats().sampled_tokens - tokens_before) /
+                      seconds / 1000);
+    if (options_.print) options_.print(line);
+  }
+  return true;
+}
+
+std::string SampleJob::Publish() {
+  RowWriter rows(options_.output, config_);
+  SampleCounts counts;
+  SeenSamples seen;
+  std::set<std::string> graders;
+  TraceReader reader(options_.folder);
+  reader.ReadGroups({}, [&](GroupEntry& entry) {
+    const Group& group = entry.group;
+    const DataRow& row = data_.rows.at(group.prompt().ordinal());
+    int64_t of_question = 0;
+    ++counts.questions;
+    for (int i = 0; i < group.completions_size(); ++i) {
+      ++counts.samples;
+      if (!group.scores(i).grader_version().empty()) {
+        graders.insert(group.scores(i).grader_version());
+      }
+      std::string reason = DropReason(group, i, config_.sample());
+      if (reason.empty()) reason = seen.Add(group.prompt(), group.completions(i));
+      if (reason.empty() && config_.sample().most_per_question() > 0 &&
+          of_question >= config_.sample().most_per_question()) {
+        reason = "over_most_per_question";
+      }
+      if (!reason.empty()) {
+        ++counts.dropped[reason];
+        continue;
+      }
+      ++of_question;
+      ++counts.rows;
+      rows.Add(row, group, i);
+    }
+    return true;
+  });
+  const std::string sha256 = rows.Publish();
+  KILL_POINT("sample.rows_published");
+  std::string versions;
+  for (const std::string& version : graders) versions += (versions.empty() ? "" : ", ") + version;
+  SampleLineage lineage{.config = config_,
+                        .checkpoint = checkpoint_,
+                        .input = options_.input,
+                        .input_sha256 = data_.sha256,
+                        .skipped = data_.skipped,
+                        .folder = options_.folder,
+                        .output = options_.output,
+                        .output_sha256 = sha256,
+                        .graders = versions,
+                        .counts = counts};
+  const std::string text = ManifestJson(lineage);
+  PublishFile(options_.output + ".manifest.json", text + "\n");
+  return text;
+}
+
+}  // namespace grouper
