@@ -16,6 +16,7 @@ enum class RandomStream : uint32_t {
   kDataOrder = 4,
   kEvaluation = 5,
   kTaskGeneration = 6,
+  kRewardShuffle = 7,  // the control of learning tests
 };
 
 using PhiloxWords = std::array<uint32_t, 4>;

@@ -80,20 +80,4 @@ void RewardStage::Score(std::vector<Group>* groups) {
   }
 }
 
-void ShuffleRewards(uint64_t seed, int64_t step, std::vector<Group>* groups) {
-  std::vector<reward::v1::ScoreResult*> scores;
-  for (Group& group : *groups) {
-    for (reward::v1::ScoreResult& score : *group.mutable_scores()) {
-      if (score.has_reward()) scores.push_back(&score);
-    }
-  }
-  PhiloxSequence random(seed, RandomStream::kMinibatchPermutation, static_cast<uint64_t>(step));
-  for (size_t i = scores.size(); i > 1; --i) {
-    const size_t j = static_cast<size_t>(random.Uniform(0, static_cast<int64_t>(i) - 1));
-    const double reward = scores[i - 1]->reward();
-    scores[i - 1]->set_reward(scores[j]->reward());
-    scores[j]->set_reward(reward);
-  }
-}
-
 }  // namespace grouper

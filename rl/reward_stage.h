@@ -34,8 +34,4 @@ class RewardStage {
   std::unique_ptr<RewardClient> client_;
 };
 
-// Rewards permuted over the whole step, keyed (seed, step): the control in which nothing may be
-// learned.
-void ShuffleRewards(uint64_t seed, int64_t step, std::vector<Group>* groups);
-
 }  // namespace grouper

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/kill_point.h"
 #include "rl/learner.h"
+#include "rl/reward_shuffle.h"
 
 namespace grouper {
 namespace {

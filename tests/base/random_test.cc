@@ -39,6 +39,7 @@ TEST(RandomStream, NumbersAreFixed) {
   EXPECT_EQ(static_cast<uint32_t>(RandomStream::kDataOrder), 4u);
   EXPECT_EQ(static_cast<uint32_t>(RandomStream::kEvaluation), 5u);
   EXPECT_EQ(static_cast<uint32_t>(RandomStream::kTaskGeneration), 6u);
+  EXPECT_EQ(static_cast<uint32_t>(RandomStream::kRewardShuffle), 7u);
 }
 
 TEST(PhiloxAt, EveryPartOfTheAddressCounts) {
