@@ -7,11 +7,11 @@
 namespace grouper {
 namespace {
 
-// Rewards permuted over the whole batch carry no information: held-out accuracy must not rise. Noise
-// still moves the share of answers that skip thinking, either way: over other seeds of the
+// Rewards permuted over the whole batch carry no information: held-out accuracy must not rise.
+// Noise still moves the share of answers that skip thinking, either way: over other seeds of the
 // permutation the change after 25 steps had a mean of about 0 and a deviation of 0.06 (0.02 of it
-// from the evaluation), beside the +0.5 of true rewards. A change of numerics may therefore move one
-// seed over the bound: look at several before you blame the code.
+// from the evaluation), beside the +0.5 of true rewards. A change of numerics may therefore move
+// one seed over the bound: look at several before you blame the code.
 class ShuffledRewards : public ::testing::TestWithParam<int> {};
 
 TEST_P(ShuffledRewards, TeachNothing) {
