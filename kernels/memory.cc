@@ -1,5 +1,7 @@
 #include "kernels/memory.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -10,17 +12,23 @@
 namespace grouper {
 namespace {
 constexpr size_t kAlign = 64;
+// Pages of 2 MiB where a buffer fills some: weights and caches are read across far more memory than
+// the processor can keep addresses of small pages for.
+constexpr size_t kHugePage = size_t{2} << 20;
 size_t RoundUp(size_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
 }  // namespace
 
 Buffer::Buffer(size_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
-  data_ = std::aligned_alloc(kAlign, RoundUp(bytes));
+  const bool huge = bytes >= 2 * kHugePage;
+  data_ = std::aligned_alloc(huge ? kHugePage : kAlign, RoundUp(bytes));
   if (data_ == nullptr)
     ThrowInternal(
         "[memory] out of memory; lower rollout.kv_cache_bytes or batch.max_tokens_per_micro_batch, "
         "bytes asked for",
         bytes);
+  // A kernel without them refuses the advice, and small pages serve.
+  if (huge) static_cast<void>(madvise(data_, RoundUp(bytes), MADV_HUGEPAGE));
   std::memset(data_, 0, RoundUp(bytes));
 }
 Buffer::~Buffer() { std::free(data_); }
