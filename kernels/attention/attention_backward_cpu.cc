@@ -1,13 +1,14 @@
 #include "kernels/attention/attention.h"
+#include "kernels/attention/tile.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/transpose.h"
 #include "kernels/cpu/vec_math.h"
 
 namespace grouper::cpu::GROUPER_VARIANT {
 namespace {
 
-constexpr int64_t kMaxDim = 256;
-
-// One block of keys in both layouts, and its gradients, on the stack: at most 4 x 64 KiB in fp32.
+// One block of keys in the layouts that the cache lacks, and its gradients, on the stack: at most
+// 4 x 64 KiB in fp32.
 struct KeyBlock {
   real key_rows[64 * kMaxDim];              // [64][head_dim]
   real value_columns[kMaxDim * 64];         // [head_dim][64]
@@ -21,6 +22,42 @@ struct Task {
   const int32_t* blocks;
 };
 
+// Query rows (token, head of the kv head) in the order of the gradients' chains.
+struct RowTile {
+  int64_t rows = 0;
+  const real *q[kMaxRows], *out[kMaxRows], *dout[kMaxRows], *stats[kMaxRows];
+  real* dq[kMaxRows];
+  int32_t visible[kMaxRows];  // keys of the block
+  int32_t first_row[64];      // that sees the key
+};
+
+// Rows [first, first + kMaxRows) of token * group + head, as far as the sequence has tokens.
+GROUPER_INLINE void Gather(const Task& task, int64_t first_key, int64_t count, int64_t first,
+                           RowTile* tile) {
+  const AttentionBackwardArgs& args = task.args;
+  const int64_t n = task.head_dim, left = task.length * task.group - first;
+  tile->rows = left < kMaxRows ? left : kMaxRows;
+  int64_t i = first / task.group, h = first % task.group;
+  for (int64_t r = 0; r < tile->rows; ++r) {
+    const int64_t token = task.begin + i, head = task.kv * task.group + h;
+    tile->q[r] = args.q.as<real>() + token * args.q.row_stride + head * n;
+    tile->out[r] = args.out.as<real>() + token * args.out.row_stride + head * n;
+    tile->dout[r] = args.dout.as<real>() + token * args.dout.row_stride + head * n;
+    tile->dq[r] = args.dq.as<real>() + token * args.dq.row_stride + head * n;
+    tile->stats[r] = args.max_and_sum.as<real>() + (token * args.heads + head) * 2;
+    const int64_t seen = i - first_key + 1;
+    tile->visible[r] = static_cast<int32_t>(seen < count ? seen : count);
+    if (++h == task.group) {
+      h = 0;
+      ++i;
+    }
+  }
+  for (int64_t j = 0; j < count; ++j) {
+    const int64_t row = (first_key + j) * task.group - first;
+    tile->first_row[j] = static_cast<int32_t>(row < 0 ? 0 : row < tile->rows ? row : tile->rows);
+  }
+}
+
 GROUPER_INLINE real Dot(const real* a, const real* b, int64_t n) {
   Lanes chain = Zero();
   for (int64_t i = 0; i < n; i += kLanes)
@@ -28,43 +65,35 @@ GROUPER_INLINE real Dot(const real* a, const real* b, int64_t n) {
   return SumTree(chain);
 }
 
-// Gradient contributions of query token i, head h against one block of `visible` keys.
-GROUPER_INLINE void QueryStep(const Task& task, int64_t i, int64_t head, const real* keys,
-                              int64_t visible, bool first_block, KeyBlock* block) {
-  const AttentionBackwardArgs& args = task.args;
-  const int64_t n = task.head_dim, token = task.begin + i;
-  const real* q = args.q.as<real>() + token * args.q.row_stride + head * n;
-  const real* out = args.out.as<real>() + token * args.out.row_stride + head * n;
-  const real* dout = args.dout.as<real>() + token * args.dout.row_stride + head * n;
-  real* dq = args.dq.as<real>() + token * args.dq.row_stride + head * n;
-  const real* stats = args.max_and_sum.as<real>() + (token * args.heads + head) * 2;
-  const Lanes scale = Set(static_cast<real>(args.scale)), m = Set(stats[0]), l = Set(stats[1]);
-  const Lanes delta = Set(Dot(dout, out, n));
-  real p[64], ds[64];
-  for (int64_t v = 0; v * kLanes < visible; ++v) {
-    Lanes score = Zero(), dp = Zero();
-    for (int64_t d = 0; d < n; ++d) {
-      score = Fma(Set(q[d]), Load(keys + d * 64 + v * kLanes), score);
-      dp = Fma(Set(dout[d]), Load(block->value_columns + d * 64 + v * kLanes), dp);
-    }
-    const Mask seen = FirstMask(visible - v * kLanes);
-    const Lanes weight = Select(seen, Div(Exp(Sub(Mul(score, scale), m)), l), Zero());
-    Store(p + v * kLanes, weight);
-    Store(ds + v * kLanes, Select(seen, Mul(Mul(weight, Sub(dp, delta)), scale), Zero()));
+// Raw scores become weights p, dp becomes the scores' gradient: p (dp - dout . out) scale.
+GROUPER_INLINE void Slopes(const RowTile& tile, int64_t r, int64_t head_dim, real scale_real,
+                           real* p, real* dp) {
+  const Lanes scale = Set(scale_real), m = Set(tile.stats[r][0]), l = Set(tile.stats[r][1]);
+  const Lanes delta = Set(Dot(tile.dout[r], tile.out[r], head_dim));
+  for (int64_t v = 0; v < tile.visible[r]; v += kLanes) {
+    const Mask seen = FirstMask(tile.visible[r] - v);
+    const Lanes e = Exp(Sub(Mul(Load(p + v), scale), m));
+    const Lanes weight = Select(seen, Div(e, l), Zero());
+    const Lanes slope = Mul(Mul(weight, Sub(Load(dp + v), delta)), scale);
+    Store(p + v, weight);
+    Store(dp + v, Select(seen, slope, Zero()));
   }
-  for (int64_t d = 0; d < n; d += kLanes) {
-    const int64_t rest = n - d;
-    const Lanes q_part = LoadFirst(q + d, rest), dout_part = LoadFirst(dout + d, rest);
-    Lanes sum = first_block ? Zero() : LoadFirst(dq + d, rest);
-    for (int64_t j = 0; j < visible; ++j) {
-      const Lanes slope = Set(ds[j]);
-      real *dk = block->dk + j * n + d, *dv = block->dv + j * n + d;
-      sum = Fma(slope, LoadFirst(block->key_rows + j * n + d, rest), sum);
-      StoreFirst(dk, Fma(slope, q_part, LoadFirst(dk, rest)), rest);
-      StoreFirst(dv, Fma(Set(p[j]), dout_part, LoadFirst(dv, rest)), rest);
-    }
-    StoreFirst(dq + d, sum, rest);
+}
+
+// Gradient contributions of a tile's rows against one block of keys.
+__attribute__((noinline)) void TileStep(const Task& task, const real* keys, const RowTile& tile,
+                                        KeyBlock* block) {
+  const int64_t n = task.head_dim, rows = tile.rows, seen = tile.visible[rows - 1];
+  const int64_t vectors = (seen + kLanes - 1) / kLanes;
+  real p[kMaxRows * 64], dp[kMaxRows * 64];
+  Dots<false>({tile.q, keys, n, keys, p}, 0, rows, vectors);
+  Dots<false>({tile.dout, block->value_columns, n, keys, dp}, 0, rows, vectors);
+  for (int64_t r = 0; r < rows; ++r) {
+    Slopes(tile, r, n, static_cast<real>(task.args.scale), p + r * 64, dp + r * 64);
   }
+  AddWeighted<false>({dp, tile.visible, block->key_rows, n, nullptr, keys, tile.dq}, 0, rows);
+  AddOuter({dp, tile.q, rows, n, tile.first_row, block->dk}, seen);
+  AddOuter({p, tile.dout, rows, n, tile.first_row, block->dv}, seen);
 }
 
 __attribute__((noinline)) void BackwardBlock(const Task& task, int64_t first_key) {
@@ -74,21 +103,22 @@ __attribute__((noinline)) void BackwardBlock(const Task& task, int64_t first_key
   const int64_t at = (task.blocks[first_key / 64] * task.kv_heads + task.kv) * n * 64;
   const real* keys = args.k_cache.as<real>() + at;
   const real* values = args.v_cache.as<real>() + at;
+  const size_t bytes = static_cast<size_t>(64 * n) * sizeof(real);
   KeyBlock block;
-  for (int64_t d = 0; d < n; ++d) {
-    for (int64_t j = 0; j < 64; ++j) {
-      // Slots past the sequence may hold anything, NaN too: they are zeros here.
-      block.key_rows[j * n + d] = j < count ? keys[d * 64 + j] : real{0};
-      block.value_columns[d * 64 + j] = j < count ? values[j * n + d] : real{0};
+  // Slots past the sequence may hold anything, NaN too: they are not read, zeros stand for them.
+  if (count < 64) memset(block.value_columns, 0, bytes);
+  TransposeInto(keys, 64, n, count, block.key_rows, n);
+  TransposeInto(values, n, count, n, block.value_columns, 64);
+  memset(block.dk, 0, bytes);
+  memset(block.dv, 0, bytes);
+  RowTile tile;
+  const int64_t end = task.length * task.group;
+  for (int64_t first = first_key * task.group; first < end; first += kMaxRows) {
+    Gather(task, first_key, count, first, &tile);
+    for (int64_t r = 0; r < tile.rows && first_key == 0; ++r) {
+      memset(tile.dq[r], 0, static_cast<size_t>(n) * sizeof(real));
     }
-  }
-  memset(block.dk, 0, static_cast<size_t>(64 * n) * sizeof(real));
-  memset(block.dv, 0, static_cast<size_t>(64 * n) * sizeof(real));
-  for (int64_t i = first_key; i < task.length; ++i) {
-    const int64_t visible = i - first_key + 1 < count ? i - first_key + 1 : count;
-    for (int64_t h = 0; h < task.group; ++h) {
-      QueryStep(task, i, task.kv * task.group + h, keys, visible, first_key == 0, &block);
-    }
+    TileStep(task, keys, tile, &block);
   }
   for (int64_t j = 0; j < count; ++j) {
     const int64_t token = task.begin + first_key + j;

@@ -1,134 +1,200 @@
 #include "kernels/attention/attention.h"
+#include "kernels/attention/tile.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vec_math.h"
 
 namespace grouper::cpu::GROUPER_VARIANT {
 namespace {
 
-constexpr int kKeyLanes = 4;   // 64 keys
-constexpr int kDimLanes = 16;  // head_dim up to 256
-constexpr int kHeads = 4;      // query heads worked on together, so that chains overlap
-constexpr int64_t kRowGrain = 16;
+constexpr int kKeyVectors = 4;  // 64 keys
+// A call that reads more keys and values than this finds them in memory, not in a cache.
+constexpr int64_t kFetchBytes = 2 << 20;
 
-// Running softmax of one query head.
-struct HeadState {
-  real m, l;
-  Lanes acc[kDimLanes];
+// Query rows of one sequence and kv head at consecutive positions, heads of a token side by side,
+// and their running softmax.
+struct QueryTile {
+  const AttentionArgs& args;
+  int64_t kv;           // kv head
+  int64_t rows, group;  // group: rows of a token
+  const int32_t* blocks;
+  int64_t after;  // where in the caches the block lies that is read after the last of this tile
+  const real* q[kMaxRows];
+  int64_t position[kMaxRows];
+
+  // Where in both caches the keys and values of the block of position `key` lie.
+  GROUPER_INLINE int64_t BlockAt(int64_t key) const {
+    const int64_t kv_heads = args.k_cache.shape[1];
+    return (blocks[key / 64] * kv_heads + kv) * args.k_cache.shape[2] * 64;
+  }
+  // First row whose position is at least `key`.
+  GROUPER_INLINE int64_t RowFrom(int64_t key) const {
+    const int64_t tokens = key - position[0];
+    return tokens <= 0 ? 0 : tokens * group;
+  }
 };
 
-GROUPER_INLINE void Start(HeadState* s, int64_t dims) {
-  s->m = -INFINITY;
-  s->l = 0;
-  for (int64_t d = 0; d < dims; ++d) s->acc[d] = Zero();
+struct TileState {
+  real m[kMaxRows], l[kMaxRows];
+  real acc[kMaxRows * kMaxDim];  // [rows][head_dim]
+  real* row[kMaxRows];           // into acc
+};
+
+GROUPER_INLINE void Start(TileState* s, int64_t first, int64_t rows, int64_t head_dim) {
+  for (int64_t r = first; r < rows; ++r) {
+    s->m[r] = -INFINITY;
+    s->l[r] = 0;
+    s->row[r] = s->acc + r * head_dim;
+  }
+  memset(s->acc + first * head_dim, 0,
+         static_cast<size_t>((rows - first) * head_dim) * sizeof(real));
 }
 
-// Scores of one block: chain over head_dim, times scale, -inf past the visible keys. Returns the
-// maximum.
-template <int kCount>
-GROUPER_INLINE void BlockScores(const real* const* q, const real* keys, int64_t head_dim,
-                                int64_t visible, real scale, Lanes (*score)[kKeyLanes]) {
-  const int64_t vectors = (visible + kLanes - 1) / kLanes;
-  for (int64_t v = 0; v < vectors; ++v) {
-    Lanes acc[kCount];
-    for (int h = 0; h < kCount; ++h) acc[h] = Zero();
-    for (int64_t d = 0; d < head_dim; ++d) {
-      const Lanes k = Load(keys + d * 64 + v * kLanes);
-      for (int h = 0; h < kCount; ++h) acc[h] = Fma(Set(q[h][d]), k, acc[h]);
-    }
-    const Mask seen = FirstMask(visible - v * kLanes);
-    for (int h = 0; h < kCount; ++h) {
-      score[h][v] = Select(seen, Mul(acc[h], Set(scale)), Set(-INFINITY));
-    }
+// Times scale, -inf past the visible keys; returns the maximum.
+GROUPER_INLINE real MaskScores(int64_t visible, real scale, real* score) {
+  Lanes largest = Set(-INFINITY);
+  for (int64_t v = 0; v * kLanes < visible; ++v) {
+    const Lanes s = Select(FirstMask(visible - v * kLanes),
+                           Mul(Load(score + v * kLanes), Set(scale)), Set(-INFINITY));
+    Store(score + v * kLanes, s);
+    largest = Max(s, largest);
   }
-  for (int64_t v = vectors; v < kKeyLanes; ++v) {
-    for (int h = 0; h < kCount; ++h) score[h][v] = Set(-INFINITY);
+  return MaxOf(largest);
+}
+
+// m becomes the larger of both; alpha = exp(old m - new m).
+GROUPER_INLINE void RaiseMaxima(int64_t first, int64_t rows, const real* largest, real* m,
+                                real* alpha) {
+  if (rows - first <= kFewRows) {  // a vector load of what was stored one by one would wait
+    for (int64_t r = first; r < rows; ++r) {
+      const real now = largest[r] > m[r] ? largest[r] : m[r];
+      alpha[r] = ExpReal(m[r] - now);
+      m[r] = now;
+    }
+    return;
+  }
+  for (int64_t r = first; r < rows; r += kLanes) {
+    const int64_t n = rows - r;
+    const Lanes before = LoadFirst(m + r, n), now = Max(LoadFirst(largest + r, n), before);
+    StoreFirst(alpha + r, Exp(Sub(before, now)), n);
+    StoreFirst(m + r, now, n);
   }
 }
 
-// Sum over 64: index bits 5 and 4, then the lane bits.
-GROUPER_INLINE real Sum64(const Lanes* p) { return SumTree(Add(Add(p[0], p[2]), Add(p[1], p[3]))); }
+// Scores become p = exp(score - m); returns their sum: index bits 5 and 4, then the lane bits.
+GROUPER_INLINE real Exponentiate(int64_t visible, real m, real* score) {
+  Lanes p[kKeyVectors];
+  for (int v = 0; v < kKeyVectors; ++v) {
+    p[v] = Zero();  // what exp makes of masked keys
+    if (v * kLanes >= visible) continue;
+    p[v] = Exp(Sub(Load(score + v * kLanes), Set(m)));
+    Store(score + v * kLanes, p[v]);
+  }
+  return SumTree(Add(Add(p[0], p[2]), Add(p[1], p[3])));
+}
 
-template <int kCount>
-GROUPER_INLINE void BlockStep(const real* const* q, const real* keys, const real* values,
-                              int64_t head_dim, int64_t visible, real scale, HeadState* state) {
-  const int64_t dims = (head_dim + kLanes - 1) / kLanes;
-  Lanes p[kCount][kKeyLanes];
-  BlockScores<kCount>(q, keys, head_dim, visible, scale, p);
-  real weight[kCount][64];
-  for (int h = 0; h < kCount; ++h) {
-    HeadState& s = state[h];
-    const real largest = MaxOf(Max(Max(p[h][0], p[h][1]), Max(p[h][2], p[h][3])));
-    const real m = largest > s.m ? largest : s.m;
-    const real alpha = ExpReal(s.m - m);
-    for (int v = 0; v < kKeyLanes; ++v) {
-      p[h][v] = Exp(Sub(p[h][v], Set(m)));
-      Store(weight[h] + v * kLanes, p[h][v]);
-    }
-    s.l = FmaReal(s.l, alpha, Sum64(p[h]));
-    s.m = m;
-    for (int64_t d = 0; d < dims; ++d) s.acc[d] = Mul(s.acc[d], Set(alpha));
+// Rows [first, rows) of the tile take the block of keys that starts at position `key`; `next`:
+// where in the caches the block lies that follows.
+template <bool kFetch>
+GROUPER_INLINE void BlockStep(const QueryTile& tile, int64_t first, int64_t key, int64_t next,
+                              TileState* s) {
+  const AttentionArgs& args = tile.args;
+  const int64_t head_dim = args.k_cache.shape[2], rows = tile.rows, at = tile.BlockAt(key);
+  const real *keys = args.k_cache.as<real>(), *values = args.v_cache.as<real>();
+  const real scale = static_cast<real>(args.scale);
+  int32_t visible[kMaxRows];
+  real score[kMaxRows * 64], largest[kMaxRows], alpha[kMaxRows];
+  for (int64_t r = first; r < rows; ++r) {
+    const int64_t seen = tile.position[r] + 1 - key;
+    visible[r] = static_cast<int32_t>(seen < 64 ? seen : 64);
   }
-  for (int64_t d = 0; d < dims; ++d) {
-    const int64_t n = head_dim - d * kLanes;
-    Lanes acc[kCount];
-    for (int h = 0; h < kCount; ++h) acc[h] = state[h].acc[d];
-    for (int64_t j = 0; j < visible; ++j) {
-      const Lanes v = LoadFirst(values + j * head_dim + d * kLanes, n);
-      for (int h = 0; h < kCount; ++h) acc[h] = Fma(Set(weight[h][j]), v, acc[h]);
-    }
-    for (int h = 0; h < kCount; ++h) state[h].acc[d] = acc[h];
+  const int64_t vectors = (visible[rows - 1] + kLanes - 1) / kLanes;
+  Dots<kFetch>({tile.q, keys + at, head_dim, keys + next, score}, first, rows, vectors);
+  for (int64_t r = first; r < rows; ++r) {
+    largest[r] = MaskScores(visible[r], scale, score + r * 64);
   }
+  RaiseMaxima(first, rows, largest, s->m, alpha);
+  for (int64_t r = first; r < rows; ++r) {
+    const real sum = Exponentiate(visible[r], s->m[r], score + r * 64);
+    s->l[r] = FmaReal(s->l[r], alpha[r], sum);
+  }
+  AddWeighted<kFetch>({score, visible, values + at, head_dim, alpha, values + next, s->row}, first,
+                      rows);
 }
 
 // Splits of 512 keys, merged left to right.
-GROUPER_INLINE void Merge(HeadState* total, const HeadState& part, int64_t dims) {
-  const real m = part.m > total->m ? part.m : total->m;
-  const real a1 = ExpReal(total->m - m), a2 = ExpReal(part.m - m);
-  total->l = FmaReal(part.l, a2, total->l * a1);
-  for (int64_t d = 0; d < dims; ++d) {
-    total->acc[d] = Fma(part.acc[d], Set(a2), Mul(total->acc[d], Set(a1)));
+GROUPER_INLINE void Merge(TileState* total, const TileState& part, int64_t row, int64_t head_dim) {
+  const real m = part.m[row] > total->m[row] ? part.m[row] : total->m[row];
+  const real a1 = ExpReal(total->m[row] - m), a2 = ExpReal(part.m[row] - m);
+  total->l[row] = FmaReal(part.l[row], a2, total->l[row] * a1);
+  total->m[row] = m;
+  real* to = total->row[row];
+  for (int64_t d = 0; d < head_dim; d += kLanes) {
+    const int64_t n = head_dim - d;
+    const Lanes left = Mul(LoadFirst(to + d, n), Set(a1));
+    StoreFirst(to + d, Fma(LoadFirst(part.row[row] + d, n), Set(a2), left), n);
   }
-  total->m = m;
 }
 
-template <int kCount>
-__attribute__((noinline)) void AttendHeads(const AttentionArgs& args, int64_t t, int64_t head) {
-  const int64_t kv_heads = args.k_cache.shape[1], head_dim = args.k_cache.shape[2];
-  const int64_t dims = (head_dim + kLanes - 1) / kLanes;
-  const int64_t kv = head / (args.heads / kv_heads);
-  const int64_t visible = args.positions.as<int32_t>()[t] + 1;
-  const int32_t* blocks =
-      args.block_table.as<int32_t>() + args.sequence.as<int32_t>()[t] * args.block_table.row_stride;
-  const real scale = static_cast<real>(args.scale);
-  const real* q[kCount];
-  for (int h = 0; h < kCount; ++h) {
-    q[h] = args.q.as<real>() + t * args.q.row_stride + (head + h) * head_dim;
-  }
-  HeadState total[kCount], part[kCount];
-  for (int64_t first = 0; first < visible; first += numerics::kKeySplit) {
-    HeadState* state = first == 0 ? total : part;
-    for (int h = 0; h < kCount; ++h) Start(&state[h], dims);
-    const int64_t end =
-        first + numerics::kKeySplit < visible ? first + numerics::kKeySplit : visible;
-    for (int64_t key = first; key < end; key += 64) {
-      const int64_t block = blocks[key / 64];
-      const int64_t at = (block * kv_heads + kv) * head_dim * 64;
-      BlockStep<kCount>(q, args.k_cache.as<real>() + at, args.v_cache.as<real>() + at, head_dim,
-                        end - key < 64 ? end - key : 64, scale, state);
+template <bool kFetch>
+__attribute__((noinline)) void AttendTile(const QueryTile& tile, TileState* total) {
+  const int64_t head_dim = tile.args.k_cache.shape[2], rows = tile.rows;
+  const int64_t end = tile.position[rows - 1] + 1;
+  TileState part;
+  for (int64_t split = 0; split < end; split += numerics::kKeySplit) {
+    TileState* state = split == 0 ? total : &part;
+    const int64_t from = tile.RowFrom(split);
+    Start(state, from, rows, head_dim);
+    const int64_t last = split + numerics::kKeySplit < end ? split + numerics::kKeySplit : end;
+    for (int64_t key = split; key < last; key += 64) {
+      const int64_t next = key + 64 < end ? tile.BlockAt(key + 64) : tile.after;
+      BlockStep<kFetch>(tile, tile.RowFrom(key), key, next, state);
     }
-    for (int h = 0; h < kCount && first > 0; ++h) Merge(&total[h], part[h], dims);
+    for (int64_t r = from; r < rows && split > 0; ++r) Merge(total, part, r, head_dim);
   }
-  for (int h = 0; h < kCount; ++h) {
-    real* out = args.out.as<real>() + t * args.out.row_stride + (head + h) * head_dim;
-    for (int64_t d = 0; d < dims; ++d) {
+}
+
+// Tokens [t, t + tokens) are consecutive positions of one sequence; heads [head, head + group)
+// share a kv head. `after`: where the block lies that is read next.
+struct Run {
+  int64_t t, tokens, head, group, after;
+};
+
+__attribute__((noinline)) void AttendRun(const AttentionArgs& args, const Run& run, bool fetch) {
+  const int64_t head_dim = args.k_cache.shape[2], share = args.heads / args.k_cache.shape[1];
+  const int64_t sequence = args.sequence.as<int32_t>()[run.t];
+  QueryTile tile{args,
+                 run.head / share,
+                 run.tokens * run.group,
+                 run.group,
+                 args.block_table.as<int32_t>() + sequence * args.block_table.row_stride,
+                 run.after,
+                 {},
+                 {}};
+  for (int64_t i = 0, r = 0; i < run.tokens; ++i) {
+    const real* q = args.q.as<real>() + (run.t + i) * args.q.row_stride + run.head * head_dim;
+    for (int64_t h = 0; h < run.group; ++h, ++r) {
+      tile.q[r] = q + h * head_dim;
+      tile.position[r] = args.positions.as<int32_t>()[run.t + i];
+    }
+  }
+  TileState total;
+  if (fetch) {
+    AttendTile<true>(tile, &total);
+  } else {
+    AttendTile<false>(tile, &total);
+  }
+  for (int64_t r = 0; r < tile.rows; ++r) {
+    const int64_t token = run.t + r / run.group, h = run.head + r % run.group;
+    real* out = args.out.as<real>() + token * args.out.row_stride + h * head_dim;
+    for (int64_t d = 0; d < head_dim; d += kLanes) {
+      const int64_t n = head_dim - d;
       // + 0 makes the sign of a zero independent of skipped blocks.
-      const Lanes y = Add(Div(total[h].acc[d], Set(total[h].l)), Zero());
-      StoreFirst(out + d * kLanes, y, head_dim - d * kLanes);
+      StoreFirst(out + d, Add(Div(LoadFirst(total.row[r] + d, n), Set(total.l[r])), Zero()), n);
     }
     if (!args.max_and_sum.empty()) {
-      real* stats = args.max_and_sum.as<real>() + (t * args.heads + head + h) * 2;
-      stats[0] = total[h].m;
-      stats[1] = total[h].l;
+      real* stats = args.max_and_sum.as<real>() + (token * args.heads + h) * 2;
+      stats[0] = total.m[r];
+      stats[1] = total.l[r];
     }
   }
 }
@@ -156,15 +222,36 @@ void AppendKv(Stream& stream, const AppendKvArgs& args) {
 }
 
 void Attention(Stream& stream, const AttentionArgs& args) {
-  const int64_t group = args.heads / args.k_cache.shape[1];
-  ParallelRows(stream, args.q.shape[0], kRowGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      for (int64_t first = 0; first < args.heads; first += group) {
-        int64_t h = first;
-        for (; h + kHeads <= first + group; h += kHeads) AttendHeads<kHeads>(args, t, h);
-        for (; h + 2 <= first + group; h += 2) AttendHeads<2>(args, t, h);
-        for (; h < first + group; ++h) AttendHeads<1>(args, t, h);
+  const int64_t kv_heads = args.k_cache.shape[1], share = args.heads / kv_heads;
+  const int64_t block_size = args.k_cache.shape[2] * 64, tokens = args.q.shape[0];
+  const int32_t *sequence = args.sequence.as<int32_t>(), *positions = args.positions.as<int32_t>();
+  const auto first_block = [&](int64_t t) {
+    return args.block_table.as<int32_t>()[sequence[t] * args.block_table.row_stride];
+  };
+  // Heads of a kv head that one tile takes, and tokens of a task.
+  const int64_t group = share < kMaxRows ? share : kMaxRows, grain = kMaxRows / group;
+  int64_t keys = 0;
+  for (int64_t t = 0; t < tokens; ++t) keys += positions[t] + 1;
+  const int64_t bytes = keys * kv_heads * 2 * args.k_cache.shape[2] * int64_t{sizeof(real)};
+  ParallelRows(stream, tokens, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end;) {
+      int64_t run = 1;
+      while (run < grain && t + run < end && sequence[t + run] == sequence[t] &&
+             positions[t + run] == positions[t] + run) {
+        ++run;
       }
+      const int64_t next_token = t + run < end ? t + run : t;
+      for (int64_t kv = 0; kv < kv_heads; ++kv) {
+        const int64_t after = kv + 1 < kv_heads ? first_block(t) * kv_heads + kv + 1
+                                                : first_block(next_token) * kv_heads;
+        for (int64_t h = 0; h < share; h += group) {
+          AttendRun(
+              args,
+              {t, run, kv * share + h, share - h < group ? share - h : group, after * block_size},
+              bytes > kFetchBytes);
+        }
+      }
+      t += run;
     }
   });
 }

@@ -73,6 +73,9 @@ GROUPER_INLINE Lanes Select(Mask mask, Lanes a, Lanes b) {
   return {_mm512_mask_blend_ps(mask.m, b.v, a.v)};
 }
 GROUPER_INLINE uint32_t Bits(Mask mask) { return mask.m; }
+using HalfLanes = __m256;
+GROUPER_INLINE HalfLanes LowHalf(Lanes a) { return _mm512_castps512_ps256(a.v); }
+GROUPER_INLINE HalfLanes HighHalf(Lanes a) { return _mm512_extractf32x8_ps(a.v, 1); }
 
 #elif defined(GROUPER_FORM_AVX2)
 
@@ -139,6 +142,9 @@ GROUPER_INLINE uint32_t Bits(Mask mask) {
   return static_cast<uint32_t>(_mm256_movemask_ps(mask.lo)) |
          static_cast<uint32_t>(_mm256_movemask_ps(mask.hi)) << 8;
 }
+using HalfLanes = __m256;
+GROUPER_INLINE HalfLanes LowHalf(Lanes a) { return a.lo; }
+GROUPER_INLINE HalfLanes HighHalf(Lanes a) { return a.hi; }
 
 #else  // the array form, on float or double
 
@@ -279,19 +285,39 @@ GROUPER_INLINE real SqrtReal(real a) {
 
 // Lane bits 3, 2, 1, 0: i and i^8 are added first.
 GROUPER_INLINE real SumTree(Lanes a) {
+#if defined(GROUPER_FORM_AVX512) || defined(GROUPER_FORM_AVX2)
+  const HalfLanes eight = _mm256_add_ps(LowHalf(a), HighHalf(a));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+#else
   real x[kLanes];
   Store(x, a);
   for (int step = kLanes / 2; step > 0; step /= 2) {
     for (int i = 0; i < step; ++i) x[i] = x[i] + x[i + step];
   }
   return x[0];
+#endif
 }
+// The first of the largest lanes (-0 and +0 tie): neighbours meet first, the left one wins a tie.
 GROUPER_INLINE real MaxOf(Lanes a) {
+#if defined(GROUPER_FORM_AVX512) || defined(GROUPER_FORM_AVX2)
+  HalfLanes lo = LowHalf(a), hi = HighHalf(a);
+  lo = _mm256_max_ps(_mm256_permute_ps(lo, 0xB1), lo);
+  hi = _mm256_max_ps(_mm256_permute_ps(hi, 0xB1), hi);
+  lo = _mm256_max_ps(_mm256_permute_ps(lo, 0x4E), lo);
+  hi = _mm256_max_ps(_mm256_permute_ps(hi, 0x4E), hi);
+  const __m128 left = _mm_max_ps(_mm256_extractf128_ps(lo, 1), _mm256_castps256_ps128(lo));
+  const __m128 right = _mm_max_ps(_mm256_extractf128_ps(hi, 1), _mm256_castps256_ps128(hi));
+  return _mm_cvtss_f32(_mm_max_ss(right, left));
+#else
   real x[kLanes];
   Store(x, a);
-  real m = x[0];
-  for (int i = 1; i < kLanes; ++i) m = x[i] > m ? x[i] : m;
-  return m;
+  for (int step = 1; step < kLanes; step *= 2) {
+    for (int i = 0; i < kLanes; i += 2 * step) x[i] = x[i + step] > x[i] ? x[i + step] : x[i];
+  }
+  return x[0];
+#endif
 }
 
 // One chain per tree lane over a row: R256 of numerics.h. Add() takes 16 elements that start at a
