@@ -247,5 +247,30 @@ TEST(AttentionBackward, ThreadsInstructionSetsAndNeighboursChangeNoBit) {
   EXPECT_EQ(0, std::memcmp(g.dk.view.data, reference.dk.view.data, g.dk.bytes()));
 }
 
+// Tiles of rows, lanes and blocks end in every way: head sizes, heads of a kv head (more than a
+// tile holds, too), lengths from 1 to 35 and around a block.
+TEST(AttentionTiles, EveryEdgeGivesTheBitsOfTheScalarForm) {
+  std::vector<int64_t> lengths = {63, 65, 130};
+  for (int64_t n = 1; n <= 35; ++n) lengths.push_back(n);
+  for (Shape shape : {Shape{2, 2, 1}, Shape{6, 2, 15}, Shape{3, 3, 17}, Shape{5, 1, 33},
+                      Shape{50, 1, 16}, Shape{4, 2, 100}, Shape{3, 1, 64}}) {
+    const Case c(shape, DType::kFloat32, lengths);
+    const Owned dout = Normal(DType::kFloat32, {c.tokens, shape.heads * shape.dim}, 6);
+    const Stream scalar{cpu::Isa::kScalar, nullptr};
+    const Output expected = RunAll(scalar, c);
+    const Grads slopes = Backward(scalar, c, expected, dout);
+    for (cpu::Isa isa : cpu::AvailableIsas()) {
+      cpu::ThreadPool pool(2);
+      const Output o = RunAll({isa, &pool}, c);
+      const Grads g = Backward({isa, &pool}, c, o, dout);
+      EXPECT_TRUE(SameBits(o.out, expected.out)) << cpu::NameOf(isa) << " " << shape.dim;
+      EXPECT_TRUE(SameBits(o.stats, expected.stats)) << cpu::NameOf(isa) << " " << shape.dim;
+      EXPECT_TRUE(SameBits(g.dq, slopes.dq)) << cpu::NameOf(isa) << " " << shape.dim;
+      EXPECT_TRUE(SameBits(g.dk, slopes.dk)) << cpu::NameOf(isa) << " " << shape.dim;
+      EXPECT_TRUE(SameBits(g.dv, slopes.dv)) << cpu::NameOf(isa) << " " << shape.dim;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace grouper
