@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,8 +14,10 @@
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <optional>
 #include <thread>
 
+#include "base/disk_wait.h"
 #include "base/error.h"
 #include "base/kill_point.h"
 
@@ -39,7 +42,16 @@ class Descriptor {
   int fd_;
 };
 
-bool IsFull(int error) { return error == ENOSPC || error == EDQUOT; }
+// EFBIG: the process's limit on file sizes, SIGXFSZ being ignored.
+bool IsFull(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
+
+[[noreturn]] void ThrowFull(const std::string& words, int error) {
+  throw DiskFull(words +
+                 (error == EFBIG    ? "; raise the limit on file sizes (ulimit -f)"
+                  : error == EDQUOT ? "; raise the quota or free space under it"
+                                    : "; free space on this disk") +
+                 " and run again");
+}
 
 // Faults of a path that a person chose.
 bool IsPathFault(int error) {
@@ -52,7 +64,7 @@ bool IsPathFault(int error) {
 [[noreturn]] void ThrowErrno(const std::string& where, const std::string& doing,
                              const std::string& path, int error) {
   const std::string words = "[" + where + "] " + doing + " " + path + ": " + std::strerror(error);
-  if (IsFull(error)) ThrowUnavailable(words + "; free space on this disk and run again");
+  if (IsFull(error)) ThrowFull(words, error);
   if (IsPathFault(error)) ThrowUser(words + "; check the path and its permissions");
   ThrowInternal(words + "; check the disk");
 }
@@ -61,6 +73,14 @@ bool IsPathFault(int error) {
 // fault.
 [[noreturn]] void ThrowWriteErrno(const std::string& doing, const std::string& path, int error) {
   const std::string words = "[file] " + doing + " " + path + ": " + std::strerror(error);
+  if (IsFull(error)) ThrowFull(words, error);
+  ThrowInternal(words + "; check the disk");
+}
+
+// What a sync of a file that grows has lost is not known: nothing to try again here. A restart
+// cuts the file back to its last durable byte.
+[[noreturn]] void ThrowSyncErrno(const std::string& path, int error) {
+  const std::string words = "[file] cannot sync " + path + ": " + std::strerror(error);
   if (IsFull(error)) ThrowUnavailable(words + "; free space on this disk and run again");
   ThrowInternal(words + "; check the disk");
 }
@@ -224,21 +244,36 @@ void RenameDurably(const std::string& from, const std::string& to) {
   SyncFolder(FolderOf(to));
 }
 
-AppendFile::AppendFile(const std::string& path, int64_t keep_bytes) : path_(path) {
+void CheckRoom(const std::string& folder, uint64_t bytes) {
+  struct statvfs info {};
+  // What cannot be asked is not in the way: the write itself will tell.
+  if (statvfs(folder.c_str(), &info) != 0) return;
+  const uint64_t room = uint64_t{info.f_bavail} * info.f_frsize;
+  if (room >= bytes) return;
+  ThrowFull("[file] " + folder + " needs " + std::to_string(bytes) + " bytes and has room for " +
+                std::to_string(room),
+            ENOSPC);
+}
+
+AppendFile::AppendFile(const std::string& path, int64_t keep_bytes, DiskWait* wait)
+    : path_(path), wait_(wait) {
   const bool existed = FileExists(path);
-  Descriptor file(OpenOrThrow("file", path, O_WRONLY | O_CREAT | O_APPEND));
-  size_bytes_ = SizeOfOpen(file.get(), "file", path);
+  std::optional<Descriptor> file;
+  DoWaiting(wait_, [&] { file.emplace(OpenOrThrow("file", path, O_WRONLY | O_CREAT | O_APPEND)); });
+  size_bytes_ = SizeOfOpen(file->get(), "file", path);
   if (keep_bytes >= 0 && size_bytes_ != static_cast<uint64_t>(keep_bytes)) {
     USER_CHECK(size_bytes_ > static_cast<uint64_t>(keep_bytes),
                "[file] " + path + " ends at byte " + std::to_string(size_bytes_) +
                    ", before the offset " + std::to_string(keep_bytes) +
                    " to go on from; put the whole file back or go on from an older checkpoint");
-    if (ftruncate(file.get(), keep_bytes) != 0) ThrowWriteErrno("cannot cut", path, errno);
-    if (fsync(file.get()) != 0) ThrowWriteErrno("cannot sync", path, errno);
+    if (ftruncate(file->get(), keep_bytes) != 0) ThrowWriteErrno("cannot cut", path, errno);
+    KILL_POINT("append.cut");
+    if (fsync(file->get()) != 0) ThrowSyncErrno(path, errno);
+    KILL_POINT("append.cut_synced");
     size_bytes_ = static_cast<uint64_t>(keep_bytes);
   }
   if (!existed) SyncFolder(FolderOf(path));
-  fd_ = file.Release();
+  fd_ = file->Release();
 }
 
 AppendFile::~AppendFile() {
@@ -257,20 +292,25 @@ void AppendFile::Append(std::string_view bytes) {
 
 void AppendFile::Flush() {
   CHECK(fd_ >= 0, "[file] flush of a file whose sync failed; start again from a checkpoint", path_);
+  DoWaiting(wait_, [this] { FlushOnce(); });
+}
+
+void AppendFile::FlushOnce() {
   const size_t wrote = WriteSome(fd_, buffer_);
   const int error = errno;
   const bool whole = wrote == buffer_.size();
-  buffer_.erase(0, wrote);  // a later Flush goes on where the disk was full
+  buffer_.erase(0, wrote);  // the next try goes on where the disk was full
   if (!whole) ThrowWriteErrno("cannot append to", path_, error);
 }
 
 void AppendFile::Sync() {
   Flush();
+  KILL_POINT("append.flushed");
   if (fdatasync(fd_) == 0) return;
   const int error = errno;
   close(fd_);
   fd_ = -1;  // the kernel may have dropped the pages: this file is not to be trusted any more
-  ThrowWriteErrno("cannot sync", path_, error);
+  ThrowSyncErrno(path_, error);
 }
 
 MappedFile::MappedFile(const std::string& path, const std::string& what) {

@@ -1,7 +1,7 @@
 // Durable files. A file becomes visible by write, fsync, rename, fsync of the folder; an fsync
 // error condemns the file (durability.md 3). All functions throw Error: kUser for a missing or
-// unreadable path that a person named, kUnavailable for a full disk, kInternal for other I/O
-// errors.
+// unreadable path that a person named, kUnavailable for a full disk (DiskFull where the write may
+// be tried again), kInternal for other I/O errors.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,18 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
+
 namespace grouper {
+
+class DiskWait;
+
+// kUnavailable: a full disk, a used-up quota, or a limit on the size of files. The write may be
+// tried again when there is room.
+class DiskFull : public Error {
+ public:
+  explicit DiskFull(std::string message) : Error(ErrorKind::kUnavailable, std::move(message)) {}
+};
 
 // Whole file; refuses one larger than max_bytes. `what` names it in errors ("config",
 // "data.train").
@@ -36,11 +47,17 @@ void SyncFolder(const std::string& path);
 // rename + fsync of the parent folder.
 void RenameDurably(const std::string& from, const std::string& to);
 
+// DiskFull when the file system that holds `folder` has less room than `bytes` for us; quotas are
+// not seen.
+void CheckRoom(const std::string& folder, uint64_t bytes);
+
 // An append-only file with one writer. Not thread-safe.
 class AppendFile {
  public:
   // Opens or creates; cuts the file to keep_bytes first when it is >= 0 (it must not be shorter).
-  AppendFile(const std::string& path, int64_t keep_bytes = -1);
+  // `wait`, which outlives the file, is asked for patience when the disk is full; without it a
+  // write throws DiskFull and Flush may be tried again.
+  AppendFile(const std::string& path, int64_t keep_bytes = -1, DiskWait* wait = nullptr);
   ~AppendFile();
   AppendFile(const AppendFile&) = delete;
   AppendFile& operator=(const AppendFile&) = delete;
@@ -52,7 +69,10 @@ class AppendFile {
   const std::string& path() const { return path_; }
 
  private:
+  void FlushOnce();
+
   std::string path_;
+  DiskWait* wait_;
   std::string buffer_;
   int fd_ = -1;
   uint64_t size_bytes_ = 0;

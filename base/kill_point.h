@@ -1,10 +1,16 @@
 // KILL_POINT("checkpoint.renamed"): a named place where a test can kill the process.
-// GROUPER_KILL_POINT = "name:occurrence" (from 1) sends SIGKILL to ourselves there; without it the
-// cost is one comparison.
+// GROUPER_KILL_POINT = "name:occurrence" (from 1) sends SIGKILL to ourselves there;
+// GROUPER_KILL_LOG = FILE appends the name of each place that is reached, one a line, so that a
+// driver knows what there is to kill. Without both the cost is one comparison; a build with
+// -DGROUPER_KILL_POINTS=OFF has no kill points at all.
 #pragma once
+
+#ifdef GROUPER_NO_KILL_POINTS
+#define KILL_POINT(name) static_cast<void>(0)
+#else
+#define KILL_POINT(name) ::grouper::ReachKillPoint(name)
+#endif
 
 namespace grouper {
 void ReachKillPoint(const char* name);
 }  // namespace grouper
-
-#define KILL_POINT(name) ::grouper::ReachKillPoint(name)

@@ -37,7 +37,8 @@ T WordAt(std::string_view bytes, size_t at) {
 
 }  // namespace
 
-RecordWriter::RecordWriter(const std::string& path, int64_t keep_bytes) : file_(path, keep_bytes) {}
+RecordWriter::RecordWriter(const std::string& path, int64_t keep_bytes, DiskWait* wait)
+    : file_(path, keep_bytes, wait) {}
 
 void RecordWriter::Append(std::string_view record) {
   CHECK(record.size() <= kMaxRecordBytes, "[record] larger than a frame may be: file, bytes",
@@ -89,7 +90,8 @@ struct RecordReader::State {
   }
 };
 
-RecordReader::RecordReader(const std::string& path) : state_(std::make_unique<State>()) {
+RecordReader::RecordReader(const std::string& path, uint64_t from)
+    : state_(std::make_unique<State>()), offset_(from) {
   USER_CHECK(!FolderExists(path), "[record] " + path + " is a folder; name a file");
   state_->path = path;
   state_->fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);

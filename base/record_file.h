@@ -18,7 +18,8 @@ inline constexpr uint64_t kMaxRecordBytes = uint64_t{64} << 20;
 class RecordWriter {
  public:
   // keep_bytes >= 0 cuts the file back to that offset first (resume at a manifest's offset).
-  explicit RecordWriter(const std::string& path, int64_t keep_bytes = -1);
+  // `wait`: as AppendFile.
+  explicit RecordWriter(const std::string& path, int64_t keep_bytes = -1, DiskWait* wait = nullptr);
   void Append(std::string_view record);
   void Flush();
   void Sync();
@@ -35,7 +36,8 @@ uint64_t RecordResumeOffset(const std::string& path, int64_t keep_bytes);
 
 class RecordReader {
  public:
-  explicit RecordReader(const std::string& path);
+  // Reads from byte `from`, where a frame must begin.
+  explicit RecordReader(const std::string& path, uint64_t from = 0);
   ~RecordReader();
   // False at the end or at the first invalid frame.
   bool Next(std::string* record);

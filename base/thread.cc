@@ -74,6 +74,8 @@ std::stop_token StopOnSignals() {
   action.sa_flags = SA_RESTART;
   CHECK(sigaction(SIGINT, &action, nullptr) == 0 && sigaction(SIGTERM, &action, nullptr) == 0,
         "[thread] signal handlers were refused", errno);
+  // A limit on file sizes is an error of the write, not the end of the process.
+  signal(SIGXFSZ, SIG_IGN);
   return source.get_token();
 }
 
