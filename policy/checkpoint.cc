@@ -4,7 +4,9 @@
 #include <stdio.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <sstream>
+#include <system_error>
 #include <vector>
 
 #include "base/digest.h"
@@ -130,12 +132,21 @@ void AddFile(const std::string& folder, const std::string& name, const std::stri
   file->set_sha256(Sha256Hex(bytes));
 }
 
-}  // namespace
+// A fifth more than the numbers take: names, shapes, the manifest (durability.md 3).
+uint64_t RoomFor(const Weights& weights, bool with_optimizer) {
+  uint64_t values = 0;
+  for (const FileTensor& tensor : weights.file_tensors()) {
+    uint64_t of_tensor = 1;
+    for (int64_t extent : tensor.shape) of_tensor *= static_cast<uint64_t>(extent);
+    values += of_tensor * (with_optimizer && !tensor.router_bias ? 3 : 1);
+  }
+  return values * SizeOf(weights.dtype()) / 5 * 6;
+}
 
-void SaveCheckpoint(const std::string& folder, const Policy& policy, Optimizer* optimizer,
-                    Manifest manifest) {
-  const std::string temporary = folder + ".tmp";
+void WriteFolder(const std::string& temporary, const Policy& policy, Optimizer* optimizer,
+                 Manifest manifest) {
   RemoveTree(temporary);
+  CheckRoom(FolderOf(temporary), RoomFor(policy.weights(), optimizer != nullptr));
   MakeFolders(temporary);
   KILL_POINT("checkpoint.begun");
   const Weights& weights = policy.weights();
@@ -159,6 +170,21 @@ void SaveCheckpoint(const std::string& folder, const Policy& policy, Optimizer* 
   PublishFile(JoinPath(temporary, kManifestFile), text + SealOf(text));
   SyncFolder(temporary);
   KILL_POINT("checkpoint.manifest_written");
+}
+
+}  // namespace
+
+void SaveCheckpoint(const std::string& folder, const Policy& policy, Optimizer* optimizer,
+                    Manifest manifest) {
+  const std::string temporary = folder + ".tmp";
+  try {
+    WriteFolder(temporary, policy, optimizer, std::move(manifest));
+  } catch (const Error&) {
+    // Half a checkpoint is of no use and takes the room that was missing.
+    std::error_code ignored;
+    std::filesystem::remove_all(temporary, ignored);
+    throw;
+  }
   PublishFolder(temporary, folder);
   KILL_POINT("checkpoint.renamed");
 }

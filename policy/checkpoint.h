@@ -13,7 +13,8 @@
 namespace grouper {
 
 // Writes folder; `manifest` brings counters and offsets, files and hashes are filled in. optimizer
-// may be nullptr (weights only). A folder of this name is replaced in one step.
+// may be nullptr (weights only). A folder of this name is replaced in one step. DiskFull when there
+// is no room: nothing is left behind and the call may be tried again.
 void SaveCheckpoint(const std::string& folder, const Policy& policy, Optimizer* optimizer,
                     Manifest manifest);
 

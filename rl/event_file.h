@@ -19,7 +19,8 @@ class EventFile {
   // find it. keep_bytes < 0: a new file, or behind the last valid record of the one that is there;
   // keep_bytes >= 0: cut back to that offset first, 0 starts anew. kUser when the file does not
   // reach keep_bytes.
-  explicit EventFile(const std::string& path, int64_t keep_bytes = -1);
+  // `wait`: as AppendFile.
+  explicit EventFile(const std::string& path, int64_t keep_bytes = -1, DiskWait* wait = nullptr);
 
   // One record with a value a tag; values are stored as fp32, NaN and infinities included.
   void AddScalars(int64_t step, double wall_seconds,
@@ -27,9 +28,12 @@ class EventFile {
   void Flush() { writer_->Flush(); }
   void Sync() { writer_->Sync(); }
   uint64_t offset_bytes() const { return writer_->offset_bytes(); }
+  // Time of the last record that was there or was written.
+  double last_wall_seconds() const { return last_wall_seconds_; }
 
  private:
   std::unique_ptr<RecordWriter> writer_;
+  double last_wall_seconds_ = 0;
 };
 
 }  // namespace grouper

@@ -2,10 +2,11 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
-#include "base/clock.h"
 #include "base/json.h"
+#include "base/kill_point.h"
 
 namespace grouper {
 namespace {
@@ -48,24 +49,32 @@ std::string StepMetrics::ToJson(int64_t step) const {
 }
 
 MetricsWriter::MetricsWriter(const std::string& run_folder, int64_t keep_metrics_bytes,
-                             int64_t keep_events_bytes)
-    : lines_(JoinPath(run_folder, "metrics.jsonl"),
-             keep_metrics_bytes < 0 ? 0 : keep_metrics_bytes),
-      events_(std::make_unique<EventFile>(EventPath(run_folder),
-                                          keep_events_bytes < 0 ? 0 : keep_events_bytes)) {}
+                             int64_t keep_events_bytes, DiskWait* wait, const Clock* clock)
+    : clock_(clock != nullptr ? clock : &system_clock_),
+      lines_(JoinPath(run_folder, "metrics.jsonl"), std::max<int64_t>(keep_metrics_bytes, 0),
+             wait) {
+  KILL_POINT("metrics.lines_opened");
+  events_ = std::make_unique<EventFile>(EventPath(run_folder),
+                                        std::max<int64_t>(keep_events_bytes, 0), wait);
+  KILL_POINT("metrics.events_opened");
+}
 
 void MetricsWriter::Write(int64_t step, const StepMetrics& metrics) {
   lines_.Append(metrics.ToJson(step) + "\n");
   std::vector<std::pair<std::string_view, double>> scalars;
   for (const StepMetrics::Value& v : metrics.values()) scalars.emplace_back(v.key, v.value);
-  events_->AddScalars(step, SystemClock().WallSeconds(), scalars);
+  events_->AddScalars(step, std::max(clock_->WallSeconds(), events_->last_wall_seconds()), scalars);
   lines_.Flush();
+  KILL_POINT("metrics.line_appended");
   events_->Flush();
+  KILL_POINT("metrics.event_appended");
 }
 
 void MetricsWriter::Sync() {
   lines_.Sync();
+  KILL_POINT("metrics.lines_synced");
   events_->Sync();
+  KILL_POINT("metrics.events_synced");
 }
 
 }  // namespace grouper

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "rl/event_file.h"
 
@@ -35,15 +36,18 @@ class StepMetrics {
 
 class MetricsWriter {
  public:
-  // Offsets < 0: a fresh start cuts everything; otherwise both files are cut to them.
+  // Offsets < 0: a fresh start cuts everything; otherwise both files are cut to them. `wait`: as
+  // AppendFile. `clock` (the system's when null) stamps events, never earlier than the last one.
   MetricsWriter(const std::string& run_folder, int64_t keep_metrics_bytes,
-                int64_t keep_events_bytes);
+                int64_t keep_events_bytes, DiskWait* wait = nullptr, const Clock* clock = nullptr);
   void Write(int64_t step, const StepMetrics& metrics);
   void Sync();
   uint64_t metrics_bytes() const { return lines_.size_bytes(); }
   uint64_t events_bytes() const { return events_->offset_bytes(); }
 
  private:
+  SystemClock system_clock_;
+  const Clock* clock_;
   AppendFile lines_;
   std::unique_ptr<EventFile> events_;
 };

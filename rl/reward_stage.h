@@ -1,10 +1,12 @@
 // Scores groups over gRPC: builds the items, sends them to the services of the config, or to one
 // that this object starts on loopback and stops (its lifeline pipe ends it also after kill -9), and
-// puts the verdicts beside the completions by id. A failure is a status, never reward 0.
+// puts the verdicts beside the completions by id. A failure is a status, never reward 0. An own
+// service that died is started again under its address while the client waits.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <memory>
-#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -12,6 +14,7 @@
 #include "proto/config.pb.h"
 #include "proto/trace.pb.h"
 #include "reward/client.h"
+#include "rl/kept_verdicts.h"
 
 namespace grouper {
 
@@ -21,12 +24,16 @@ class RewardStage {
   RewardStage(const RewardConfig& config, const std::string& run_id);
   ~RewardStage();
 
-  // Fills scores of every group. kUser when a prompt names a rubric that the config lacks;
-  // kUnavailable when no service answers within max_wait_seconds.
-  void Score(std::vector<Group>* groups);
+  // Fills scores of every group; those that `kept` (may be null) holds are not asked for again.
+  // Returns how many verdicts were reused. kUser when a prompt names a rubric that the config
+  // lacks; kUnavailable when no service answers within max_wait_seconds.
+  int64_t Score(std::vector<Group>* groups, const KeptVerdicts* kept = nullptr);
   const std::string& address() const { return address_; }
 
  private:
+  void StartService(const std::string& listen);
+  void Sleep(std::chrono::milliseconds time);
+
   RewardConfig config_;
   std::string run_id_;
   std::unique_ptr<Process> service_;

@@ -26,11 +26,12 @@ EngineStats Difference(const EngineStats& after, const EngineStats& before) {
 }  // namespace
 
 RolloutStage::RolloutStage(const Config& config, Session* session, const PromptSet* prompts,
-                           RewardStage* reward)
+                           RewardStage* reward, const KeptVerdicts* kept)
     : config_(config),
       session_(session),
       prompts_(prompts),
       reward_(reward),
+      kept_(kept),
       stop_ids_(StopIdsOf(config.sampling(), session->tokenizer())) {}
 
 void RolloutStage::Check(const std::vector<Group>& groups, const GenerateOptions& options) const {
@@ -92,7 +93,7 @@ bool RolloutStage::Run(int64_t step, uint64_t policy_version, uint64_t weights_d
   KILL_POINT("step.generated");
 
   const int64_t scoring = SystemClock().MonotonicNanos();
-  reward_->Score(&out->groups);
+  out->verdicts_reused = reward_->Score(&out->groups, kept_);
   if (config_.reward().shuffle()) ShuffleRewards(config_.seed(), step, &out->groups);
   out->score_seconds = SecondsSince(scoring);
   if (stop.stop_requested()) return false;

@@ -18,14 +18,16 @@ struct StepRollout {
   EngineStats engine;         // of this step alone
   double generate_seconds = 0;
   double score_seconds = 0;
+  int64_t verdicts_reused = 0;
 };
 
 class RolloutStage {
  public:
   using Tamper = std::function<void(int64_t step, std::vector<Group>*)>;
 
+  // kept: verdicts that a resume need not ask for again; may be nullptr.
   RolloutStage(const Config& config, Session* session, const PromptSet* prompts,
-               RewardStage* reward);
+               RewardStage* reward, const KeptVerdicts* kept = nullptr);
 
   // False when stop was requested: the step is abandoned and can be made again, bit for bit.
   // tamper may be empty; it sees what was sampled before the checks. kInternal naming the rollout
@@ -40,6 +42,7 @@ class RolloutStage {
   Session* session_;
   const PromptSet* prompts_;
   RewardStage* reward_;
+  const KeptVerdicts* kept_;
   std::vector<int32_t> stop_ids_;  // beside <eos>
 };
 

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <sstream>
 
 #include "base/error.h"
+#include "base/kill_point.h"
 #include "base/log.h"
 
 namespace grouper {
@@ -20,24 +22,20 @@ std::vector<std::string> CheckpointNames(const std::string& run) {
   return names;
 }
 
-std::optional<RunDir::Found> Newest(const std::string& run) {
-  for (const std::string& name : CheckpointNames(run)) {
-    const std::string folder = JoinPath(JoinPath(run, "checkpoints"), name);
-    try {
-      return RunDir::Found{folder, VerifyCheckpoint(folder)};
-    } catch (const Error& error) {
-      LogWarn("[run] checkpoint is not valid, the next older one is used: " + error.message());
-    }
-  }
-  return std::nullopt;
-}
+int64_t StepOf(const std::string& name) { return std::strtoll(name.c_str() + 5, nullptr, 10); }
 
-// `steps` may grow from one start to the next; everything else is part of the run's identity.
+// These may change from one start to the next; everything else is part of the run's identity.
+constexpr const char* kFreeSettings[] = {
+    "steps:", "checkpoint_every:", "checkpoint_keep_every:", "disk_wait_seconds:"};
+
 std::vector<std::string> ComparableLines(const std::string& text) {
   std::vector<std::string> lines;
   std::istringstream in(text);
   for (std::string line; std::getline(in, line);) {
-    if (line.rfind("steps:", 0) != 0) lines.push_back(line);
+    const bool is_free =
+        std::any_of(std::begin(kFreeSettings), std::end(kFreeSettings),
+                    [&](const char* setting) { return line.rfind(setting, 0) == 0; });
+    if (!is_free) lines.push_back(line);
   }
   return lines;
 }
@@ -48,6 +46,7 @@ RunDir::RunDir(const std::string& path) : path_(path) {
   USER_CHECK(!path.empty(), "[run] name a run folder with --run DIR");
   MakeFolders(path);
   lock_ = std::make_unique<FolderLock>(path);
+  KILL_POINT("run.locked");
   MakeFolders(JoinPath(path, "checkpoints"));
 }
 
@@ -57,16 +56,59 @@ std::string RunDir::CheckpointFolder(int64_t step) const {
   return JoinPath(JoinPath(path_, "checkpoints"), name);
 }
 
-std::optional<RunDir::Found> RunDir::NewestCheckpoint() const { return Newest(path_); }
+bool RunDir::Verify(const std::string& name, Manifest* manifest) {
+  try {
+    *manifest = VerifyCheckpoint(JoinPath(JoinPath(path_, "checkpoints"), name));
+    verified_ = name;
+    invalid_.erase(name);
+    return true;
+  } catch (const Error& error) {
+    if (invalid_.insert(name).second) {
+      LogWarn("[run] checkpoint is not valid, the next older one is used: " + error.message());
+    }
+    return false;
+  }
+}
 
-void RunDir::Tidy(int keep) const {
+std::optional<RunDir::Found> RunDir::NewestCheckpoint() {
+  const std::vector<std::string> names = CheckpointNames(path_);
+  Manifest manifest;
+  for (const std::string& name : names) {
+    if (Verify(name, &manifest)) {
+      return Found{JoinPath(JoinPath(path_, "checkpoints"), name), std::move(manifest)};
+    }
+  }
+  USER_CHECK(names.empty(),
+             "[run] no checkpoint in this folder is valid, so there is nowhere to go on from; put "
+             "one back from a copy, or remove the folder to start anew (folder, checkpoints)",
+             path_, names.size());
+  return std::nullopt;
+}
+
+void RunDir::Tidy(int keep, int64_t keep_every) {
   const std::string folder = JoinPath(path_, "checkpoints");
   for (const std::string& name : ListFolder(folder)) {
     if (name.find(".tmp") != std::string::npos) RemoveTree(JoinPath(folder, name));
   }
+  KILL_POINT("tidy.temporaries_removed");
   const std::vector<std::string> names = CheckpointNames(path_);
-  for (size_t i = static_cast<size_t>(keep); i < names.size(); ++i) {
-    RemoveTree(JoinPath(folder, names[i]));
+  Manifest manifest;
+  if (names.empty()) return;
+  if (names[0] != verified_) Verify(names[0], &manifest);
+  int kept = 0;
+  for (const std::string& name : names) {
+    const int64_t step = StepOf(name);
+    const bool invalid = invalid_.count(name) == 1;
+    // One that is newer than the last good one is left for a person to look at.
+    if (invalid && (verified_.empty() || name > verified_)) continue;
+    if (!invalid && (kept++ < keep || name == verified_)) continue;
+    if (!invalid && keep_every > 0 && step % keep_every == 0) continue;
+    const std::string aside = JoinPath(folder, name + ".old.tmp");
+    RenameDurably(JoinPath(folder, name), aside);
+    KILL_POINT("tidy.checkpoint_aside");
+    RemoveTree(aside);
+    invalid_.erase(name);
+    KILL_POINT("tidy.checkpoint_removed");
   }
 }
 
@@ -94,9 +136,16 @@ std::string ResolveCheckpoint(const std::string& path) {
     VerifyCheckpoint(path);
     return path;
   }
-  const std::optional<RunDir::Found> found = Newest(path);
-  USER_CHECK(found.has_value(), "[checkpoint] no valid checkpoint in this folder", path);
-  return found->folder;
+  for (const std::string& name : CheckpointNames(path)) {
+    const std::string folder = JoinPath(JoinPath(path, "checkpoints"), name);
+    try {
+      VerifyCheckpoint(folder);
+      return folder;
+    } catch (const Error& error) {
+      LogWarn("[run] checkpoint is not valid, the next older one is used: " + error.message());
+    }
+  }
+  ThrowUser("[checkpoint] no valid checkpoint in this folder", path);
 }
 
 }  // namespace grouper

@@ -6,6 +6,13 @@
 
 namespace grouper {
 
+void CheckTokenizer(const std::string& folder, const Manifest& manifest, const Config& config) {
+  USER_CHECK(manifest.tokenizer().empty() || manifest.tokenizer() == config.data().tokenizer(),
+             "[checkpoint] made with another tokenizer; set data.tokenizer to the checkpoint's "
+             "(checkpoint, its tokenizer, the config's)",
+             folder, manifest.tokenizer(), config.data().tokenizer());
+}
+
 Session::Session(Config* config, const SessionOptions& options) {
   const int threads = options.threads > 0 ? options.threads : cpu::ChooseThreads();
   stream_.isa = cpu::ChooseIsa();
@@ -21,7 +28,9 @@ Session::Session(Config* config, const SessionOptions& options) {
   if (config->init_from().empty()) {
     InitRandom(config->seed(), &policy_->weights(), stream_);
   } else {
-    LoadCheckpoint(ResolveCheckpoint(config->init_from()), policy_.get(), nullptr);
+    const std::string folder = ResolveCheckpoint(config->init_from());
+    CheckTokenizer(folder, VerifyCheckpoint(folder), *config);
+    LoadCheckpoint(folder, policy_.get(), nullptr);
     WeightsChanged();
   }
   engine_ = std::make_unique<Engine>(*policy_, *tokenizer_, config->rollout(), stream_);

@@ -10,6 +10,7 @@
 #include "policy/policy.h"
 #include "policy/tokenizer.h"
 #include "proto/config.pb.h"
+#include "proto/run.pb.h"
 #include "rollout/engine.h"
 
 namespace grouper {
@@ -17,6 +18,10 @@ namespace grouper {
 struct SessionOptions {
   int threads = 0;  // 0: GROUPER_THREADS, else the cores of this process
 };
+
+// kUser when a checkpoint was made with another tokenizer than the config's: equal shapes would
+// hide that every id means something else.
+void CheckTokenizer(const std::string& folder, const Manifest& manifest, const Config& config);
 
 class Session {
  public:

@@ -3,11 +3,9 @@
 #include <cstdio>
 
 #include "base/clock.h"
-#include "base/digest.h"
 #include "base/error.h"
-#include "base/json.h"
-#include "base/log.h"
-#include "proto/textproto.h"
+#include "base/kill_point.h"
+#include "rl/resume.h"
 #include "rl/schedule.h"
 
 namespace grouper {
@@ -38,40 +36,25 @@ TrainResult RunSft(const Config& wanted, const std::string& run_folder,
   USER_CHECK(config.sft().documents_per_step() >= 1,
              "[config] sft.documents_per_step must be at least 1, got",
              config.sft().documents_per_step());
+  DiskWait disk_wait = MakeDiskWait(config);
+  disk_wait.set_stop(stop);
   RunDir run(run_folder);
   Session session(&config, options);
   const DocumentSet documents(config, session.tokenizer());
   Learner learner(&session.policy(), config, session.stream());
-  int64_t step = 0, saved = -1, metrics_bytes = -1, events_bytes = -1;
-  const std::optional<RunDir::Found> found = run.NewestCheckpoint();
-  run.StoreConfig(ToTextproto(config), found.has_value());
-  run.Tidy(3);
-  if (found) {
-    LoadCheckpoint(found->folder, &session.policy(), &learner.optimizer());
-    session.WeightsChanged();
-    learner.optimizer().set_updates(static_cast<int64_t>(found->manifest.policy_version()));
-    learner.set_version(found->manifest.policy_version());
-    step = saved = found->manifest.step();
-    metrics_bytes = static_cast<int64_t>(found->manifest.metrics_bytes());
-    events_bytes = static_cast<int64_t>(found->manifest.events_bytes());
-    if (step < steps) LogInfo("[run] goes on from " + found->folder);
-  }
-  MetricsWriter metrics(run_folder, metrics_bytes, events_bytes);
+  const ResumePoint point = GoOn(config, steps, &run, &disk_wait, &session, &learner);
+  int64_t step = point.step, saved = point.resumed ? point.step : -1;
+  MetricsWriter metrics(run_folder, point.metrics_bytes, point.events_bytes, &disk_wait,
+                        hooks.clock);
+  KILL_POINT("sft.ready");
   const auto save = [&] {
     metrics.Sync();
     Manifest manifest;
-    manifest.set_step(step);
-    manifest.set_policy_version(learner.version());
-    manifest.set_seed(config.seed());
     manifest.set_metrics_bytes(metrics.metrics_bytes());
     manifest.set_events_bytes(metrics.events_bytes());
-    manifest.set_config_sha256(Sha256Hex(ToTextproto(config)));
     manifest.set_stage("sft");
-    manifest.set_tokenizer(config.data().tokenizer());
-    SaveCheckpoint(run.CheckpointFolder(step), session.policy(), &learner.optimizer(),
-                   std::move(manifest));
+    SaveRun(config, step, std::move(manifest), &run, &disk_wait, &session, &learner);
     saved = step;
-    run.Tidy(3);
   };
 
   TrainResult result;
@@ -86,6 +69,7 @@ TrainResult RunSft(const Config& wanted, const std::string& run_folder,
         Pack(documents.Batch(step, config.sft().documents_per_step()), step);
     const double lr = LearningRateAt(config.optimizer(), step, steps);
     const Learner::SupervisedResult update = learner.UpdateSupervised(batch, lr);
+    KILL_POINT("sft.updated");
     tokens += update.tokens;
     StepMetrics m;
     m.Add("loss.sft", update.loss);
@@ -97,6 +81,7 @@ TrainResult RunSft(const Config& wanted, const std::string& run_folder,
     m.Add("time.step_seconds",
           static_cast<double>(SystemClock().MonotonicNanos() - step_begin) * 1e-9);
     metrics.Write(step, m);
+    KILL_POINT("sft.step_done");
     const int64_t done = step + 1;
     if (hooks.print && (done % 50 == 0 || done == steps)) {
       const double seconds = static_cast<double>(SystemClock().MonotonicNanos() - begin) * 1e-9;
@@ -121,12 +106,7 @@ TrainResult RunSft(const Config& wanted, const std::string& run_folder,
   result.policy_version = learner.version();
   result.weights_sha256 = session.policy().weights().Sha256();
   if (!result.stopped) {
-    JsonWriter w;
-    w.BeginObject().Key("steps").Value(result.steps);
-    w.Key("policy_version").Value(result.policy_version);
-    w.Key("weights_sha256").Value(result.weights_sha256);
-    w.EndObject();
-    PublishFile(run.File("result.json"), w.text() + "\n");
+    StoreResult(run, result.steps, result.policy_version, result.weights_sha256, &disk_wait);
   }
   return result;
 }

@@ -3,19 +3,17 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/error.h"
-#include "base/json.h"
 #include "base/kill_point.h"
 #include "base/log.h"
 #include "kernels/numerics.h"
 #include "proto/textproto.h"
 #include "rl/advantage.h"
+#include "rl/resume.h"
 #include "rl/schedule.h"
 #include "rl/step_report.h"
 
 namespace grouper {
 namespace {
-
-constexpr int kKeptCheckpoints = 3;
 
 double SecondsSince(int64_t nanos) {
   return static_cast<double>(SystemClock().MonotonicNanos() - nanos) * 1e-9;
@@ -60,30 +58,26 @@ Trainer::Trainer(const Config& config, const std::string& run_folder, const Sess
                  TrainHooks hooks)
     : config_((CheckTrainConfig(config), config)),
       hooks_(std::move(hooks)),
+      disk_wait_(MakeDiskWait(config_)),
       run_(run_folder),
       session_(&config_, options),
       prompts_(config_, session_.tokenizer()),
       reward_(config_.reward(), Sha256Hex(run_folder).substr(0, 16)),
-      rollouts_(config_, &session_, &prompts_, &reward_),
+      rollouts_(config_, &session_, &prompts_, &reward_, &kept_),
       learner_(&session_.policy(), config_, session_.stream()) {
-  const std::optional<RunDir::Found> found = run_.NewestCheckpoint();
-  run_.StoreConfig(ToTextproto(config_), found.has_value());
-  run_.Tidy(kKeptCheckpoints);
-  int64_t metrics_bytes = -1, events_bytes = -1, trace_bytes = 0;
-  if (found) {
-    const Manifest& manifest = found->manifest;
-    LoadCheckpoint(found->folder, &session_.policy(), &learner_.optimizer());
-    session_.WeightsChanged();
-    learner_.optimizer().set_updates(static_cast<int64_t>(manifest.policy_version()));
-    learner_.set_version(manifest.policy_version());
-    next_step_ = saved_step_ = manifest.step();
-    metrics_bytes = static_cast<int64_t>(manifest.metrics_bytes());
-    events_bytes = static_cast<int64_t>(manifest.events_bytes());
-    trace_bytes = static_cast<int64_t>(manifest.trace_bytes());
-    LogInfo("[run] goes on from " + found->folder);
+  const ResumePoint point =
+      GoOn(config_, config_.steps(), &run_, &disk_wait_, &session_, &learner_);
+  next_step_ = point.step;
+  if (point.resumed) saved_step_ = point.step;
+  // A shuffled reward is no verdict of its rollout.
+  if (!config_.reward().shuffle()) {
+    kept_ = KeptVerdicts::Keep(run_folder, point.trace_bytes, point.step, &disk_wait_);
   }
-  metrics_ = std::make_unique<MetricsWriter>(run_folder, metrics_bytes, events_bytes);
-  traces_ = std::make_unique<TraceWriter>(run_folder, HeaderOf(config_, run_folder), trace_bytes);
+  metrics_ = std::make_unique<MetricsWriter>(run_folder, point.metrics_bytes, point.events_bytes,
+                                             &disk_wait_, hooks_.clock);
+  traces_ = std::make_unique<TraceWriter>(run_folder, HeaderOf(config_, run_folder),
+                                          point.trace_bytes, &disk_wait_);
+  KILL_POINT("resume.ready");
   std::vector<Prompt> questions = prompts_.EvalPrompts(config_.eval().questions());
   if (!questions.empty()) {
     evaluator_ = std::make_unique<Evaluator>(std::move(questions), config_, &reward_);
@@ -94,6 +88,7 @@ Trainer::Trainer(const Config& config, const std::string& run_folder, const Sess
 Trainer::~Trainer() = default;
 
 TrainResult Trainer::Run(std::stop_token stop) {
+  disk_wait_.set_stop(stop);
   while (next_step_ < config_.steps()) {
     if (stop.stop_requested() || !Step(next_step_, stop)) {
       // The step in work can be made again, bit for bit: the state at its start is what is saved.
@@ -114,12 +109,7 @@ TrainResult Trainer::Run(std::stop_token stop) {
   }
   result_.weights_sha256 = session_.policy().weights().Sha256();
   if (!result_.stopped) {
-    JsonWriter w;
-    w.BeginObject().Key("steps").Value(result_.steps);
-    w.Key("policy_version").Value(result_.policy_version);
-    w.Key("weights_sha256").Value(result_.weights_sha256);
-    w.EndObject();
-    PublishFile(run_.File("result.json"), w.text() + "\n");
+    StoreResult(run_, result_.steps, result_.policy_version, result_.weights_sha256, &disk_wait_);
   }
   return result_;
 }
@@ -157,6 +147,7 @@ UpdateResult Trainer::UpdateOrExplain(const std::vector<Group>& groups, double l
 }
 
 bool Trainer::Step(int64_t step, std::stop_token stop) {
+  KILL_POINT("step.begun");
   const int64_t begin = SystemClock().MonotonicNanos();
   StepMetrics metrics;
   StepRollout rollout;
@@ -170,6 +161,7 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
   }
   traces_->AppendStep(step, groups);  // durable before the weights move
   KILL_POINT("step.traced");
+  if (hooks_.before_update) hooks_.before_update(step, &groups);
 
   const int64_t training = SystemClock().MonotonicNanos();
   const double lr = LearningRateAt(config_.optimizer(), static_cast<int64_t>(learner_.version()),
@@ -191,6 +183,7 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
         learner_.version(), learner_.optimizer().updates());
 
   CollectRewards(groups, &metrics);
+  metrics.AddCount("reward.reused", rollout.verdicts_reused);
   CollectUpdate(update, learner_.version(), &metrics);
   metrics.AddCount("rollout.sampled_tokens", sampled);
   metrics.AddCount("rollout.preemptions", rollout.engine.preemptions);
@@ -224,8 +217,10 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
       metrics.AddCount("eval.not_scored", eval.not_scored);
       if (step + 1 == config_.steps()) result_.last_eval = std::move(eval);
     }
+    KILL_POINT("step.evaluated");
   }
   metrics_->Write(step, metrics);
+  KILL_POINT("step.done");
   if (hooks_.print) hooks_.print(ProgressLine(step, metrics));
   return true;
 }
@@ -243,20 +238,14 @@ void Trainer::Save(int64_t step) {
   metrics_->Sync();
   traces_->Sync();
   Manifest manifest;
-  manifest.set_step(step);
-  manifest.set_policy_version(learner_.version());
-  manifest.set_seed(config_.seed());
   manifest.set_prompts_used(static_cast<uint64_t>(step * config_.prompts_per_step()));
   manifest.set_metrics_bytes(metrics_->metrics_bytes());
   manifest.set_events_bytes(metrics_->events_bytes());
   manifest.set_trace_bytes(traces_->offset_bytes());
-  manifest.set_config_sha256(Sha256Hex(ToTextproto(config_)));
   manifest.set_stage("rl");
-  manifest.set_tokenizer(config_.data().tokenizer());
-  SaveCheckpoint(run_.CheckpointFolder(step), session_.policy(), &learner_.optimizer(),
-                 std::move(manifest));
+  SaveRun(config_, step, std::move(manifest), &run_, &disk_wait_, &session_, &learner_);
   saved_step_ = step;
-  run_.Tidy(kKeptCheckpoints);
+  kept_.Passed(step);
 }
 
 }  // namespace grouper

@@ -10,8 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
+#include "base/disk_wait.h"
 #include "proto/config.pb.h"
 #include "rl/evaluator.h"
+#include "rl/kept_verdicts.h"
 #include "rl/learner.h"
 #include "rl/metrics.h"
 #include "rl/prompt_set.h"
@@ -36,6 +39,10 @@ struct TrainHooks {
   std::function<void(const std::string&)> print;  // a progress line
   // Tests: may change what was sampled before the learner sees it.
   std::function<void(int64_t step, std::vector<Group>*)> tamper;
+  // Tests: runs before the update, when the step stands in the trace; may spoil groups or weights.
+  std::function<void(int64_t step, std::vector<Group>*)> before_update;
+  // Tests: stamps events instead of the system's clock; outlives the trainer.
+  const Clock* clock = nullptr;
   // Tests: runs before a failed update is made once more.
   std::function<void()> before_second_update;
 };
@@ -61,10 +68,12 @@ class Trainer {
 
   Config config_;
   TrainHooks hooks_;
+  DiskWait disk_wait_;
   RunDir run_;
   Session session_;
   PromptSet prompts_;
   RewardStage reward_;
+  KeptVerdicts kept_;
   RolloutStage rollouts_;
   Learner learner_;
   std::unique_ptr<Evaluator> evaluator_;

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/json_lines.h"
+#include "base/kill_point.h"
 #include "proto/textproto.h"
 #include "rl/command/run_options.h"
 #include "rl/sft.h"
@@ -165,19 +166,25 @@ int RunQuickstart(const QuickstartOptions& options, std::stop_token stop) {
     Say(options.json, "stopped by a signal after a checkpoint; the same command goes on");
     return 75;
   };
+  MakeFolders(options.run);
+  const FolderLock lock(options.run);
   Say(options.json, "1/3 base: arithmetic facts and worked problems -> " + folder("base"));
   if (RunSft(base, folder("base"), session, hooks, stop).stopped) return stopped();
+  KILL_POINT("quickstart.base_done");
   Say(options.json,
       "2/3 cold start: lazy demonstrations with <think> and <answer> -> " + folder("sft"));
   if (RunSft(sft, folder("sft"), session, hooks, stop).stopped) return stopped();
+  KILL_POINT("quickstart.sft_done");
   Say(options.json, "3/3 GRPO: rewards over gRPC, programs judged in the jail -> " + folder("rl"));
   Trainer trainer(rl, folder("rl"), session, hooks);
   const std::string before_file = JoinPath(options.run, "before.json");
   if (!FileExists(before_file)) {
     std::optional<EvalResult> eval = trainer.EvaluateNow(stop);
     if (!eval) return stopped();
+    KILL_POINT("quickstart.evaluated");
     StoreSummary(before_file, Summarize(*eval));
   }
+  KILL_POINT("quickstart.before_stored");
   const EvalSummary before = ReadSummary(before_file);
   char line[120];
   std::snprintf(line, sizeof(line), "[T] eval before RL | pass@1 %.3f | greedy %.3f",
@@ -185,6 +192,7 @@ int RunQuickstart(const QuickstartOptions& options, std::stop_token stop) {
   Say(options.json, line);
   const TrainResult result = trainer.Run(stop);
   if (result.stopped || !result.last_eval) return stopped();
+  KILL_POINT("quickstart.trained");
   const EvalSummary after = Summarize(*result.last_eval);
   RunTotals totals;
   for (const char* stage : {"base", "sft", "rl"}) AddMetrics(folder(stage), &totals);

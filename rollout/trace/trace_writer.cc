@@ -101,19 +101,22 @@ std::string LearnerSegmentPath(const std::string& run_folder) {
   return JoinPath(JoinPath(JoinPath(run_folder, "traces"), "learner"), "seg-00000.gtr");
 }
 
-TraceWriter::TraceWriter(const std::string& run_folder, TraceHeader header, int64_t keep_bytes)
+TraceWriter::TraceWriter(const std::string& run_folder, TraceHeader header, int64_t keep_bytes,
+                         DiskWait* wait)
     : path_(LearnerSegmentPath(run_folder)), header_(std::move(header)) {
   header_.set_format_version(kTraceFormatVersion);
   MakeFolders(FolderOf(path_));
   const uint64_t keep = RecordResumeOffset(path_, keep_bytes);
   if (keep > 0) CheckSameRun(path_, header_);
-  writer_ = std::make_unique<RecordWriter>(path_, static_cast<int64_t>(keep));
+  writer_ = std::make_unique<RecordWriter>(path_, static_cast<int64_t>(keep), wait);
+  KILL_POINT("trace.opened");
   if (keep == 0) {
     TraceFrame frame;
     *frame.mutable_header() = header_;
     Append(frame);
   }
   Sync();
+  KILL_POINT("trace.header_synced");
   SyncFolder(FolderOf(path_));
 }
 

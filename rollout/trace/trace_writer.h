@@ -27,7 +27,9 @@ class TraceWriter {
   // manifest holds; 0 starts it anew. Throws kUser when the file is another run's (seed or group
   // size differ; run ids may be paths, so they may not) or does not reach keep_bytes with whole
   // frames. The header's format_version is set here.
-  TraceWriter(const std::string& run_folder, TraceHeader header, int64_t keep_bytes = -1);
+  // `wait`: as AppendFile.
+  TraceWriter(const std::string& run_folder, TraceHeader header, int64_t keep_bytes = -1,
+              DiskWait* wait = nullptr);
 
   // Writes a frame per completion, then one for its group (completions reduced to rollout_id and
   // index), group by group, and syncs. The step is stamped into every frame. kInternal when arrays

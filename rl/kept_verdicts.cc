@@ -1,0 +1,125 @@
+#include "rl/kept_verdicts.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/kill_point.h"
+#include "base/log.h"
+#include "base/record_file.h"
+#include "proto/textproto.h"
+#include "rl/score_item.h"
+#include "rollout/trace/trace_writer.h"
+
+namespace grouper {
+namespace {
+
+// The rubrics that the trace's verdicts were given under; none when its header is not ours to read.
+std::map<std::string, Rubric> RubricsOf(const std::string& segment) {
+  std::map<std::string, Rubric> rubrics;
+  RecordReader reader(segment);
+  std::string record;
+  TraceFrame frame;
+  if (!reader.Next(&record) || !frame.ParseFromString(record) || !frame.has_header()) return {};
+  try {
+    Config config;
+    MergeTextproto(frame.header().resolved_config(), segment, &config);
+    for (const Rubric& rubric : config.reward().rubric()) rubrics[rubric.name()] = rubric;
+  } catch (const Error& error) {
+    LogWarn("[run] verdicts of the trace are not kept, its config cannot be read: " +
+            error.message());
+  }
+  return rubrics;
+}
+
+}  // namespace
+
+void KeptVerdicts::Add(KeptVerdict verdict) {
+  by_rollout_[verdict.rollout_id()] = std::move(verdict);
+}
+
+KeptVerdicts KeptVerdicts::Keep(const std::string& run_folder, int64_t trace_bytes,
+                                int64_t first_step, DiskWait* wait) {
+  KeptVerdicts kept;
+  kept.path_ = JoinPath(JoinPath(run_folder, "traces"), "kept-verdicts");
+  std::string record;
+  if (FileExists(kept.path_)) {
+    RecordReader reader(kept.path_);
+    KeptVerdict verdict;
+    while (reader.Next(&record) && verdict.ParseFromString(record)) {
+      if (verdict.step() >= first_step) kept.Add(verdict);
+    }
+  }
+  const std::string segment = LearnerSegmentPath(run_folder);
+  bool more = false;
+  if (FileExists(segment)) {
+    const std::map<std::string, Rubric> rubrics = RubricsOf(segment);
+    RecordReader reader(segment, static_cast<uint64_t>(trace_bytes));
+    std::map<uint64_t, Completion> completions;  // of the group that comes next
+    TraceFrame frame;
+    while (reader.Next(&record) && frame.ParseFromString(record)) {
+      if (frame.has_completion()) {
+        Completion* completion = frame.mutable_completion()->mutable_completion();
+        completions[completion->rollout_id()] = std::move(*completion);
+      }
+      if (!frame.has_group()) continue;
+      const Group& group = frame.group();
+      const auto rubric = rubrics.find(group.prompt().rubric());
+      const bool whole = group.scores_size() == group.completions_size();
+      for (int i = 0; i < group.scores_size() && whole && rubric != rubrics.end(); ++i) {
+        const auto completion = completions.find(group.completions(i).rollout_id());
+        if (completion == completions.end() || group.step() < first_step) continue;
+        KeptVerdict verdict;
+        verdict.set_step(group.step());
+        verdict.set_rollout_id(completion->first);
+        verdict.set_item_sha256(
+            ScoreItemDigest(rubric->second, ScoreItemOf(group.prompt(), completion->second, "")));
+        *verdict.mutable_score() = group.scores(i);
+        kept.Add(std::move(verdict));
+        more = true;
+      }
+      completions.clear();
+    }
+  }
+  KILL_POINT("verdicts.read");
+  if (kept.by_rollout_.empty() && FileExists(kept.path_)) RemoveTree(kept.path_);  // all passed
+  if (!more) return kept;
+
+  // A whole file at once: a kill leaves the older one, and the trace is not cut back yet.
+  const std::string next = kept.path_ + ".tmp";
+  wait->Do([&] {
+    RecordWriter writer(next, 0);
+    for (const auto& [id, verdict] : kept.by_rollout_) writer.Append(verdict.SerializeAsString());
+    writer.Sync();
+  });
+  KILL_POINT("verdicts.written");
+  RenameDurably(next, kept.path_);
+  KILL_POINT("verdicts.kept");
+  return kept;
+}
+
+bool KeptVerdicts::Fill(const Rubric& rubric, Group* group) const {
+  std::vector<const reward::v1::ScoreResult*> scores;
+  for (const Completion& completion : group->completions()) {
+    const auto found = by_rollout_.find(completion.rollout_id());
+    if (found == by_rollout_.end()) return false;
+    const std::string digest =
+        ScoreItemDigest(rubric, ScoreItemOf(group->prompt(), completion, ""));
+    if (found->second.item_sha256() != digest) return false;
+    scores.push_back(&found->second.score());
+  }
+  group->clear_scores();
+  for (const reward::v1::ScoreResult* score : scores) *group->add_scores() = *score;
+  return true;
+}
+
+void KeptVerdicts::Passed(int64_t steps) {
+  if (path_.empty()) return;
+  for (auto it = by_rollout_.begin(); it != by_rollout_.end();) {
+    it = it->second.step() < steps ? by_rollout_.erase(it) : std::next(it);
+  }
+  if (by_rollout_.empty() && FileExists(path_)) RemoveTree(path_);
+  KILL_POINT("verdicts.passed");
+}
+
+}  // namespace grouper

@@ -1,0 +1,83 @@
+#include "rl/resume.h"
+
+#include "base/digest.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/kill_point.h"
+#include "base/log.h"
+#include "policy/checkpoint.h"
+#include "proto/textproto.h"
+
+namespace grouper {
+namespace {
+
+constexpr int kKeptCheckpoints = 3;
+
+}  // namespace
+
+DiskWait MakeDiskWait(const Config& config) {
+  USER_CHECK(config.checkpoint_keep_every() >= 0,
+             "[config] checkpoint_keep_every must not be negative, got",
+             config.checkpoint_keep_every());
+  return DiskWait({.seconds = config.disk_wait_seconds(),
+                   .say = [](const std::string& line) { LogWarn(line); }});
+}
+
+ResumePoint GoOn(const Config& config, int64_t steps, RunDir* run, DiskWait* wait, Session* session,
+                 Learner* learner) {
+  const std::optional<RunDir::Found> found = run->NewestCheckpoint();
+  KILL_POINT("resume.found");
+  wait->Do([&] { run->StoreConfig(ToTextproto(config), found.has_value()); });
+  KILL_POINT("resume.config_stored");
+  run->Tidy(kKeptCheckpoints, config.checkpoint_keep_every());
+  ResumePoint point;
+  if (!found) return point;
+
+  const Manifest& manifest = found->manifest;
+  CheckTokenizer(found->folder, manifest, config);
+  LoadCheckpoint(found->folder, &session->policy(), &learner->optimizer());
+  session->WeightsChanged();
+  learner->optimizer().set_updates(static_cast<int64_t>(manifest.policy_version()));
+  learner->set_version(manifest.policy_version());
+  KILL_POINT("resume.loaded");
+  point = {.resumed = true,
+           .step = manifest.step(),
+           .metrics_bytes = static_cast<int64_t>(manifest.metrics_bytes()),
+           .events_bytes = static_cast<int64_t>(manifest.events_bytes()),
+           .trace_bytes = static_cast<int64_t>(manifest.trace_bytes())};
+  if (point.step < steps) {
+    LogInfo("[run] goes on from " + found->folder);
+    const std::string result = run->File("result.json");
+    if (FileExists(result)) RemoveTree(result);
+  }
+  return point;
+}
+
+void SaveRun(const Config& config, int64_t step, Manifest manifest, RunDir* run, DiskWait* wait,
+             Session* session, Learner* learner) {
+  manifest.set_step(step);
+  manifest.set_policy_version(learner->version());
+  manifest.set_seed(config.seed());
+  manifest.set_config_sha256(Sha256Hex(ToTextproto(config)));
+  manifest.set_tokenizer(config.data().tokenizer());
+  KILL_POINT("save.begun");
+  wait->Do([&] {
+    SaveCheckpoint(run->CheckpointFolder(step), session->policy(), &learner->optimizer(), manifest);
+  });
+  KILL_POINT("save.published");
+  run->Tidy(kKeptCheckpoints, config.checkpoint_keep_every());
+  KILL_POINT("save.tidied");
+}
+
+void StoreResult(const RunDir& run, int64_t steps, uint64_t policy_version,
+                 const std::string& weights_sha256, DiskWait* wait) {
+  JsonWriter w;
+  w.BeginObject().Key("steps").Value(steps);
+  w.Key("policy_version").Value(policy_version);
+  w.Key("weights_sha256").Value(weights_sha256);
+  w.EndObject();
+  wait->Do([&] { PublishFile(run.File("result.json"), w.text() + "\n"); });
+  KILL_POINT("run.result_stored");
+}
+
+}  // namespace grouper
