@@ -1,0 +1,73 @@
+// `kill -9` at every named point, every time a run comes by it, from three states of the run
+// folder, and twice in a row. The list is printed; a point of the source that no run comes by is a
+// failure. Sixteen shards, so that `ctest -j` and a person can take a part.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "tests/e2e/kill_case.h"
+
+namespace grouper {
+namespace {
+
+using testing::KillCase;
+using testing::KillPlace;
+using testing::Outcome;
+using testing::PlacesByState;
+
+constexpr size_t kShards = 16;
+
+TEST(KillAll, EveryPointOfTheSourceIsReached) {
+  KillCase run("kill-list");
+  std::map<std::string, std::map<std::string, int>> count;  // name, state, occurrences
+  std::set<std::string> reached;
+  for (const auto& [state, places] : PlacesByState(&run)) {
+    for (const KillPlace& place : places) {
+      reached.insert(place.name);
+      count[place.name][state] = place.occurrence;
+    }
+  }
+  for (const auto& [name, states] : count) {
+    std::printf("%-32s", name.c_str());
+    for (const auto& [state, occurrences] : states) {
+      std::printf("  %s %d", state.c_str(), occurrences);
+    }
+    std::printf("\n");
+  }
+  std::printf("%zu kill points\n", reached.size());
+  EXPECT_EQ(reached, testing::KillPointsOfTheSource());
+}
+
+class KillAll : public ::testing::TestWithParam<size_t> {};
+
+// From each state: killed at the place, killed again at the same name if it comes by, left alone.
+TEST_P(KillAll, ChangesNoBit) {
+  KillCase run("kill-all-" + std::to_string(GetParam()));
+  const std::map<std::string, std::vector<KillPlace>> states = PlacesByState(&run);
+  run.Restore("fresh");
+  run.Run();
+  const Outcome reference = run.outcome();
+  size_t index = 0, tried = 0, same = 0;
+  for (const auto& [state, places] : states) {
+    for (const KillPlace& place : places) {
+      if (index++ % kShards != GetParam()) continue;
+      SCOPED_TRACE(state + ", " + place.text());
+      run.Restore(state);
+      EXPECT_TRUE(run.Run(&place)) << "never came by";
+      const KillPlace again{place.name};
+      if (tried % 2 == 1) run.Run(&again);
+      run.Run();
+      const Outcome outcome = run.outcome();
+      EXPECT_EQ(outcome, reference);
+      ++tried;
+      same += outcome == reference ? 1 : 0;
+    }
+  }
+  std::printf("shard %zu: %zu of %zu the same\n", GetParam(), same, tried);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shards, KillAll, ::testing::Range<size_t>(0, kShards));
+
+}  // namespace
+}  // namespace grouper
