@@ -27,7 +27,8 @@ class NamedThread {
 };
 
 // SIGINT and SIGTERM: the first sets the flag (and requests stop on the returned token), the second
-// leaves the process at once with exit code 75. SIGXFSZ is ignored. Call once, in main, before threads start.
+// leaves the process at once with exit code 75. SIGXFSZ is ignored. Call once, in main, before
+// threads start.
 std::stop_token StopOnSignals();
 
 }  // namespace grouper
