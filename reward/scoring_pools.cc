@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/kill_point.h"
 
 namespace grouper {
 
@@ -112,6 +113,7 @@ void ScoringPools::Work(Pool* pool, const std::stop_token& stop) {
       result = scorer_->Score(item, batch.rubrics.at(item.rubric()), batch.budget);
       result.mutable_timings()->set_queue_seconds(queued);
       scored = true;
+      KILL_POINT("score.item_scored");
     } catch (const std::exception&) {
       // The result stays INTERNAL, as it was made.
     }

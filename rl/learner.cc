@@ -142,6 +142,8 @@ UpdateResult Learner::Update(std::span<const Group> groups, double lr) {
   result.lr = lr;
   LossDenominators denominators;
   for (const TrainSequence& s : all) {
+    CHECK(std::isfinite(s.advantage),
+          "[learner] an advantage is not finite, no weight was changed; rollout", s.rollout_id);
     const int64_t n = static_cast<int64_t>(s.targets.size());
     if (!s.scored) {
       result.tokens_unscored += n;

@@ -27,6 +27,8 @@ ResumePoint GoOn(const Config& config, int64_t steps, RunDir* run, DiskWait* wai
                  Learner* learner) {
   const std::optional<RunDir::Found> found = run->NewestCheckpoint();
   KILL_POINT("resume.found");
+  // Before the config is compared: a size of the vocabulary would say less.
+  if (found) CheckTokenizer(found->folder, found->manifest, config);
   wait->Do([&] { run->StoreConfig(ToTextproto(config), found.has_value()); });
   KILL_POINT("resume.config_stored");
   run->Tidy(kKeptCheckpoints, config.checkpoint_keep_every());
@@ -34,7 +36,6 @@ ResumePoint GoOn(const Config& config, int64_t steps, RunDir* run, DiskWait* wai
   if (!found) return point;
 
   const Manifest& manifest = found->manifest;
-  CheckTokenizer(found->folder, manifest, config);
   LoadCheckpoint(found->folder, &session->policy(), &learner->optimizer());
   session->WeightsChanged();
   learner->optimizer().set_updates(static_cast<int64_t>(manifest.policy_version()));

@@ -8,6 +8,8 @@
 #include "base/error.h"
 #include "base/kill_point.h"
 #include "base/log.h"
+#include "proto/config.pb.h"
+#include "proto/textproto.h"
 
 namespace grouper {
 namespace {
@@ -24,19 +26,24 @@ std::vector<std::string> CheckpointNames(const std::string& run) {
 
 int64_t StepOf(const std::string& name) { return std::strtoll(name.c_str() + 5, nullptr, 10); }
 
-// These may change from one start to the next; everything else is part of the run's identity.
-constexpr const char* kFreeSettings[] = {
-    "steps:", "checkpoint_every:", "checkpoint_keep_every:", "disk_wait_seconds:"};
-
-std::vector<std::string> ComparableLines(const std::string& text) {
+// What may change from one start to the next, because no bit of what was done depends on it: how
+// far to go, when to save and wait, where the reward services stand. The rest is the run's
+// identity.
+std::vector<std::string> IdentityLines(const std::string& text, const std::string& where) {
+  Config config;
+  MergeTextproto(text, where, &config);
+  config.clear_steps();
+  config.clear_checkpoint_every();
+  config.clear_checkpoint_keep_every();
+  config.clear_disk_wait_seconds();
+  RewardConfig* reward = config.mutable_reward();
+  reward->clear_addresses();
+  reward->clear_deadline_seconds();
+  reward->clear_max_wait_seconds();
+  reward->clear_service_threads();
   std::vector<std::string> lines;
-  std::istringstream in(text);
-  for (std::string line; std::getline(in, line);) {
-    const bool is_free =
-        std::any_of(std::begin(kFreeSettings), std::end(kFreeSettings),
-                    [&](const char* setting) { return line.rfind(setting, 0) == 0; });
-    if (!is_free) lines.push_back(line);
-  }
+  std::istringstream in(ToTextproto(config));
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
   return lines;
 }
 
@@ -115,8 +122,8 @@ void RunDir::Tidy(int keep, int64_t keep_every) {
 void RunDir::StoreConfig(const std::string& resolved, bool resuming) const {
   const std::string file = File("config.textproto");
   if (resuming && FileExists(file)) {
-    const auto stored = ComparableLines(ReadFile(file, "run config", 1 << 20));
-    const auto wanted = ComparableLines(resolved);
+    const auto stored = IdentityLines(ReadFile(file, "run config", 1 << 20), file);
+    const auto wanted = IdentityLines(resolved, "config");
     const auto differ = std::mismatch(stored.begin(), stored.end(), wanted.begin(), wanted.end());
     if (differ.first != stored.end() || differ.second != wanted.end()) {
       ThrowUser(

@@ -36,8 +36,8 @@ class RunDir {
   void Tidy(int keep, int64_t keep_every);
 
   // Writes config.textproto. On a resume the stored one must have the same hash, apart from
-  // settings that change no bit of what was done (steps, waits, what is kept): another config in
-  // the same folder is kUser naming the first line that differs.
+  // settings that change no bit of what was done (steps, waits, what is kept, addresses): another
+  // config in the same folder is kUser naming the first line that differs.
   void StoreConfig(const std::string& resolved, bool resuming) const;
 
  private:

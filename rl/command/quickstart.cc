@@ -10,6 +10,7 @@
 #include "base/kill_point.h"
 #include "proto/textproto.h"
 #include "rl/command/run_options.h"
+#include "rl/resume.h"
 #include "rl/sft.h"
 #include "rl/trainer.h"
 #include "rollout/trace/escape.h"
@@ -182,7 +183,9 @@ int RunQuickstart(const QuickstartOptions& options, std::stop_token stop) {
     std::optional<EvalResult> eval = trainer.EvaluateNow(stop);
     if (!eval) return stopped();
     KILL_POINT("quickstart.evaluated");
-    StoreSummary(before_file, Summarize(*eval));
+    DiskWait wait = MakeDiskWait(rl);
+    wait.set_stop(stop);
+    wait.Do([&] { StoreSummary(before_file, Summarize(*eval)); });
   }
   KILL_POINT("quickstart.before_stored");
   const EvalSummary before = ReadSummary(before_file);

@@ -141,20 +141,26 @@ TEST(Checkpoint, EveryCutAndEveryFlippedBitOfEveryFileIsRefused) {
   const TempFolder temp;
   const std::string folder = JoinPath(temp.path(), "c");
   World(1).Save(folder);
+  int flips = 0, cuts = 0, found = 0;
   for (const std::string& name : ListFolder(folder)) {
     const std::string path = JoinPath(folder, name), whole = ReadFile(path, "file");
     const auto refused = [&](const std::string& bytes, const std::string& how) {
+      const bool failed_before = HasFailure();
       unlink(path.c_str());  // some file systems flush a file that is cut and written again
       temp.Write("c/" + name, bytes);
       const std::string words = UserErrorOf([&] { VerifyCheckpoint(folder); });
       EXPECT_NE(words.find("checkpoint"), std::string::npos) << how << ": " << words;
       EXPECT_NE(words.find(name), std::string::npos) << how << ": " << words;
+      found += HasFailure() && !failed_before ? 0 : 1;
     };
-    for (size_t i = 0; i < 64; ++i) refused(whole.substr(0, whole.size() * i / 64), name + " cut");
+    for (size_t i = 0; i < 64; ++i, ++cuts) {
+      refused(whole.substr(0, whole.size() * i / 64), name + " cut");
+    }
     refused(whole.substr(0, whole.size() - 1), name + " without its last byte");
     refused(whole + "\n", name + " with a byte more");
     refused(whole + whole, name + " twice");
-    for (uint32_t i = 0; i < 350; ++i) {
+    found -= 3;
+    for (uint32_t i = 0; i < 350; ++i, ++flips) {
       const uint32_t word = PhiloxAt(1, RandomStream::kDataOrder, whole.size(), i)[0];
       std::string flipped = whole;
       char& byte = flipped[word / 8 % whole.size()];
@@ -167,6 +173,10 @@ TEST(Checkpoint, EveryCutAndEveryFlippedBitOfEveryFileIsRefused) {
     EXPECT_NE(UserErrorOf([&] { VerifyCheckpoint(folder); }).find(name), std::string::npos);
     temp.Write("c/" + name, whole);
   }
+  std::printf("%d of %d found: %d bit flips, %d cuts\n", found, flips + cuts, flips, cuts);
+  EXPECT_EQ(flips, 3 * 350);
+  EXPECT_EQ(cuts, 3 * 64);
+  EXPECT_EQ(found, flips + cuts);
 }
 
 TEST(Checkpoint, AnotherPolicyProfileOrTableIsRefusedInWords) {

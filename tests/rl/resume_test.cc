@@ -1,0 +1,225 @@
+// Going on: verdicts of the trace are used again, checkpoints are kept and passed over by rule, a
+// clock that was set back disorders nothing.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+
+#include "base/digest.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json_lines.h"
+#include "proto/event.pb.h"
+#include "proto/textproto.h"
+#include "reward/scorer.h"
+#include "reward/service.h"
+#include "rl/quickstart.h"
+#include "rl/trainer.h"
+#include "rollout/trace/digest.h"
+#include "rollout/trace/trace_reader.h"
+#include "tests/testing/fake_grader.h"
+#include "tests/testing/temp_folder.h"
+
+namespace grouper {
+namespace {
+
+using testing_support::TempFolder;
+using testing_support::UserErrorOf;
+
+class ResumeTest : public ::testing::Test {
+ protected:
+  ResumeTest()
+      : grader_([this](const reward::v1::ScoreItem& item, const GradeBudget&) {
+          ++asked_;
+          const bool even = Crc32c(item.completion()) % 2 == 0;
+          return testing::Judged(even != changed_mind_ ? reward::v1::ScoreResult::CORRECT
+                                                       : reward::v1::ScoreResult::WRONG);
+        }),
+        scorer_(&grader_, nullptr),
+        service_(&scorer_, {}) {
+    config_ = QuickstartConfig(QuickstartStage::kRl, 7, true);
+    config_.set_steps(5);
+    config_.set_checkpoint_every(2);
+    config_.mutable_data()->set_train(folder_.Write(
+        "rows.jsonl",
+        "{\"question\":\"1+1=\",\"answer\":\"2\"}\n{\"question\":\"2+3=\",\"answer\":\"5\"}\n"));
+    config_.mutable_data()->set_tokenizer("bytes");
+    config_.mutable_data()->set_eval("");
+    config_.mutable_reward()->clear_rubric();
+    MergeTextproto(
+        R"(reward { rubric { name: "calc" extraction: WHOLE component { name: "accuracy" } } })",
+        "test", &config_);
+    config_.mutable_reward()->add_addresses(service_.address());
+  }
+
+  std::string Folder(const std::string& name) const { return JoinPath(folder_.path(), name); }
+  TrainResult Run(const std::string& run, TrainHooks hooks = {}) {
+    Trainer trainer(config_, run, {.threads = 1}, std::move(hooks));
+    return trainer.Run({});
+  }
+  // Ends as a kill would when the step stands in the trace.
+  void RunUntil(const std::string& run, int64_t step) {
+    struct Killed {};
+    TrainHooks hooks;
+    hooks.before_update = [step](int64_t at, std::vector<Group>*) {
+      if (at == step) throw Killed();
+    };
+    EXPECT_THROW(Run(run, hooks), Killed);
+  }
+  // Of each step.
+  static std::vector<int64_t> Reused(const std::string& run) {
+    JsonLinesReader rows(JoinPath(run, "metrics.jsonl"), "metrics");
+    std::vector<int64_t> reused;
+    for (Json row; rows.Next(&row);) reused.push_back(row.Integer("reward.reused", "row"));
+    return reused;
+  }
+  static std::string Digest(const std::string& run) {
+    TraceReader reader(run);
+    TraceDigest digest;
+    reader.ReadGroups({}, [&](GroupEntry& entry) {
+      digest.Add(entry.group);
+      return true;
+    });
+    return digest.FinishHex();
+  }
+  static std::vector<std::string> Checkpoints(const std::string& run) {
+    return ListFolder(JoinPath(run, "checkpoints"));
+  }
+  static void Spoil(const std::string& run, const std::string& checkpoint) {
+    const std::string path =
+        JoinPath(JoinPath(JoinPath(run, "checkpoints"), checkpoint), "MANIFEST");
+    const std::string text = ReadFile(path, "manifest");
+    std::filesystem::remove(path);
+    PublishFile(path, text.substr(0, text.size() / 2));
+  }
+
+  TempFolder folder_;
+  std::atomic<int64_t> asked_ = 0;
+  std::atomic<bool> changed_mind_ = false;
+  testing::FakeGrader grader_;
+  Scorer scorer_;
+  RewardService service_;
+  Config config_;
+};
+
+TEST_F(ResumeTest, VerdictsOfTheTraceAreUsedAgainAlsoAfterASecondKill) {
+  const std::string whole = Folder("whole"), cut = Folder("cut");
+  const TrainResult reference = Run(whole);
+  EXPECT_GT(reference.policy_version, 0u);
+  EXPECT_EQ(Reused(whole), (std::vector<int64_t>{0, 0, 0, 0, 0}));
+  RunUntil(cut, 3);  // the checkpoint is of step 2: steps 2 and 3 are made again
+  // From here on the grader says the opposite: as a time limit may on a slower day.
+  changed_mind_ = true;
+  asked_ = 0;
+  RunUntil(cut, 2);
+  EXPECT_TRUE(FileExists(cut + "/traces/kept-verdicts"));
+  RunUntil(cut, 3);
+  EXPECT_EQ(asked_, 0) << "no item that has a verdict is asked for again";
+  changed_mind_ = false;  // steps that were never judged
+  const TrainResult resumed = Run(cut);
+  EXPECT_EQ(resumed.weights_sha256, reference.weights_sha256);
+  EXPECT_EQ(Reused(cut), (std::vector<int64_t>{0, 0, 16, 16, 0}));
+  EXPECT_EQ(asked_, 16);
+  EXPECT_EQ(Digest(cut), Digest(whole));
+  EXPECT_FALSE(FileExists(cut + "/traces/kept-verdicts"));
+}
+
+TEST_F(ResumeTest, AVerdictUnderAnotherRubricIsNotUsed) {
+  const std::string run = Folder("run");
+  RunUntil(run, 1);  // no checkpoint yet: the config may change
+  config_.mutable_reward()->mutable_rubric(0)->mutable_component(0)->set_weight(2);
+  asked_ = 0;
+  Run(run);
+  EXPECT_EQ(Reused(run), (std::vector<int64_t>{0, 0, 0, 0, 0}));
+  EXPECT_EQ(asked_, 5 * 16);
+}
+
+TEST_F(ResumeTest, TheLastThreeAndEveryKthAreKept) {
+  config_.set_steps(9);
+  config_.set_checkpoint_every(1);
+  Run(Folder("three"));
+  EXPECT_EQ(Checkpoints(Folder("three")),
+            (std::vector<std::string>{"step-00000007", "step-00000008", "step-00000009"}));
+  config_.set_checkpoint_keep_every(3);
+  Run(Folder("kth"));
+  EXPECT_EQ(Checkpoints(Folder("kth")),
+            (std::vector<std::string>{"step-00000003", "step-00000006", "step-00000007",
+                                      "step-00000008", "step-00000009"}));
+}
+
+TEST_F(ResumeTest, TheOnlyValidCheckpointSurvivesAndNoneIsAnError) {
+  config_.set_steps(6);
+  config_.set_checkpoint_every(1);
+  const std::string run = Folder("run");
+  const TrainResult reference = Run(run);
+  Spoil(run, "step-00000006");
+  Spoil(run, "step-00000005");
+  {
+    const Trainer stopped(config_, run, {.threads = 1}, {});
+    EXPECT_EQ(Checkpoints(run).size(), 3u) << "the bad ones are left for a person to look at";
+  }
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(Run(run).weights_sha256, reference.weights_sha256);
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  for (const char* bad : {"step-00000005", "step-00000006"}) {
+    const size_t first = log.find(bad);
+    ASSERT_NE(first, std::string::npos) << log;
+    EXPECT_EQ(log.find(bad, log.find('\n', first)), std::string::npos) << "reported once: " << log;
+  }
+  for (const std::string& name : Checkpoints(run)) EXPECT_NO_THROW(ResolveCheckpoint(run)) << name;
+  for (const std::string& name : Checkpoints(run)) Spoil(run, name);
+  const std::string words = UserErrorOf([&] { Run(run); });
+  EXPECT_NE(words.find(run), std::string::npos) << words;
+  EXPECT_NE(words.find("put one back"), std::string::npos) << words;
+}
+
+// A wall clock under the test's control; monotonic time goes on.
+class SetClock final : public Clock {
+ public:
+  explicit SetClock(double offset) : offset_(offset) {}
+  int64_t MonotonicNanos() const override { return SystemClock().MonotonicNanos(); }
+  double WallSeconds() const override { return SystemClock().WallSeconds() + offset_; }
+
+ private:
+  double offset_;
+};
+
+TEST_F(ResumeTest, AClockSetBackBetweenRunsDisordersNothing) {
+  const TrainResult reference = Run(Folder("whole"));
+  const std::string run = Folder("run");
+  const SetClock ahead(3600), back(-3600);
+  config_.set_steps(2);
+  TrainHooks hooks;
+  hooks.clock = &ahead;
+  Run(run, hooks);
+  config_.set_steps(5);
+  hooks.clock = &back;
+  EXPECT_EQ(Run(run, hooks).weights_sha256, reference.weights_sha256);
+
+  std::vector<std::string> event_files;
+  for (const std::string& name : ListFolder(run)) {
+    if (name.rfind("events.out.tfevents.", 0) == 0) event_files.push_back(name);
+  }
+  ASSERT_EQ(event_files.size(), 1u);
+  RecordReader reader(JoinPath(run, event_files[0]));
+  double last = 0;
+  int64_t step = -1, events = 0;
+  for (std::string record; reader.Next(&record); ++events) {
+    tensorboard::Event event;
+    ASSERT_TRUE(event.ParseFromString(record));
+    EXPECT_GE(event.wall_time(), last);
+    last = event.wall_time();
+    if (event.has_summary()) {
+      EXPECT_EQ(event.step(), ++step);
+    }
+  }
+  EXPECT_EQ(events, 6);
+  JsonLinesReader rows(JoinPath(run, "metrics.jsonl"), "metrics");
+  int64_t row_step = 0;
+  for (Json row; rows.Next(&row);) EXPECT_EQ(row.Integer("step", "row"), row_step++);
+  EXPECT_EQ(row_step, 5);
+}
+
+}  // namespace
+}  // namespace grouper
