@@ -55,7 +55,7 @@ class KillCase {
   std::string run_;
 };
 
-// Names in KILL_POINT("...") of the product's source.
+// Names in KILL_POINT("...") of the product's source, but for the reward service's.
 std::set<std::string> KillPointsOfTheSource();
 
 // The states from which a run goes on: what to do to a fresh folder to get there.

@@ -18,17 +18,19 @@ extern char** environ;
 namespace grouper::testing {
 namespace {
 
-struct Started {
-  pid_t pid;
-  std::string out, err;  // files
-};
-
-Started Start(const std::string& program, const std::vector<std::string>& arguments,
-              const std::vector<std::string>& environment) {
+// Files that take what a program says.
+std::string NextBase() {
   static int counter = 0;
-  const std::string base =
-      ::testing::TempDir() + "ran-" + std::to_string(getpid()) + "-" + std::to_string(counter++);
-  Started started{-1, base + ".out", base + ".err"};
+  return ::testing::TempDir() + "ran-" + std::to_string(getpid()) + "-" + std::to_string(counter++);
+}
+
+}  // namespace
+
+Background::Background(const std::string& program, const std::vector<std::string>& arguments,
+                       const std::vector<std::string>& environment) {
+  const std::string base = NextBase();
+  out_file_ = base + ".out";
+  err_file_ = base + ".err";
   std::vector<std::string> argv = {std::string(GROUPER_PROGRAMS) + "/" + program};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   std::vector<std::string> env = environment;
@@ -40,50 +42,73 @@ Started Start(const std::string& program, const std::vector<std::string>& argume
   raw_env.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
+  constexpr int kFresh = O_WRONLY | O_CREAT | O_TRUNC;
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, 1, started.out.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
-                                   0644);
-  posix_spawn_file_actions_addopen(&actions, 2, started.err.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
-                                   0644);
-  EXPECT_EQ(0, posix_spawn(&started.pid, raw_argv[0], &actions, nullptr, raw_argv.data(),
-                           raw_env.data()));
+  posix_spawn_file_actions_addopen(&actions, 1, out_file_.c_str(), kFresh, 0644);
+  posix_spawn_file_actions_addopen(&actions, 2, err_file_.c_str(), kFresh, 0644);
+  EXPECT_EQ(0, posix_spawn(&pid_, raw_argv[0], &actions, nullptr, raw_argv.data(), raw_env.data()));
   posix_spawn_file_actions_destroy(&actions);
-  return started;
 }
 
-Ran Finish(const Started& started) {
-  int status = 0;
-  waitpid(started.pid, &status, 0);
-  Ran ran;
-  ran.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  ran.out = ReadFile(started.out, "output");
-  ran.err = ReadFile(started.err, "errors");
-  unlink(started.out.c_str());
-  unlink(started.err.c_str());
-  return ran;
+Background::~Background() {
+  if (!Ended()) {
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+  unlink(out_file_.c_str());
+  unlink(err_file_.c_str());
 }
 
-}  // namespace
+bool Background::Ended() {
+  if (!ended_) ended_ = waitpid(pid_, &status_, WNOHANG) == pid_;
+  return ended_;
+}
+
+bool Background::Until(const std::function<bool()>& condition, double seconds) {
+  for (int i = 0; i < seconds * 200; ++i) {
+    if (condition()) return true;
+    if (Ended()) return condition();
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return false;
+}
+
+std::string Background::err() const { return ReadFile(err_file_, "errors"); }
+
+bool Background::Says(const std::string& words, double seconds) {
+  return Until([&] { return err().find(words) != std::string::npos; }, seconds);
+}
+
+bool Background::HasLines(const std::string& file, int lines, double seconds) {
+  const auto has = [&] {
+    if (!FileExists(file)) return false;
+    const std::string text = ReadFile(file, "progress");
+    return std::count(text.begin(), text.end(), '\n') >= lines;
+  };
+  return Until(has, seconds);
+}
+
+void Background::Signal(int signal) {
+  if (!Ended()) kill(pid_, signal);
+}
+
+Ran Background::Wait() {
+  if (!ended_) ended_ = waitpid(pid_, &status_, 0) == pid_;
+  return {WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_),
+          ReadFile(out_file_, "output"), ReadFile(err_file_, "errors")};
+}
 
 Ran RunProgram(const std::string& program, const std::vector<std::string>& arguments,
                const std::vector<std::string>& environment) {
-  return Finish(Start(program, arguments, environment));
+  return Background(program, arguments, environment).Wait();
 }
 
 Ran RunAndSignal(const std::string& program, const std::vector<std::string>& arguments,
                  const std::string& file, int lines, int signal) {
-  const Started started = Start(program, arguments, {});
-  for (int i = 0; i < 6000; ++i) {
-    if (FileExists(file)) {
-      const std::string text = ReadFile(file, "progress");
-      if (std::count(text.begin(), text.end(), '\n') >= lines) break;
-    }
-    int status = 0;
-    if (waitpid(started.pid, &status, WNOHANG) != 0) break;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  kill(started.pid, signal);
-  return Finish(started);
+  Background running(program, arguments);
+  running.HasLines(file, lines);
+  running.Signal(signal);
+  return running.Wait();
 }
 
 std::string FreshFolder(const std::string& name) {

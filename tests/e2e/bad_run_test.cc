@@ -1,0 +1,179 @@
+// What befalls a run that began well: a second learner, half a checkpoint, another tokenizer, a
+// reward service that dies in the middle of a batch. One clear error, or it goes on; the final
+// weights are those of a run that was left alone.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+
+#include "base/file.h"
+#include "base/process.h"
+#include "tests/e2e/program.h"
+
+namespace grouper {
+namespace {
+
+using testing::Background;
+using testing::FreshFolder;
+using testing::Ran;
+using testing::RunProgram;
+using Strings = std::vector<std::string>;
+
+constexpr const char* kTiny = R"(
+steps: 6 prompts_per_step: 2 group_size: 4 eval_every: 0 checkpoint_every: 2
+policy { width: 16 layers: 1 attention { heads: 2 kv_heads: 1 head_dim: 8 }
+         moe { experts: 2 experts_per_token: 1 width: 8 shared_width: 8 } max_positions: 64 }
+data { train: "tasks:calc,fit" eval: "" }
+sampling { max_new_tokens: 8 }
+optimizer { lr: 1e-2 }
+reward { rubric { name: "calc" extraction: WHOLE component { name: "accuracy" }
+                  component { name: "overlong" weight: 0.5 max_tokens: 8 ramp_tokens: 8 } }
+         rubric { name: "fit" extraction: ANSWER_TAG component { name: "accuracy" }
+                  component { name: "overlong" weight: 0.5 max_tokens: 8 ramp_tokens: 8 } } }
+)";
+
+class BadRun : public ::testing::Test {
+ protected:
+  BadRun()
+      : folder_(FreshFolder("bad-run")),
+        config_(JoinPath(folder_, "tiny.textproto")),
+        run_(JoinPath(folder_, "run")) {
+    std::ofstream(config_) << kTiny;
+    const std::string reference = JoinPath(folder_, "reference");
+    EXPECT_EQ(RunProgram("grouper", Train(reference)).code, 0);
+    reference_ = Result(reference);
+  }
+  ~BadRun() override { RemoveTree(folder_); }
+
+  Strings Train(const std::string& run, const Strings& settings = {}) const {
+    Strings arguments = {"train", "--config", config_, "--run", run, "--threads", "1"};
+    for (const std::string& s : settings) arguments.insert(arguments.end(), {"--set", s});
+    return arguments;
+  }
+  static std::string Result(const std::string& run) {
+    return ReadFile(JoinPath(run, "result.json"), "result") +
+           RunProgram("grouper-trace", {"digest", run}).out;
+  }
+  void ExpectWords(const Ran& ran, int code, const Strings& words) {
+    EXPECT_EQ(ran.code, code) << ran.err;
+    for (const std::string& word : words) {
+      EXPECT_NE(ran.err.find(word), std::string::npos) << "lacks \"" << word << "\":\n" << ran.err;
+    }
+  }
+
+  std::string folder_, config_, run_, reference_;
+};
+
+TEST_F(BadRun, ASecondLearnerIsRefusedWithinASecondNamingTheFirst) {
+  char host[256] = {};
+  gethostname(host, sizeof(host) - 1);
+  Background first("grouper", Train(run_, {"steps=100000"}));
+  ASSERT_TRUE(first.HasLines(JoinPath(run_, "metrics.jsonl"), 2)) << first.err();
+  const auto begin = std::chrono::steady_clock::now();
+  const Ran second = RunProgram("grouper", Train(run_));
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  ExpectWords(second, 2, {run_, host, "pid " + std::to_string(first.pid()), "another folder"});
+  // The program says it within a second; two let a busy machine start it.
+  EXPECT_LT(took.count(), 2.0);
+  first.Signal(SIGTERM);
+  EXPECT_EQ(first.Wait().code, 75);
+
+  Background quick("grouper", {"quickstart", "--smoke", "--run", folder_ + "/quick"});
+  ASSERT_TRUE(quick.HasLines(folder_ + "/quick/base/metrics.jsonl", 1)) << quick.err();
+  quick.Signal(SIGSTOP);
+  ExpectWords(RunProgram("grouper", {"quickstart", "--smoke", "--run", folder_ + "/quick"}), 2,
+              {folder_ + "/quick", "pid " + std::to_string(quick.pid())});
+  quick.Signal(SIGCONT);
+  EXPECT_EQ(quick.Wait().code, 0);
+}
+
+TEST_F(BadRun, HalfACheckpointIsNoneAndIsCleanedAway) {
+  ASSERT_EQ(RunProgram("grouper", Train(run_, {"steps=4"})).code, 0);
+  const std::string checkpoints = JoinPath(run_, "checkpoints");
+  // As a kill leaves it, and as a copy that was cut short does.
+  std::filesystem::copy(checkpoints + "/step-00000004", checkpoints + "/step-00000006.tmp");
+  std::filesystem::copy(checkpoints + "/step-00000004", checkpoints + "/step-00000005");
+  std::filesystem::remove(checkpoints + "/step-00000005/optimizer.safetensors");
+  std::filesystem::copy(checkpoints + "/step-00000004", checkpoints + "/step-00000007");
+  std::filesystem::remove(checkpoints + "/step-00000007/MANIFEST");
+  for (const char* bad : {"5", "7"}) {
+    const std::string named = checkpoints + "/step-0000000" + bad;
+    ExpectWords(RunProgram("grouper", Train(folder_ + "/new", {"init_from=" + named})), 2, {named});
+  }
+  const Ran ran = RunProgram("grouper", Train(run_));
+  ExpectWords(ran, 0, {"step-00000005", "step-00000007", "not valid", "step-00000004"});
+  EXPECT_EQ(Result(run_), reference_);
+  EXPECT_EQ(ListFolder(checkpoints).back(), "step-00000007") << "newer than all that is valid";
+}
+
+TEST_F(BadRun, AnotherTokenizerIsNamed) {
+  ASSERT_EQ(RunProgram("grouper", Train(run_)).code, 0);
+  ExpectWords(RunProgram("grouper", Train(run_, {"data.tokenizer=bytes"})), 2,
+              {"data.tokenizer", "words", "bytes", run_});
+  ExpectWords(
+      RunProgram("grouper", Train(folder_ + "/new", {"data.tokenizer=bytes", "init_from=" + run_})),
+      2, {"data.tokenizer", "words", "bytes", run_});
+  ExpectWords(
+      RunProgram("grouper", Train(folder_ + "/new", {"policy.vocab_size=77", "init_from=" + run_})),
+      2, {"policy.vocab_size", "77"});
+}
+
+ProcessOptions Serve(const std::string& listen, const std::string& kill_point) {
+  ProcessOptions options;
+  options.argv = {GROUPER_REWARD_PROGRAM, "serve", "--listen", listen, "--report-port"};
+  options.report_and_lifeline_pipes = true;
+  if (!kill_point.empty()) options.environment_extra = {"GROUPER_KILL_POINT=" + kill_point};
+  return options;
+}
+
+// Steps have 8 items: the service dies within the batch of step 2.
+TEST_F(BadRun, AServiceThatDiesInABatchIsWaitedForAndNothingIsScoredTwiceOrAsZero) {
+  Process doomed(Serve("127.0.0.1:0", "score.item_scored:20"));
+  const std::string address = doomed.ReadReportLine(std::chrono::seconds(60));
+  Background running("grouper", Train(run_, {"reward.addresses=" + address}));
+  ASSERT_TRUE(running.Says("waits for a reward service")) << running.err();
+  EXPECT_EQ(doomed.Wait(std::chrono::seconds(10)), std::optional<int>(128 + SIGKILL));
+  Process heir(Serve(address, ""));
+  heir.ReadReportLine(std::chrono::seconds(60));
+  const Ran ran = running.Wait();
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(Result(run_), reference_);
+}
+
+TEST_F(BadRun, AServiceThatStaysDeadIs75AndTheRunGoesOnLater) {
+  Process doomed(Serve("127.0.0.1:0", "score.item_scored:20"));
+  const std::string address = doomed.ReadReportLine(std::chrono::seconds(60));
+  const Ran ran = RunProgram(
+      "grouper", Train(run_, {"reward.addresses=" + address, "reward.max_wait_seconds=0.5"}));
+  ExpectWords(ran, 75, {address, "nothing was scored as 0"});
+  Process heir(Serve(address, ""));
+  heir.ReadReportLine(std::chrono::seconds(60));
+  const Ran again = RunProgram(
+      "grouper", Train(run_, {"reward.addresses=" + address, "reward.max_wait_seconds=0.5"}));
+  EXPECT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(Result(run_), reference_);
+}
+
+// The trainer's own service, killed from outside.
+TEST_F(BadRun, TheOwnServiceIsStartedAgain) {
+  Background running("grouper", Train(run_, {"steps=400"}));
+  ASSERT_TRUE(running.HasLines(JoinPath(run_, "metrics.jsonl"), 3)) << running.err();
+  running.Signal(SIGSTOP);
+  const std::string task = std::to_string(running.pid());
+  std::ifstream children("/proc/" + task + "/task/" + task + "/children");
+  pid_t service = -1;
+  ASSERT_TRUE(children >> service) << "the trainer has no child";
+  ASSERT_EQ(kill(service, SIGKILL), 0);
+  running.Signal(SIGCONT);
+  EXPECT_TRUE(running.Says("started again")) << running.err();
+  const Ran ran = running.Wait();
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  ASSERT_EQ(RunProgram("grouper", Train(folder_ + "/left-alone", {"steps=400"})).code, 0);
+  EXPECT_EQ(Result(run_), Result(folder_ + "/left-alone"));
+}
+
+}  // namespace
+}  // namespace grouper
