@@ -1,6 +1,9 @@
 // What a person can get wrong, and what the machine can do to them: one clear error each, naming
 // file, line or field and the next action, with the exit code that scripts rely on; nothing is
-// lost.
+// lost. What befalls a run that began well stands in bad_run_test.cc (second learner, half a
+// checkpoint, another tokenizer, a dying reward service), full_disk_test.cc (disk, quota, size
+// limit, failed syncs) and tests/rl/{resume,nonfinite}_test.cc (a clock set back; NaN in logits,
+// loss and gradient).
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>

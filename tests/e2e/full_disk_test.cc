@@ -137,6 +137,22 @@ TEST_F(Quota, ASignalEndsTheWaitAtOnce) {
   ExpectWholeRun(run, reference_);
 }
 
+// What a failed sync lost is not known: the run ends, and goes on from what is proven.
+TEST_F(Quota, AFailedSyncEndsTheRunAndLosesNothing) {
+  for (const char* at : {"1", "6", "9", "13", "20", "31"}) {
+    SCOPED_TRACE(at);
+    const std::string run = JoinPath(folder_, std::string("run") + at);
+    const Ran ran = RunProgram("grouper", Train(run, 60),
+                               {std::string("LD_PRELOAD=") + GROUPER_QUOTA_SHIM,
+                                "QUOTA_FOLDER=" + run, std::string("SYNC_FAILS_AT=") + at});
+    EXPECT_EQ(ran.code, 1) << ran.err;
+    EXPECT_NE(ran.err.find("cannot sync"), std::string::npos) << ran.err;
+    EXPECT_NE(ran.err.find(run), std::string::npos) << ran.err;
+    EXPECT_EQ(RunProgram("grouper", Train(run, 0)).code, 0);
+    ExpectWholeRun(run, reference_);
+  }
+}
+
 // The limit of the kernel itself, raised while the run waits.
 TEST_F(FullDisk, ALimitOnFileSizesIsWaitedFor) {
   const std::string run = JoinPath(folder_, "run");

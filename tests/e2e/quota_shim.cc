@@ -1,6 +1,7 @@
 // Preloaded into a program under test: the file system below QUOTA_FOLDER takes as many bytes as
 // the file QUOTA_FILE says, counted over the life of the process; then write() fails with errno
-// QUOTA_ERRNO. The test gives room by writing a larger number.
+// QUOTA_ERRNO. The test gives room by writing a larger number. With SYNC_FAILS_AT = n the n-th
+// fsync or fdatasync there fails with EIO.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -31,9 +32,24 @@ bool Inside(int fd) {
          std::strncmp(path, folder, std::strlen(folder)) == 0;
 }
 
-long used = 0;  // the writers of a run are one thread
+long used = 0, syncs = 0;  // the writers of a run are one thread
+
+bool SyncFails(int fd) {
+  const char* at = std::getenv("SYNC_FAILS_AT");
+  if (at == nullptr || !Inside(fd) || ++syncs != std::atol(at)) return false;
+  errno = EIO;
+  return true;
+}
 
 }  // namespace
+
+extern "C" int fsync(int fd) {
+  return SyncFails(fd) ? -1 : static_cast<int>(syscall(SYS_fsync, fd));
+}
+
+extern "C" int fdatasync(int fd) {
+  return SyncFails(fd) ? -1 : static_cast<int>(syscall(SYS_fdatasync, fd));
+}
 
 extern "C" ssize_t write(int fd, const void* data, size_t bytes) {
   if (Inside(fd)) {
