@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -17,8 +18,10 @@ namespace grouper::bench {
 namespace {
 
 constexpr const char* kUsage =
-    "usage: bench_policy [--threads N] [--model 0.4M|10M|100M] [--rounds N] [--json]\n"
-    "       bench_policy --grpo-step [--threads N] [--steps N] [--run DIR] [--json]\n"
+    "usage: bench_policy [--threads N] [--model 0.4M|10M|100M] [--rounds N]\n"
+    "                    [--micro-batch TOKENS] [--json]\n"
+    "       bench_policy --grpo-step [--threads N] [--steps N] [--run DIR]\n"
+    "                    [--set a.b=c]... [--json]\n"
     "Training (forward, backward, AdamW) and decode of 64 sequences and of one, tokens a second;\n"
     "or the seconds of the quickstart's GRPO step and where they go.\n"
     "GROUPER_CPU=avx512|avx2|scalar chooses the instruction set.\n"
@@ -27,6 +30,8 @@ constexpr const char* kUsage =
 struct Options {
   int threads = 1;
   std::string model, run;
+  std::vector<std::string> set;  // settings of the GRPO step's run
+  int64_t micro_batch = 0;       // tokens; 0: the whole batch
   int rounds = 3, steps = 8;
   bool grpo_step = false, json = false;
 };
@@ -59,6 +64,10 @@ Options Parse(int argc, char** argv) {
       o.rounds = NumberOf(flag, value);
     } else if (flag == "--steps") {
       o.steps = NumberOf(flag, value);
+    } else if (flag == "--micro-batch") {
+      o.micro_batch = NumberOf(flag, value);
+    } else if (flag == "--set") {
+      o.set.push_back(value);
     } else if (flag == "--model") {
       o.model = value;
     } else if (flag == "--run") {
@@ -109,7 +118,7 @@ int RunStep(const Options& options) {
                "[bench_policy] no temporary folder can be made; name one with --run", pattern);
     run = pattern;
   }
-  const GrpoStep s = MeasureGrpoStep(run, options.threads, options.steps);
+  const GrpoStep s = MeasureGrpoStep(run, options.threads, options.steps, options.set);
   if (options.run.empty()) std::filesystem::remove_all(run);
   std::fprintf(stderr,
                "GRPO step, %d thread(s), median of %d: %.4f s (least %.4f) = generate %.4f + score "
@@ -140,7 +149,7 @@ int Run(int argc, char** argv) {
     if (!options.model.empty() && options.model != policy.name) continue;
     found = true;
     PrintPolicy(options, cpu::NameOf(stream.isa), policy,
-                MeasurePolicy(policy, options.rounds, stream));
+                MeasurePolicy(policy, options.rounds, options.micro_batch, stream));
   }
   USER_CHECK(found, "[bench_policy] --model must be 0.4M, 10M or 100M, got", options.model);
   return 0;

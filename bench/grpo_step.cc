@@ -37,7 +37,8 @@ Config StepConfig(int steps) {
 
 }  // namespace
 
-GrpoStep MeasureGrpoStep(const std::string& run, int threads, int steps) {
+GrpoStep MeasureGrpoStep(const std::string& run, int threads, int steps,
+                         const std::vector<std::string>& set) {
   std::vector<double> ends;
   TrainHooks hooks;
   hooks.print = [&](const std::string&) {
@@ -45,7 +46,9 @@ GrpoStep MeasureGrpoStep(const std::string& run, int threads, int steps) {
         std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count());
   };
   // One more: the time between the ends of two steps is a step.
-  Trainer trainer(StepConfig(steps + 1), run, {.threads = threads}, hooks);
+  Config config = StepConfig(steps + 1);
+  for (const std::string& assignment : set) SetField(assignment, &config);
+  Trainer trainer(config, run, {.threads = threads}, hooks);
   trainer.Run({});
   GrpoStep result;
   std::vector<double> step, generate, score, train;

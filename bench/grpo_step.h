@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace grouper::bench {
 
@@ -14,6 +15,8 @@ struct GrpoStep {
   double mean_new_tokens = 0;
 };
 // run: an empty or new folder for the run's files.
-GrpoStep MeasureGrpoStep(const std::string& run, int threads, int steps);
+// set: further settings of the run, a.b=c.
+GrpoStep MeasureGrpoStep(const std::string& run, int threads, int steps,
+                         const std::vector<std::string>& set);
 
 }  // namespace grouper::bench

@@ -53,11 +53,12 @@ std::map<std::string, double> OpSeconds() {
 
 bool IsProduct(const std::string& op) { return op.find("Matmul") != std::string::npos; }
 
-void MeasureTraining(const PolicyCase& policy, int rounds, Policy* weights, Stream& stream,
-                     PolicySpeed* speed) {
+void MeasureTraining(const PolicyCase& policy, int rounds, int64_t micro_batch, Policy* weights,
+                     Stream& stream, PolicySpeed* speed) {
   Config config;
   *config.mutable_policy() = policy.config;
-  config.mutable_batch()->set_max_tokens_per_micro_batch(policy.tokens * policy.sequences);
+  config.mutable_batch()->set_max_tokens_per_micro_batch(
+      micro_batch > 0 ? micro_batch : policy.tokens * policy.sequences);
   Learner learner(weights, config, stream);
   const std::vector<TrainSequence> batch = TrainBatch(policy);
   learner.UpdateSupervised(batch, 1e-4);  // memory, pages
@@ -146,7 +147,8 @@ const std::vector<PolicyCase>& PolicyCases() {
   return cases;
 }
 
-PolicySpeed MeasurePolicy(const PolicyCase& policy, int rounds, Stream& stream) {
+PolicySpeed MeasurePolicy(const PolicyCase& policy, int rounds, int64_t micro_batch,
+                          Stream& stream) {
   CHECK(ParameterCount(policy.config) == policy.parameters,
         "[bench_policy] the shape has another number of parameters", policy.name,
         ParameterCount(policy.config), policy.parameters);
@@ -156,7 +158,7 @@ PolicySpeed MeasurePolicy(const PolicyCase& policy, int rounds, Stream& stream) 
   speed.peak_gflops = MeasureFmaPeak(stream);
   speed.decode64_tok_s = MeasureDecode(policy, 64, rounds, weights, stream);
   speed.decode1_tok_s = MeasureDecode(policy, 1, rounds, weights, stream);
-  MeasureTraining(policy, rounds, &weights, stream, &speed);
+  MeasureTraining(policy, rounds, micro_batch, &weights, stream, &speed);
   return speed;
 }
 

@@ -35,7 +35,8 @@ struct PolicySpeed {
   };
   std::vector<Part> train_split;  // by operator, longest first, "rest" outside operators
 };
-// rounds: best of so many.
-PolicySpeed MeasurePolicy(const PolicyCase& policy, int rounds, Stream& stream);
+// rounds: best of so many; micro_batch: tokens of one forward and backward, 0 all of them.
+PolicySpeed MeasurePolicy(const PolicyCase& policy, int rounds, int64_t micro_batch,
+                          Stream& stream);
 
 }  // namespace grouper::bench

@@ -172,7 +172,8 @@ void RewardClient::Quarantine(const std::string& lie, Replica* replica) {
            " is quarantined, its reply was rejected whole: " + lie);
 }
 
-std::vector<ScoreResult> RewardClient::ScoreChunk(const ScoreBatchRequest& request) {
+std::vector<ScoreResult> RewardClient::ScoreChunk(const ScoreBatchRequest& request,
+                                                  const std::stop_token& stop) {
   const Clock::time_point begin = Clock::now();
   double slept = 0;
   bool slow_once = false;
@@ -181,7 +182,13 @@ std::vector<ScoreResult> RewardClient::ScoreChunk(const ScoreBatchRequest& reque
     grpc::ClientContext context;
     context.set_deadline(DeadlineIn(options_.deadline_seconds));
     ScoreBatchResponse response;
-    const grpc::Status status = replica.stub->ScoreBatch(&context, request, &response);
+    const grpc::Status status = [&] {
+      const std::stop_callback cancel(stop, [&] { context.TryCancel(); });
+      return replica.stub->ScoreBatch(&context, request, &response);
+    }();
+    if (stop.stop_requested()) {
+      ThrowUnavailable("[reward] scoring was given up because the run stops", replica.address);
+    }
     if (status.ok()) {
       const std::string lie = FindLie(request, response);
       if (lie.empty()) return InOrder(request, &response);
@@ -204,7 +211,7 @@ std::vector<ScoreResult> RewardClient::ScoreChunk(const ScoreBatchRequest& reque
         continue;  // a whole deadline was waited already
       case grpc::StatusCode::UNAVAILABLE:
       case grpc::StatusCode::RESOURCE_EXHAUSTED:
-      case grpc::StatusCode::CANCELLED:  // by a service that ends: we never cancel
+      case grpc::StatusCode::CANCELLED:  // by a service that ends: our own stop is seen above
         break;
       default:
         Quarantine("it failed: " + words, &replica);
@@ -229,7 +236,8 @@ std::vector<ScoreResult> RewardClient::ScoreChunk(const ScoreBatchRequest& reque
 }
 
 std::vector<ScoreResult> RewardClient::Score(std::span<const Rubric> rubrics,
-                                             std::vector<reward::v1::ScoreItem> items) {
+                                             std::vector<reward::v1::ScoreItem> items,
+                                             std::stop_token stop) {
   std::vector<ScoreResult> results(items.size());
   std::vector<size_t> todo(items.size());
   for (size_t i = 0; i < items.size(); ++i) todo[i] = i;
@@ -251,7 +259,7 @@ std::vector<ScoreResult> RewardClient::Score(std::span<const Rubric> rubrics,
         *request.add_items() = item;
         ++end;
       }
-      std::vector<ScoreResult> chunk = ScoreChunk(request);
+      std::vector<ScoreResult> chunk = ScoreChunk(request, stop);
       for (size_t i = begin; i < end; ++i) {
         ScoreResult& result = chunk[i - begin];
         const bool ours =

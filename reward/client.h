@@ -8,6 +8,7 @@
 #include <memory>
 #include <random>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -32,15 +33,18 @@ class RewardClient {
   // once more, by another replica where there is one. "length" is added over the items of one
   // group_id: a group is sent whole. kUnavailable naming the address when none answers within
   // max_wait_seconds; kInternal naming the problem when every replica was quarantined; kUser when
-  // the service refuses the request.
+  // the service refuses the request. A stop cancels the call in work: kUnavailable, nothing is
+  // scored.
   std::vector<reward::v1::ScoreResult> Score(std::span<const Rubric> rubrics,
-                                             std::vector<reward::v1::ScoreItem> items);
+                                             std::vector<reward::v1::ScoreItem> items,
+                                             std::stop_token stop = {});
 
  private:
   struct Replica;
   Replica& Trusted();
   void Quarantine(const std::string& lie, Replica* replica);
-  std::vector<reward::v1::ScoreResult> ScoreChunk(const reward::v1::ScoreBatchRequest& request);
+  std::vector<reward::v1::ScoreResult> ScoreChunk(const reward::v1::ScoreBatchRequest& request,
+                                                  const std::stop_token& stop);
   RewardClientOptions options_;
   std::vector<std::unique_ptr<Replica>> replicas_;
   size_t next_ = 0;

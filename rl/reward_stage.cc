@@ -65,7 +65,8 @@ void RewardStage::Sleep(std::chrono::milliseconds time) {
   std::this_thread::sleep_for(time);
 }
 
-int64_t RewardStage::Score(std::vector<Group>* groups, const KeptVerdicts* kept) {
+int64_t RewardStage::Score(std::vector<Group>* groups, const KeptVerdicts* kept,
+                           std::stop_token stop) {
   std::map<std::string, const Rubric*> known;
   for (const Rubric& rubric : config_.rubric()) known[rubric.name()] = &rubric;
   std::vector<reward::v1::ScoreItem> items;
@@ -87,7 +88,7 @@ int64_t RewardStage::Score(std::vector<Group>* groups, const KeptVerdicts* kept)
     }
   }
   const std::vector<Rubric> rubrics(config_.rubric().begin(), config_.rubric().end());
-  std::vector<reward::v1::ScoreResult> results = client_->Score(rubrics, std::move(items));
+  std::vector<reward::v1::ScoreResult> results = client_->Score(rubrics, std::move(items), stop);
   size_t next = 0;
   for (Group* group : asked) {
     group->clear_scores();

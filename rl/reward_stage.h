@@ -26,8 +26,10 @@ class RewardStage {
 
   // Fills scores of every group; those that `kept` (may be null) holds are not asked for again.
   // Returns how many verdicts were reused. kUser when a prompt names a rubric that the config
-  // lacks; kUnavailable when no service answers within max_wait_seconds.
-  int64_t Score(std::vector<Group>* groups, const KeptVerdicts* kept = nullptr);
+  // lacks; kUnavailable when no service answers within max_wait_seconds, or when
+  // stop was requested.
+  int64_t Score(std::vector<Group>* groups, const KeptVerdicts* kept = nullptr,
+                std::stop_token stop = {});
   const std::string& address() const { return address_; }
 
  private:

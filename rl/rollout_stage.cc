@@ -1,6 +1,7 @@
 #include "rl/rollout_stage.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "base/clock.h"
@@ -8,6 +9,7 @@
 #include "base/kill_point.h"
 #include "rl/learner.h"
 #include "rl/reward_shuffle.h"
+#include "rl/scoring_ahead.h"
 
 namespace grouper {
 namespace {
@@ -84,6 +86,15 @@ bool RolloutStage::Run(int64_t step, uint64_t policy_version, uint64_t weights_d
   options.seed = config_.seed();
   options.policy_version = policy_version;
   options.weights_digest = weights_digest;
+  // A tampered group must be scored as it then is.
+  std::optional<ScoringAhead> ahead;
+  if (!tamper) {
+    ahead.emplace(prompts.size(),
+                  [this, out](std::vector<Group>* groups, std::stop_token given_up) {
+                    out->verdicts_reused += reward_->Score(groups, kept_, given_up);
+                  });
+    options.on_group = [&](size_t place, const Group& group) { ahead->Add(place, group); };
+  }
   const EngineStats before = session_->engine().stats();
   if (!session_->engine().Generate(prompts, options, &out->groups, stop)) return false;
   out->engine = Difference(session_->engine().stats(), before);
@@ -93,7 +104,11 @@ bool RolloutStage::Run(int64_t step, uint64_t policy_version, uint64_t weights_d
   KILL_POINT("step.generated");
 
   const int64_t scoring = SystemClock().MonotonicNanos();
-  out->verdicts_reused = reward_->Score(&out->groups, kept_);
+  if (!ahead) {
+    out->verdicts_reused = reward_->Score(&out->groups, kept_);
+  } else if (!ahead->Finish(&out->groups, stop)) {
+    return false;
+  }
   if (config_.reward().shuffle()) ShuffleRewards(config_.seed(), step, &out->groups);
   out->score_seconds = SecondsSince(scoring);
   if (stop.stop_requested()) return false;

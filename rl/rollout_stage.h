@@ -1,5 +1,6 @@
-// A step's rollout: the groups of the next prompts, sampled, scored, and checked for what no later
-// code can repair (grpo.md 11, 2 and 3). Collaborators outlive it; one thread.
+// A step's rollout: the groups of the next prompts, sampled, scored as soon as each is complete,
+// and checked for what no later code can repair (grpo.md 11, 2 and 3). Collaborators outlive it;
+// one thread.
 #pragma once
 
 #include <functional>
@@ -17,7 +18,7 @@ struct StepRollout {
   std::vector<Group> groups;  // in order of prompt, scored
   EngineStats engine;         // of this step alone
   double generate_seconds = 0;
-  double score_seconds = 0;
+  double score_seconds = 0;  // waited for after the last token
   int64_t verdicts_reused = 0;
 };
 

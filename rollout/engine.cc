@@ -53,7 +53,7 @@ void FillInts(const Tensor& tensor, int64_t begin, std::span<const int32_t> valu
 
 }  // namespace
 
-void Engine::RunSlice(const GenerateOptions& options, Slice* slice) {
+void Engine::RunSlice(const GenerateOptions& options, Stream stream, Slice* slice) {
   Arena& arena = slice->arena;
   arena.Reset();
   int64_t tokens = 0, rows = 0, max_blocks = 1;
@@ -96,10 +96,9 @@ void Engine::RunSlice(const GenerateOptions& options, Slice* slice) {
     ++row;
   }
 
-  Stream serial{stream_.isa, nullptr};
-  policy_.Forward(serial, batch, &cache_, &slice->activations);
+  policy_.Forward(stream, batch, &cache_, &slice->activations);
   if (rows == 0) return;
-  SampleToken(serial, {.logits = slice->activations.logits,
+  SampleToken(stream, {.logits = slice->activations.logits,
                        .rollout_ids = rollout_ids,
                        .positions = draw_positions,
                        .seed = options.seed,
@@ -141,7 +140,9 @@ void Engine::AcceptToken(const GenerateOptions& options, Sequence* sequence, int
   span->set_policy_version(options.policy_version);
   span->set_weights_digest(options.weights_digest);
   span->set_sampled(true);
+  GroupState* group = sequence->group;
   scheduler->Finish(sequence);
+  if (--group->unfinished == 0 && options.on_group) options.on_group(group->place, *group->group);
 }
 
 // Experts of `count` tokens from row `first`: [token][MoE layer][slot], one byte an id.
@@ -184,6 +185,36 @@ void Engine::Accept(const GenerateOptions& options, const Slice& slice, Schedule
   }
 }
 
+void Engine::RunStep(const GenerateOptions& options, const std::vector<WorkItem>& items) {
+  const int64_t slices = static_cast<int64_t>(slices_.size());
+  int64_t tokens = 0, largest = 0;
+  for (const WorkItem& item : items) {
+    tokens += item.count;
+    largest = std::max(largest, item.count);
+  }
+  stats_.forwarded_tokens += tokens;
+  for (const auto& slice : slices_) slice->items.clear();
+  if (slices > 1 && largest * slices > tokens) {
+    slices_[0]->items = items;
+    RunSlice(options, stream_, slices_[0].get());
+    return;
+  }
+  // Consecutive shares of about equal token counts.
+  size_t next = 0;
+  int64_t given = 0;
+  for (int64_t i = 0; i < slices; ++i) {
+    std::vector<WorkItem>& share = slices_[static_cast<size_t>(i)]->items;
+    while (next < items.size() && given < tokens * (i + 1) / slices) {
+      given += items[next].count;
+      share.push_back(items[next++]);
+    }
+  }
+  cpu::ParallelFor(stream_, slices, [&](int64_t i) {
+    Slice* slice = slices_[static_cast<size_t>(i)].get();
+    if (!slice->items.empty()) RunSlice(options, {stream_.isa, nullptr}, slice);
+  });
+}
+
 bool Engine::Generate(std::span<const Prompt> prompts, const GenerateOptions& options,
                       std::vector<Group>* groups, std::stop_token stop) {
   groups->assign(prompts.size(), {});
@@ -209,6 +240,8 @@ bool Engine::Generate(std::span<const Prompt> prompts, const GenerateOptions& op
       completion->set_index(static_cast<uint32_t>(member));
     }
     states[i].group = &group;
+    states[i].place = i;
+    states[i].unfinished = static_cast<int>(options.group_size);
     states[i].prompt_ids.assign(prompt.ids().begin(), prompt.ids().end());
   }
   USER_CHECK(
@@ -223,29 +256,10 @@ bool Engine::Generate(std::span<const Prompt> prompts, const GenerateOptions& op
   for (GroupState& state : states) scheduler.AddGroup(&state);
   while (!scheduler.idle()) {
     if (stop.stop_requested()) return false;
-    const std::vector<WorkItem> items = scheduler.Schedule();
-    int64_t tokens = 0;
-    for (const WorkItem& item : items) tokens += item.count;
-    // Consecutive shares of about equal token counts.
-    size_t next = 0;
-    int64_t given = 0;
-    for (size_t i = 0; i < slices_.size(); ++i) {
-      slices_[i]->items.clear();
-      const int64_t goal =
-          tokens * static_cast<int64_t>(i + 1) / static_cast<int64_t>(slices_.size());
-      while (next < items.size() && given < goal) {
-        given += items[next].count;
-        slices_[i]->items.push_back(items[next++]);
-      }
-    }
-    cpu::ParallelFor(stream_, static_cast<int64_t>(slices_.size()), [&](int64_t i) {
-      Slice* slice = slices_[static_cast<size_t>(i)].get();
-      if (!slice->items.empty()) RunSlice(options, slice);
-    });
+    RunStep(options, scheduler.Schedule());
     for (const auto& slice : slices_) {
       if (!slice->items.empty()) Accept(options, *slice, &scheduler);
     }
-    stats_.forwarded_tokens += tokens;
     ++stats_.steps;
   }
   stats_.preemptions += scheduler.preemptions();

@@ -1,7 +1,8 @@
 // The rollout engine: step = schedule, run, accept. Samples group_size completions of each prompt
 // with the policy's own forward; a completion is a function of weights, prompt, sampling rule, seed
 // and rollout id, whatever else is in the batch. Owned by one thread; a step's sequences are split
-// over the pool, each part on a serial stream with its own memory.
+// over the pool, each part on a serial stream with its own memory. A step that is mostly one
+// sequence (a long prompt, the last completion) runs whole instead, its operators split.
 #pragma once
 
 #include <functional>
@@ -30,6 +31,9 @@ struct GenerateOptions {
   uint64_t weights_digest = 0;
   // Called behind every sampled token, in the caller's thread: the completion as far as it is.
   std::function<void(const Completion&)> on_token = {};
+  // Called when the last completion of a group has ended, in the caller's thread: its place among
+  // the prompts and the group, which nothing changes any more.
+  std::function<void(size_t place, const Group&)> on_group = {};
 };
 
 // The tokens of sampling.stop_tokens. kUser for a text that is not one token of the tokenizer.
@@ -60,7 +64,8 @@ class Engine {
 
  private:
   struct Slice;
-  void RunSlice(const GenerateOptions& options, Slice* slice);
+  void RunStep(const GenerateOptions& options, const std::vector<WorkItem>& items);
+  void RunSlice(const GenerateOptions& options, Stream stream, Slice* slice);
   void Accept(const GenerateOptions& options, const Slice& slice, Scheduler* scheduler);
   void AcceptToken(const GenerateOptions& options, Sequence* sequence, int32_t token,
                    float log_prob, float entropy, Scheduler* scheduler);

@@ -19,6 +19,7 @@ struct CachedTokens {
 // completion feeds the last prompt token itself, so first and later tokens go the same way.
 struct GroupState {
   Group* group = nullptr;  // not owned; filled as the work goes on
+  size_t place = 0;        // among the prompts
   std::vector<int32_t> prompt_ids;
   CachedTokens prefix;
   bool prefix_started = false;
