@@ -51,7 +51,7 @@ GrpoStep MeasureGrpoStep(const std::string& run, int threads, int steps,
   Trainer trainer(config, run, {.threads = threads}, hooks);
   trainer.Run({});
   GrpoStep result;
-  std::vector<double> step, generate, score, train;
+  std::vector<double> step, generate, score, train, other;
   for (size_t i = 1; i < ends.size(); ++i) step.push_back(ends[i] - ends[i - 1]);
   double tokens = 0;
   int64_t rows = 0;
@@ -64,13 +64,14 @@ GrpoStep MeasureGrpoStep(const std::string& run, int threads, int steps,
     generate.push_back(row.Number("time.generate_seconds", metrics.where()));
     score.push_back(row.Number("time.score_seconds", metrics.where()));
     train.push_back(row.Number("time.train_seconds", metrics.where()));
+    other.push_back(step[generate.size() - 1] - generate.back() - score.back() - train.back());
   }
   result.step = Median(step);
   result.least = *std::min_element(step.begin(), step.end());
   result.generate = Median(generate);
   result.score = Median(score);
   result.train = Median(train);
-  result.other = result.step - result.generate - result.score - result.train;
+  result.other = Median(other);
   result.mean_new_tokens = tokens / static_cast<double>(rows * 256);
   return result;
 }

@@ -48,11 +48,11 @@ run() {
 
 for round in $(seq 1 "$rounds"); do
   echo "round $round of $rounds" >&2
-  run "ours.$round" "$bin/bench_policy" --threads 1 --json
-  run "torch.$round" "$python" torch_speed.py 1
-  run "ct2.$round" "$python" ct2_speed.py 1
-  [[ -z $llama ]] || run "llama.$round" "$python" gguf_speed.py "$llama" 1
   run "ours_step.$round" "$bin/bench_policy" --grpo-step --threads 1 --json
   run "trl.$round" "$python" trl_step.py 1 6
+  run "ours.$round" "$bin/bench_policy" --threads 1 --rounds 2 --json
+  run "ct2.$round" "$python" ct2_speed.py 1
+  [[ -z $llama ]] || run "llama.$round" "$python" gguf_speed.py "$llama" 1
+  run "torch.$round" "$python" torch_speed.py 1
 done
 "$python" "$here/peers_table.py" "$out"

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "kernels/loss/policy_loss.h"
+#include "policy/token_cut.h"
 
 namespace grouper {
 namespace {
@@ -85,6 +86,11 @@ Learner::Learner(Policy* policy, const Config& config, const Stream& stream)
   USER_CHECK(config.batch().max_tokens_per_micro_batch() >= 1,
              "[learner] batch.max_tokens_per_micro_batch must be at least 1, got",
              config.batch().max_tokens_per_micro_batch());
+}
+
+std::vector<Cut> Learner::MicroBatches(std::span<const TrainSequence> sequences) const {
+  return CutMicroBatches(sequences, std::min(config_.batch().max_tokens_per_micro_batch(),
+                                             TokensPerCut(policy_->config())));
 }
 
 void Learner::CountExperts() {
@@ -167,7 +173,7 @@ UpdateResult Learner::Update(std::span<const Group> groups, double lr) {
   double entropy_sum = 0;
   int64_t entropy_tokens = 0;
   const auto run = [&](std::span<const TrainSequence> part, bool backward) {
-    for (const Cut& cut : CutMicroBatches(part, config_.batch().max_tokens_per_micro_batch())) {
+    for (const Cut& cut : MicroBatches(part)) {
       const auto micro = part.subspan(cut.begin, cut.end - cut.begin);
       pass_.Forward(micro, rule_, backward);
       Compare(micro, &result.check);
@@ -227,7 +233,7 @@ Learner::SupervisedResult Learner::UpdateSupervised(std::span<const TrainSequenc
   optimizer_.ClearGrads();
   router_stats_.Clear();
   double sum = 0;
-  for (const Cut& cut : CutMicroBatches(sequences, config_.batch().max_tokens_per_micro_batch())) {
+  for (const Cut& cut : MicroBatches(sequences)) {
     const auto micro = sequences.subspan(cut.begin, cut.end - cut.begin);
     pass_.Forward(micro, SamplingRule{}, true);
     CountExperts();

@@ -62,6 +62,7 @@ class Learner {
   void set_version(uint64_t version) { version_ = version; }
 
  private:
+  std::vector<Cut> MicroBatches(std::span<const TrainSequence> sequences) const;
   void Compare(std::span<const TrainSequence> sequences, MismatchCounts* counts);
   void CountExperts();
   void StopOnMismatch(const MismatchCounts& check) const;

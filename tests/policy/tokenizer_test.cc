@@ -115,5 +115,17 @@ TEST(Tokenizer, RefusesAnUnknownNameAndAnIdOutside) {
   EXPECT_THROW(t->Decode(outside), Error);
 }
 
+TEST(Tokenizer, NumbersHaveNoEndAndNoSpecials) {
+  const auto tokenizer = Tokenizer::Numbers(300);
+  EXPECT_EQ(tokenizer->vocab_size(), 300);
+  EXPECT_EQ(tokenizer->Bytes(0), "0 ");
+  EXPECT_EQ(tokenizer->Bytes(299), "299 ");
+  for (int32_t id = 0; id < 300; ++id) {
+    ASSERT_NE(id, tokenizer->eos());
+    ASSERT_FALSE(tokenizer->IsSpecial(id));
+  }
+  EXPECT_THROW(tokenizer->Encode("7 ", false), Error);
+}
+
 }  // namespace
 }  // namespace grouper

@@ -192,6 +192,25 @@ TEST(Engine, FurtherStopTokensCutTheSameCompletionsEarlier) {
   EXPECT_THROW(StopIdsOf(sampling, *tokenizer), Error);
 }
 
+TEST(Engine, HandsOutEveryGroupOnceWhenItIsComplete) {
+  const auto config = testing::PolicyShapes(kVocab)[1].second;
+  const std::vector<Prompt> prompts = testing::MakePrompts({3, 40, 1, 90, 7}, kVocab);
+  for (const Setting& setting : std::vector<Setting>{{}, {.threads = 2, .kv_blocks = 9}}) {
+    GenerateOptions options;
+    options.group_size = 4;
+    options.max_new_tokens = 50;
+    std::vector<std::string> handed(prompts.size());
+    options.on_group = [&](size_t place, const Group& group) {
+      EXPECT_EQ(handed.at(place), "") << "twice";
+      handed[place] = group.SerializeAsString();
+    };
+    const std::vector<Group> groups = Sample(config, setting, prompts, options);
+    for (size_t i = 0; i < groups.size(); ++i) {
+      EXPECT_EQ(handed[i], groups[i].SerializeAsString()) << "nothing may change behind it";
+    }
+  }
+}
+
 TEST(Engine, RefusesWhatCannotFit) {
   const auto config = testing::PolicyShapes(kVocab)[0].second;
   GenerateOptions options;
