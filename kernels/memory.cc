@@ -15,21 +15,23 @@ constexpr size_t kAlign = 64;
 // Pages of 2 MiB where a buffer fills some: weights and caches are read across far more memory than
 // the processor can keep addresses of small pages for.
 constexpr size_t kHugePage = size_t{2} << 20;
-size_t RoundUp(size_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
+size_t RoundUp(size_t n, size_t align = kAlign) { return (n + align - 1) / align * align; }
 }  // namespace
 
 Buffer::Buffer(size_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
   const bool huge = bytes >= 2 * kHugePage;
-  data_ = std::aligned_alloc(huge ? kHugePage : kAlign, RoundUp(bytes));
+  const size_t align = huge ? kHugePage : kAlign;
+  const size_t size = RoundUp(bytes, align);  // aligned_alloc takes whole multiples only
+  data_ = std::aligned_alloc(align, size);
   if (data_ == nullptr)
     ThrowInternal(
         "[memory] out of memory; lower rollout.kv_cache_bytes or batch.max_tokens_per_micro_batch, "
         "bytes asked for",
         bytes);
   // A kernel without them refuses the advice, and small pages serve.
-  if (huge) static_cast<void>(madvise(data_, RoundUp(bytes), MADV_HUGEPAGE));
-  std::memset(data_, 0, RoundUp(bytes));
+  if (huge) static_cast<void>(madvise(data_, size, MADV_HUGEPAGE));
+  std::memset(data_, 0, size);
 }
 Buffer::~Buffer() { std::free(data_); }
 Buffer::Buffer(Buffer&& other) noexcept
