@@ -99,6 +99,19 @@ int Run(int argc, char** argv) {
       "sampling.temperature=0\n  grouper sample --checkpoint runs/gsm8k --input train.jsonl "
       "--samples 8 --output sampled.jsonl");
 
+  ReplayCommandOptions replay;
+  CLI::App* replay_app =
+      app.add_subcommand("replay", "make a step of a run again and compare every bit");
+  replay_app->add_option("RUN", replay.run, "run folder of grouper train; only read")->required();
+  replay_app->add_option("--step", replay.step, "counted from 0, as in metrics.jsonl")->required();
+  replay_app->add_option("--set", replay.set, "over the run's own, a.b=c")->allow_extra_args(false);
+  replay_app->add_option("--threads", replay.threads, "threads")->check(CLI::Range(0, 1024));
+  replay_app->add_flag("--json", replay.json, "one JSON object on stdout");
+  replay_app->footer(
+      "Starts from the newest valid checkpoint at or before the step; steps between are made and "
+      "compared too, with the verdicts\nof the record: no reward service is needed. Exit codes: 0 "
+      "equal, 1 different, 2 bad usage.\nExample: grouper replay runs/quickstart/rl --step 3");
+
   DoctorOptions doctor;
   CLI::App* doctor_app = app.add_subcommand("doctor", "what this machine has, and self checks");
   doctor_app->add_option("--threads", doctor.threads, "threads")->check(CLI::Range(0, 1024));
@@ -117,6 +130,7 @@ int Run(int argc, char** argv) {
   if (sft_app->parsed()) return RunSftCommand(sft, stop);
   if (eval_app->parsed()) return RunEvalCommand(eval, stop);
   if (sample_app->parsed()) return RunSampleCommand(sample, stop);
+  if (replay_app->parsed()) return RunReplayCommand(replay, stop);
   return RunDoctor(doctor);
 }
 

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,7 +22,9 @@ namespace grouper {
 class RewardStage {
  public:
   // Starts the own service when config names no address. kUnavailable when it does not come up.
-  RewardStage(const RewardConfig& config, const std::string& run_id);
+  // `known` (may be empty) fills the scores instead of a service, which is then not started.
+  using Known = std::function<void(std::vector<Group>* groups)>;
+  RewardStage(const RewardConfig& config, const std::string& run_id, Known known = {});
   ~RewardStage();
 
   // Fills scores of every group; those that `kept` (may be null) holds are not asked for again.
@@ -38,6 +41,7 @@ class RewardStage {
 
   RewardConfig config_;
   std::string run_id_;
+  Known known_;
   std::unique_ptr<Process> service_;
   std::string address_;
   std::unique_ptr<RewardClient> client_;

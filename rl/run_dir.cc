@@ -57,11 +57,7 @@ RunDir::RunDir(const std::string& path) : path_(path) {
   MakeFolders(JoinPath(path, "checkpoints"));
 }
 
-std::string RunDir::CheckpointFolder(int64_t step) const {
-  char name[32];
-  std::snprintf(name, sizeof(name), "step-%08ld", static_cast<long>(step));
-  return JoinPath(JoinPath(path_, "checkpoints"), name);
-}
+std::string RunDir::CheckpointFolder(int64_t step) const { return CheckpointPath(path_, step); }
 
 bool RunDir::Verify(const std::string& name, Manifest* manifest) {
   try {
@@ -134,6 +130,18 @@ void RunDir::StoreConfig(const std::string& resolved, bool resuming) const {
     }
   }
   PublishFile(file, resolved);
+}
+
+std::string CheckpointPath(const std::string& run, int64_t step) {
+  char name[32];
+  std::snprintf(name, sizeof(name), "step-%08ld", static_cast<long>(step));
+  return JoinPath(JoinPath(run, "checkpoints"), name);
+}
+
+std::vector<int64_t> CheckpointSteps(const std::string& run) {
+  std::vector<int64_t> steps;
+  for (const std::string& name : CheckpointNames(run)) steps.push_back(StepOf(name));
+  return steps;
 }
 
 std::string ResolveCheckpoint(const std::string& path) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "base/file.h"
 #include "policy/checkpoint.h"
@@ -49,6 +50,11 @@ class RunDir {
   std::string verified_;           // name of the checkpoint that was verified last
   std::set<std::string> invalid_;  // names, each reported once
 };
+
+// RUN/checkpoints/step-NNNNNNNN
+std::string CheckpointPath(const std::string& run, int64_t step);
+// Steps of the published checkpoints of a run folder, newest first; valid or not.
+std::vector<int64_t> CheckpointSteps(const std::string& run);
 
 // Newest valid checkpoint of a run folder, or the folder itself when it is a checkpoint; kUser
 // otherwise.

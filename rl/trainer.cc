@@ -62,11 +62,11 @@ Trainer::Trainer(const Config& config, const std::string& run_folder, const Sess
       run_(run_folder),
       session_(&config_, options),
       prompts_(config_, session_.tokenizer()),
-      reward_(config_.reward(), Sha256Hex(run_folder).substr(0, 16)),
+      reward_(config_.reward(), Sha256Hex(run_folder).substr(0, 16), hooks_.scores),
       rollouts_(config_, &session_, &prompts_, &reward_, &kept_),
       learner_(&session_.policy(), config_, session_.stream()) {
-  const ResumePoint point =
-      GoOn(config_, config_.steps(), &run_, &disk_wait_, &session_, &learner_);
+  ResumePoint point = GoOn(config_, config_.steps(), &run_, &disk_wait_, &session_, &learner_);
+  if (hooks_.scores) point.metrics_bytes = point.events_bytes = point.trace_bytes = 0;
   next_step_ = point.step;
   if (point.resumed) saved_step_ = point.step;
   // A shuffled reward is no verdict of its rollout.
@@ -90,13 +90,12 @@ Trainer::~Trainer() = default;
 TrainResult Trainer::Run(std::stop_token stop) {
   disk_wait_.set_stop(stop);
   while (next_step_ < config_.steps()) {
-    if (stop.stop_requested() || !Step(next_step_, stop)) {
+    if (stop.stop_requested() || !MakeStep(stop)) {
       // The step in work can be made again, bit for bit: the state at its start is what is saved.
       if (saved_step_ != next_step_) Save(next_step_);
       result_.stopped = true;
       break;
     }
-    ++next_step_;
     if (Every(next_step_, config_.checkpoint_every()) && next_step_ < config_.steps()) {
       Save(next_step_);
     }
@@ -112,6 +111,12 @@ TrainResult Trainer::Run(std::stop_token stop) {
     StoreResult(run_, result_.steps, result_.policy_version, result_.weights_sha256, &disk_wait_);
   }
   return result_;
+}
+
+bool Trainer::MakeStep(std::stop_token stop) {
+  if (!Step(next_step_, stop)) return false;
+  ++next_step_;
+  return true;
 }
 
 // A difference or a value that is not finite stops the run before the weights move. The update is

@@ -37,9 +37,13 @@ struct TrainResult {
 
 struct TrainHooks {
   std::function<void(const std::string&)> print;  // a progress line
+  // grouper replay: where scores come from instead of a reward service. The run folder is then a
+  // place to work in: its files start anew, whatever the checkpoint says of another folder's.
+  RewardStage::Known scores;
   // Tests: may change what was sampled before the learner sees it.
   std::function<void(int64_t step, std::vector<Group>*)> tamper;
-  // Tests: runs before the update, when the step stands in the trace; may spoil groups or weights.
+  // Replay and tests: runs before the update, when the step stands in the trace; may spoil groups
+  // or weights.
   std::function<void(int64_t step, std::vector<Group>*)> before_update;
   // Tests: stamps events instead of the system's clock; outlives the trainer.
   const Clock* clock = nullptr;
@@ -55,10 +59,18 @@ class Trainer {
 
   TrainResult Run(std::stop_token stop);
 
+  // Makes the next step and no checkpoint. False when stop was requested first: the step is
+  // abandoned.
+  bool MakeStep(std::stop_token stop);
+  int64_t next_step() const { return next_step_; }
+  // Tokens compared with the learner's by steps of this process.
+  int64_t checked_tokens() const { return result_.checked_tokens; }
+
   // Held-out evaluation of the current weights; empty when a signal came.
   std::optional<EvalResult> EvaluateNow(std::stop_token stop);
 
   Session& session() { return session_; }
+  Learner& learner() { return learner_; }
   Evaluator* evaluator() { return evaluator_.get(); }
 
  private:

@@ -45,6 +45,14 @@ struct SampleOptions {
   int samples = 0;            // 0: sample.samples
 };
 
+struct ReplayCommandOptions {
+  std::string run;
+  int64_t step = -1;
+  std::vector<std::string> set;  // a.b=c over the run's own config
+  int threads = 0;
+  bool json = false;
+};
+
 struct DoctorOptions {
   int threads = 0;
   bool json = false;
@@ -63,6 +71,7 @@ int RunSftCommand(const RunOptions& options, std::stop_token stop);
 int RunTrainCommand(const RunOptions& options, std::stop_token stop);
 int RunEvalCommand(const EvalOptions& options, std::stop_token stop);
 int RunSampleCommand(const SampleOptions& options, std::stop_token stop);
+int RunReplayCommand(const ReplayCommandOptions& options, std::stop_token stop);
 int RunDoctor(const DoctorOptions& options);
 
 }  // namespace grouper

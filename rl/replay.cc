@@ -1,0 +1,252 @@
+#include "rl/replay.h"
+
+#include <stdlib.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "kernels/numerics.h"
+#include "policy/checkpoint_difference.h"
+#include "proto/textproto.h"
+#include "rl/recorded_steps.h"
+#include "rl/run_dir.h"
+#include "rl/trainer.h"
+
+namespace grouper {
+namespace {
+
+// A run folder of the replay's own, removed with it. The checkpoint in it is a link.
+class WorkFolder {
+ public:
+  WorkFolder() : path_(std::filesystem::temp_directory_path() / "grouper-replay-XXXXXX") {
+    USER_CHECK(mkdtemp(path_.data()) != nullptr,
+               "[replay] no folder to work in; set TMPDIR to one that can be written", path_);
+  }
+  ~WorkFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  WorkFolder(const WorkFolder&) = delete;
+  WorkFolder& operator=(const WorkFolder&) = delete;
+
+  void Link(const std::string& checkpoint) const {
+    const std::string folder = JoinPath(path_, "checkpoints");
+    MakeFolders(folder);
+    const std::filesystem::path target = std::filesystem::absolute(checkpoint);
+    std::filesystem::create_directory_symlink(target, JoinPath(folder, target.filename().string()));
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+Config ConfigOf(const ReplayOptions& options) {
+  const std::string file = JoinPath(options.run, "config.textproto");
+  USER_CHECK(FileExists(file),
+             "[replay] no such run; name the folder that was given to grouper train --run",
+             options.run);
+  Config config;
+  MergeTextprotoFile(file, &config);
+  for (const std::string& assignment : options.set) SetField(assignment, &config);
+  // Neither an evaluation nor a checkpoint is part of a step; recorded rewards were shuffled then.
+  config.set_eval_every(0);
+  config.mutable_data()->set_eval("");
+  config.mutable_reward()->set_shuffle(false);
+  return config;
+}
+
+void CheckProfile(const std::string& what, const std::string& profile) {
+  USER_CHECK(profile == numerics::kCpuProfile,
+             "[replay] made under another numeric profile, so other bits would come out here; use "
+             "the build that made it (what, its profile, this program's)",
+             what, profile, numerics::kCpuProfile);
+}
+
+// One run's steps made again, one after the other.
+class Replayer {
+ public:
+  Replayer(const ReplayOptions& options, const RecordedSteps& steps)
+      : options_(options), config_(ConfigOf(options)) {
+    USER_CHECK(steps.first() <= steps.last(),
+               "[replay] the record holds no complete step yet; try again later", options.run);
+    USER_CHECK(options.step >= steps.first() && options.step <= steps.last(),
+               "[replay] the step is not in the record (asked for, first complete step, last)",
+               options.step, steps.first(), steps.last());
+    CheckProfile(options.run, steps.header().numeric_profile());
+  }
+
+  ReplayResult Run(RecordedSteps* steps, std::stop_token stop);
+
+ private:
+  void FindStart();
+  void CompareWeights(int64_t step, uint64_t version, Trainer* trainer);
+  void Note(int64_t step, const std::string& place, const std::string& field,
+            const std::string& recorded, const std::string& made);
+
+  ReplayOptions options_;
+  Config config_;
+  ReplayResult result_;
+  WorkFolder folder_;
+};
+
+// The newest valid checkpoint at or before the step. Invalid ones are passed over with a warning,
+// as a resume does.
+void Replayer::FindStart() {
+  for (const int64_t step : CheckpointSteps(options_.run)) {
+    if (step > options_.step) continue;
+    const std::string checkpoint = CheckpointPath(options_.run, step);
+    Manifest manifest;
+    try {
+      manifest = VerifyCheckpoint(checkpoint);
+    } catch (const Error& error) {
+      LogWarn("[replay] checkpoint is not valid, an older one is used: " + error.message());
+      continue;
+    }
+    CheckProfile(checkpoint, manifest.numeric_profile());
+    folder_.Link(checkpoint);
+    result_.start = checkpoint;
+    result_.first_step = step;
+    return;
+  }
+}
+
+void Replayer::Note(int64_t step, const std::string& place, const std::string& field,
+                    const std::string& recorded, const std::string& made) {
+  if (result_.difference) return;
+  result_.difference.emplace();
+  result_.difference->step = step;
+  result_.difference->place = place;
+  result_.difference->field = field;
+  result_.difference->recorded = recorded;
+  result_.difference->made = made;
+}
+
+// Against the checkpoint that stands behind the step, every tensor of it.
+void Replayer::CompareWeights(int64_t step, uint64_t version, Trainer* trainer) {
+  const std::string checkpoint = CheckpointPath(options_.run, step + 1);
+  if (!FolderExists(checkpoint)) return;
+  const auto difference = FirstTensorDifference(checkpoint, trainer->session().policy(),
+                                                &trainer->learner().optimizer());
+  std::string damage;
+  Manifest manifest;
+  try {
+    manifest = VerifyCheckpoint(checkpoint);
+  } catch (const Error& error) {
+    damage = error.message();
+    LogWarn("[replay] " + damage);
+  }
+  if (difference) {
+    std::string place = checkpoint + " tensor " + difference->tensor;
+    if (difference->element >= 0) place += " element " + std::to_string(difference->element);
+    Note(step, place, difference->file, difference->stored, difference->here);
+    result_.difference->tensor = difference->tensor;
+  } else if (!damage.empty()) {
+    Note(step, checkpoint, "MANIFEST", damage, "every tensor is equal");
+  }
+  if (damage.empty() && manifest.policy_version() != version) {
+    Note(step, checkpoint, "policy_version", std::to_string(manifest.policy_version()),
+         std::to_string(version));
+  }
+  result_.weights_from = "checkpoint";
+}
+
+ReplayResult Replayer::Run(RecordedSteps* steps, std::stop_token stop) {
+  FindStart();
+  RecordedStep recorded;
+  struct Different {};
+  TrainHooks hooks;
+  hooks.scores = [&](std::vector<Group>* groups) {
+    std::map<uint64_t, const reward::v1::ScoreResult*> known;
+    for (const Group& group : recorded.groups) {
+      for (int i = 0; i < group.scores_size(); ++i) {
+        known[group.completions(i).rollout_id()] = &group.scores(i);
+      }
+    }
+    for (Group& group : *groups) {
+      group.clear_scores();
+      for (const Completion& completion : group.completions()) {
+        const auto found = known.find(completion.rollout_id());
+        // A rollout that the record lacks is a difference, which the comparison names.
+        if (found == known.end()) {
+          group.add_scores()->set_status(reward::v1::ScoreResult::INTERNAL);
+        } else {
+          *group.add_scores() = *found->second;
+        }
+      }
+    }
+  };
+  hooks.before_update = [&](int64_t step, std::vector<Group>* groups) {
+    result_.difference =
+        FirstDifference(recorded.groups, *groups, config_.policy().moe().experts_per_token());
+    if (result_.difference) {
+      result_.difference->step = step;
+      throw Different();
+    }
+    for (const Group& group : *groups) {
+      result_.rollouts += group.completions_size();
+      for (const Completion& completion : group.completions()) {
+        result_.tokens += completion.ids_size();
+      }
+    }
+  };
+  if (options_.print) {
+    options_.print("[replay] from " +
+                   (result_.start.empty() ? "the first weights" : result_.start));
+  }
+  Trainer trainer(config_, folder_.path(), options_.session, std::move(hooks));
+  CHECK(trainer.next_step() == result_.first_step, "[replay] the trainer starts at another step",
+        trainer.next_step(), result_.first_step);
+  for (int64_t step = result_.first_step; step <= options_.step && !result_.difference; ++step) {
+    result_.last_step = step;
+    recorded = steps->Read(step);
+    const int64_t checked = trainer.checked_tokens();
+    try {
+      if (!trainer.MakeStep(stop)) {
+        result_.stopped = true;
+        return std::move(result_);
+      }
+    } catch (const Different&) {
+      break;
+    }
+    const uint64_t version = trainer.learner().version();
+    const std::string place = "step " + std::to_string(step);
+    const auto same = [&](const std::string& field, uint64_t then, uint64_t now) {
+      if (then != now) Note(step, place, field, std::to_string(then), std::to_string(now));
+    };
+    same("policy_version", recorded.end.policy_version(), version);
+    same("checked_tokens", recorded.end.checked_tokens(),
+         static_cast<uint64_t>(trainer.checked_tokens() - checked));
+    result_.weights_from.clear();
+    CompareWeights(step, version, &trainer);
+    const uint64_t digest = trainer.session().policy().weights().Digest();
+    if (recorded.next_weights_digest) {
+      if (result_.weights_from.empty()) result_.weights_from = "next step";
+      if (*recorded.next_weights_digest != digest) {
+        Note(step, "weights behind step " + std::to_string(step), "weights_digest",
+             BitsText(*recorded.next_weights_digest), BitsText(digest));
+      }
+    }
+    if (options_.print && step < options_.step) {
+      options_.print("[replay] step " + std::to_string(step) +
+                     " made again: " + (result_.difference ? "different" : "equal"));
+    }
+  }
+  result_.weights_sha256 = trainer.session().policy().weights().Sha256();
+  return std::move(result_);
+}
+
+}  // namespace
+
+ReplayResult Replay(const ReplayOptions& options, std::stop_token stop) {
+  USER_CHECK(!options.run.empty(), "[replay] name a run folder: grouper replay RUN --step N");
+  RecordedSteps steps(options.run);
+  return Replayer(options, steps).Run(&steps, stop);
+}
+
+}  // namespace grouper
