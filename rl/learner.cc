@@ -7,46 +7,10 @@
 #include "base/log.h"
 #include "kernels/loss/policy_loss.h"
 #include "policy/token_cut.h"
+#include "rl/loss_rule.h"
 
 namespace grouper {
 namespace {
-
-PolicyLossRule LossRuleOf(const LossConfig& loss, int64_t max_new_tokens) {
-  PolicyLossRule rule;
-  rule.clip_low = loss.clip_low();
-  rule.clip_high = loss.clip_high();
-  rule.const_length = max_new_tokens;
-  switch (loss.aggregation()) {
-    case LossConfig::TOKEN:
-      rule.aggregation = Aggregation::kToken;
-      break;
-    case LossConfig::SEQ:
-      rule.aggregation = Aggregation::kSeq;
-      break;
-    case LossConfig::SEQ_SUM:
-      rule.aggregation = Aggregation::kSeqSum;
-      break;
-    case LossConfig::CONST:
-      rule.aggregation = Aggregation::kConst;
-      break;
-  }
-  return rule;
-}
-
-// Weight of one token of a sequence with n tokens (grpo.md 2).
-double TokenWeight(const PolicyLossRule& rule, const LossDenominators& all, int64_t n) {
-  switch (rule.aggregation) {
-    case Aggregation::kToken:
-      return 1.0 / static_cast<double>(all.tokens);
-    case Aggregation::kSeq:
-      return 1.0 / static_cast<double>(all.sequences * n);
-    case Aggregation::kSeqSum:
-      return 1.0 / static_cast<double>(all.sequences);
-    case Aggregation::kConst:
-      return 1.0 / static_cast<double>(all.sequences * rule.const_length);
-  }
-  return 0;
-}
 
 // Recorded log-probs of the sequences, packed like the pass's targets.
 std::vector<float> RecordedLogProbs(std::span<const TrainSequence> sequences) {
@@ -144,6 +108,8 @@ void Learner::MoveWeights(double lr, double* grad_norm, double* max_violation,
 UpdateResult Learner::Update(std::span<const Group> groups, double lr) {
   std::vector<TrainSequence> all = SequencesOf(groups);
   const PolicyLossRule rule = LossRuleOf(config_.loss(), config_.sampling().max_new_tokens());
+  // A KL term or an entropy bonus gives every scored token a gradient.
+  const bool every_token_trains = EveryTokenTrains(config_.loss());
   UpdateResult result;
   result.lr = lr;
   LossDenominators denominators;
@@ -157,13 +123,12 @@ UpdateResult Learner::Update(std::span<const Group> groups, double lr) {
     }
     ++denominators.sequences;
     denominators.tokens += n;
-    if (!s.signal && config_.loss().entropy() == 0) result.tokens_no_signal += n;
+    if (!s.signal && !every_token_trains) result.tokens_no_signal += n;
   }
   result.tokens = denominators.tokens;
   result.sequences = denominators.sequences;
-  // With an entropy bonus every scored token has a gradient.
   const auto trains = [&](const TrainSequence& s) {
-    return s.signal || (s.scored && config_.loss().entropy() != 0);
+    return s.signal || (s.scored && every_token_trains);
   };
   std::stable_partition(all.begin(), all.end(), trains);
   const size_t trained = static_cast<size_t>(std::count_if(all.begin(), all.end(), trains));

@@ -16,21 +16,6 @@ bool BeyondClamp(double difference, double clamp) {
   return clamp > 0 && std::fabs(difference) > clamp;
 }
 
-// a_i: weight of one token of a sequence with n tokens.
-double TokenWeight(const PolicyLossRule& rule, const LossDenominators& d, int64_t n) {
-  switch (rule.aggregation) {
-    case Aggregation::kToken:
-      return 1.0 / static_cast<double>(d.tokens);
-    case Aggregation::kSeq:
-      return 1.0 / (static_cast<double>(d.sequences) * static_cast<double>(n));
-    case Aggregation::kSeqSum:
-      return 1.0 / static_cast<double>(d.sequences);
-    case Aggregation::kConst:
-      return 1.0 / (static_cast<double>(d.sequences) * static_cast<double>(rule.const_length));
-  }
-  return 0;
-}
-
 struct Term {
   double value = 0;
   double slope = 0;  // d value / d log_prob of this token, with the ratio's own dependence
@@ -56,28 +41,29 @@ Term Clipped(const PolicyLossRule& rule, double r, double a) {
   return t;
 }
 
-struct Kl {
-  double value = 0, slope = 0;  // slope with respect to log_prob
-};
-
-Kl KlTerm(const PolicyLossRule& rule, double log_prob, double ref, double ratio) {
-  const double d = ref - log_prob;
-  Kl k;
-  switch (rule.kl) {
-    case KlKind::kNone:
-      return k;
-    case KlKind::kK1:
-      k = {-d, 1};
+// A token's surrogate under its ratio's logarithm.
+Term SurrogateTerm(const PolicyLossRule& rule, double log_ratio, double ratio, double log_prob,
+                   double a) {
+  Term term;
+  switch (rule.surrogate) {
+    case Surrogate::kPpo:
+    case Surrogate::kGspo:
+    case Surrogate::kGspoToken:
+      term = Clipped(rule, ratio, a);
+      if (BeyondClamp(log_ratio, rule.log_ratio_clamp)) term.slope = 0;
       break;
-    case KlKind::kK2:
-      k = {d * d / 2, -d};
+    case Surrogate::kCispo: {
+      const double bounded = std::clamp(ratio, 1 - rule.clip_low, 1 + rule.clip_high);
+      term = {-bounded * a * log_prob, -bounded * a};
+      term.low = ratio < 1 - rule.clip_low;
+      term.high = ratio > 1 + rule.clip_high;
       break;
-    case KlKind::kK3:
-      k = {std::exp(d) - d - 1, 1 - std::exp(d)};
+    }
+    case Surrogate::kReinforce:
+      term = {-a * log_prob, -a};
       break;
   }
-  if (rule.kl_unbiased) k = {ratio * k.value, ratio * (k.value + k.slope)};
-  return k;
+  return term;
 }
 
 // Stop-gradient weight against the sampler's own log-probs (grpo.md 6).
@@ -106,17 +92,33 @@ void CheckArgs(const PolicyLossArgs& args) {
         "[policy_loss] arrays of different lengths", tokens, args.old_log_probs.size());
   CHECK(args.ref_log_probs.empty() || args.ref_log_probs.size() == tokens,
         "[policy_loss] one reference log-prob a token", args.ref_log_probs.size());
-  CHECK(args.rule.kl == KlKind::kNone || !args.ref_log_probs.empty(),
+  CHECK(args.rule.kl.kind == KlKind::kNone || !args.ref_log_probs.empty(),
         "[policy_loss] a KL term needs reference log-probs");
   CHECK(args.rule.correction == Correction::kOff || args.rollout_log_probs.size() == tokens,
         "[policy_loss] a correction needs the sampler's log-probs");
   CHECK(args.mask.empty() || args.mask.size() == tokens, "[policy_loss] one mask a token",
         args.mask.size());
+  CHECK(args.ratios.empty() || args.ratios.size() == tokens, "[policy_loss] one ratio a token",
+        args.ratios.size());
   CHECK(args.denominators.tokens > 0 && args.denominators.sequences > 0,
         "[policy_loss] denominators of the minibatch must be positive");
 }
 
 }  // namespace
+
+double TokenWeight(const PolicyLossRule& rule, const LossDenominators& all, int64_t n) {
+  switch (rule.aggregation) {
+    case Aggregation::kToken:
+      return 1.0 / static_cast<double>(all.tokens);
+    case Aggregation::kSeq:
+      return 1.0 / (static_cast<double>(all.sequences) * static_cast<double>(n));
+    case Aggregation::kSeqSum:
+      return 1.0 / static_cast<double>(all.sequences);
+    case Aggregation::kConst:
+      return 1.0 / (static_cast<double>(all.sequences) * static_cast<double>(rule.const_length));
+  }
+  return 0;
+}
 
 PolicyLossResult PolicyLoss(const PolicyLossArgs& args) {
   CheckArgs(args);
@@ -131,6 +133,7 @@ PolicyLossResult PolicyLoss(const PolicyLossArgs& args) {
     double log_sum = 0, correction_sum = 0;
     for (size_t t = begin; t < end; ++t) {
       args.dlog_probs[t] = 0;
+      if (!args.ratios.empty()) args.ratios[t] = 1;
       if (!active(t)) continue;
       ++n;
       log_sum +=
@@ -154,25 +157,11 @@ PolicyLossResult PolicyLoss(const PolicyLossArgs& args) {
       const double ratio = std::exp(ClampRatioLog(log_ratio, rule.log_ratio_clamp));
       result.ratio_not_one += difference != 0 ? 1 : 0;
       result.ratio_max = std::max(result.ratio_max, ratio);
-      Term term;
-      switch (rule.surrogate) {
-        case Surrogate::kPpo:
-        case Surrogate::kGspo:
-        case Surrogate::kGspoToken:
-          term = Clipped(rule, ratio, a);
-          if (BeyondClamp(log_ratio, rule.log_ratio_clamp)) term.slope = 0;
-          break;
-        case Surrogate::kCispo: {
-          const double bounded = std::clamp(ratio, 1 - rule.clip_low, 1 + rule.clip_high);
-          term = {-bounded * a * static_cast<double>(args.log_probs[t]), -bounded * a};
-          term.low = ratio < 1 - rule.clip_low;
-          term.high = ratio > 1 + rule.clip_high;
-          break;
-        }
-        case Surrogate::kReinforce:
-          term = {-a * static_cast<double>(args.log_probs[t]), -a};
-          break;
-      }
+      ++result.tokens;
+      result.ratio_sum += ratio;
+      if (!args.ratios.empty()) args.ratios[t] = ratio;
+      const double log_prob = static_cast<double>(args.log_probs[t]);
+      const Term term = SurrogateTerm(rule, log_ratio, ratio, log_prob, a);
       result.clipped_low += term.low ? 1 : 0;
       result.clipped_high += term.high ? 1 : 0;
       result.clipped_dual += term.dual ? 1 : 0;
@@ -188,13 +177,18 @@ PolicyLossResult PolicyLoss(const PolicyLossArgs& args) {
       } else {
         args.dlog_probs[t] += weight * c * term.slope;
       }
-      if (rule.kl != KlKind::kNone) {
-        const Kl kl = KlTerm(rule, static_cast<double>(args.log_probs[t]),
-                             static_cast<double>(args.ref_log_probs[t]), std::exp(difference));
-        result.kl_sum += kl.value;
-        result.loss += weight * rule.kl_beta * kl.value;
-        args.dlog_probs[t] += weight * rule.kl_beta * kl.slope;
-      }
+      if (args.ref_log_probs.empty()) continue;
+      const double ref = static_cast<double>(args.ref_log_probs[t]);
+      result.k1_sum += KlOf({.kind = KlKind::kK1}, log_prob, ref).value;
+      result.k3_sum += KlOf({.kind = KlKind::kK3}, log_prob, ref).value;
+      if (rule.kl.kind == KlKind::kNone) continue;
+      // Its ratio is the token's, whatever the surrogate's is.
+      const double own = std::exp(ClampRatioLog(difference, rule.log_ratio_clamp));
+      const double own_slope = BeyondClamp(difference, rule.log_ratio_clamp) ? 0 : own;
+      const KlTerm kl = KlOf(rule.kl, log_prob, ref, own, own_slope);
+      result.kl_sum += kl.value;
+      result.loss += weight * rule.kl_beta * kl.value;
+      args.dlog_probs[t] += weight * rule.kl_beta * kl.slope;
     }
     for (size_t t = begin; t < end && rule.surrogate == Surrogate::kGspo; ++t) {
       if (active(t)) args.dlog_probs[t] += sequence_slope;

@@ -8,11 +8,12 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/loss/kl.h"
+
 namespace grouper {
 
 enum class Surrogate { kPpo, kGspo, kGspoToken, kCispo, kReinforce };
 enum class Aggregation { kToken, kSeq, kSeqSum, kConst };
-enum class KlKind { kNone, kK1, kK2, kK3 };
 enum class Correction { kOff, kTokenTruncate, kSequenceTruncate, kTokenMask };
 
 struct PolicyLossRule {
@@ -23,9 +24,8 @@ struct PolicyLossRule {
   double log_ratio_clamp = 20;  // 0: none
   Aggregation aggregation = Aggregation::kToken;
   int64_t const_length = 0;  // L of kConst
-  KlKind kl = KlKind::kNone;
+  KlRule kl;
   double kl_beta = 0;
-  bool kl_unbiased = false;  // k3 times the ratio
   Correction correction = Correction::kOff;
   double correction_cap = 2;  // token mask: 0 outside [1 / cap, cap]
 };
@@ -47,17 +47,25 @@ struct PolicyLossArgs {
   LossDenominators denominators;
   PolicyLossRule rule;
   std::span<double> dlog_probs;  // [tokens] out
+  std::span<double> ratios;      // [tokens] out or empty: as the surrogate took them; masked: 1
 };
 
 struct PolicyLossResult {
-  double loss = 0;          // sum over the tokens given, already divided by the denominators
-  double kl_sum = 0;        // sum over tokens of the estimator
+  double loss = 0;    // sum over the tokens given, already divided by the denominators
+  double kl_sum = 0;  // sum over tokens of the rule's estimator
+  double k1_sum = 0;  // of k1 and k3 without clamps, where a reference is given
+  double k3_sum = 0;
   int64_t clipped_low = 0;  // tokens whose gradient the clip cut
   int64_t clipped_high = 0;
   int64_t clipped_dual = 0;
   int64_t ratio_not_one = 0;  // tokens whose ratio is not exactly 1
+  int64_t tokens = 0;         // unmasked
+  double ratio_sum = 0;
   double ratio_max = 0;
 };
+
+// a_i: weight of one token of a sequence with n tokens (grpo.md 2).
+double TokenWeight(const PolicyLossRule& rule, const LossDenominators& all, int64_t n);
 
 PolicyLossResult PolicyLoss(const PolicyLossArgs& args);
 

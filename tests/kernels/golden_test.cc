@@ -344,10 +344,10 @@ TEST(Golden, PolicyLossesAndTheirGradients) {
     if (text("clip") == "none") rule.clip_low = 1, rule.clip_high = 1e9;
     if (text("norm") == "seq") rule.aggregation = Aggregation::kSeq;
     if (text("norm") == "const") rule.aggregation = Aggregation::kConst;
-    rule.kl = text("kl") == "k1"   ? KlKind::kK1
-              : text("kl") == "k2" ? KlKind::kK2
-              : text("kl") == "k3" ? KlKind::kK3
-                                   : KlKind::kNone;
+    rule.kl.kind = text("kl") == "k1"   ? KlKind::kK1
+                   : text("kl") == "k2" ? KlKind::kK2
+                   : text("kl") == "k3" ? KlKind::kK3
+                                        : KlKind::kNone;
     rule.kl_beta = number("beta", 0);
     if (text("tis") == "token") rule.correction = Correction::kTokenTruncate;
     if (text("tis") == "sequence") rule.correction = Correction::kSequenceTruncate;

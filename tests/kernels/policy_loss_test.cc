@@ -78,8 +78,8 @@ struct Case {
       EXPECT_NEAR(analytic[t], numeric,
                   1e-6 * std::max({1e-3, std::fabs(numeric), std::fabs(analytic[t])}))
           << t << " surrogate " << static_cast<int>(rule.surrogate) << " aggregation "
-          << static_cast<int>(rule.aggregation) << " kl " << static_cast<int>(rule.kl)
-          << (rule.kl_unbiased ? " unbiased" : "") << " correction "
+          << static_cast<int>(rule.aggregation) << " kl " << static_cast<int>(rule.kl.kind)
+          << (rule.kl.unbiased ? " unbiased" : "") << " correction "
           << static_cast<int>(rule.correction) << " dual " << rule.dual_clip;
       EXPECT_TRUE(mask[t] != 0 || analytic[t] == 0) << "a masked token has no gradient";
     }
@@ -105,8 +105,8 @@ TEST(PolicyLoss, GradientsMatchDifferencesUnderEveryRule) {
               Case c;
               c.rule.surrogate = surrogate;
               c.rule.aggregation = aggregation;
-              c.rule.kl = kl;
-              c.rule.kl_unbiased = unbiased;
+              c.rule.kl.kind = kl;
+              c.rule.kl.unbiased = unbiased;
               c.rule.correction = correction;
               c.rule.dual_clip = dual;
               c.ExpectSlopes();
@@ -173,11 +173,54 @@ TEST(PolicyLoss, BeyondTheClampOfTheLogRatioThereIsNoGradient) {
   EXPECT_EQ(c.gradient[4], 0);
 }
 
+TEST(PolicyLoss, ClampsOfTheKlTermCutItsGradient) {
+  for (bool unbiased : {false, true}) {
+    for (KlKind kl : {KlKind::kK1, KlKind::kK2, KlKind::kK3}) {
+      Case c;
+      c.rule.kl = {.kind = kl, .clamp_in = 0.65, .clamp_out = 0.06, .unbiased = unbiased};
+      c.rule.log_ratio_clamp = 1.0;
+      c.ExpectSlopes();
+    }
+  }
+}
+
+TEST(PolicyLoss, GivesTheRatiosAndTheKlOfTheMetrics) {
+  Case c;
+  std::vector<double> ratios(14);
+  PolicyLossArgs args;
+  args.offsets = c.offsets;
+  args.log_probs = c.log_probs;
+  args.old_log_probs = c.old;
+  args.ref_log_probs = c.ref;
+  args.advantages = c.advantages;
+  args.mask = c.mask;
+  args.denominators = {4, 10};
+  args.dlog_probs = c.gradient;
+  args.ratios = ratios;
+  const PolicyLossResult result = PolicyLoss(args);
+  double sum = 0, k1 = 0, k3 = 0;
+  for (size_t t = 0; t < 14; ++t) {
+    const double d = static_cast<double>(c.ref[t]) - static_cast<double>(c.log_probs[t]);
+    const double ratio =
+        std::exp(static_cast<double>(c.log_probs[t]) - static_cast<double>(c.old[t]));
+    EXPECT_EQ(ratios[t], c.mask[t] != 0 ? ratio : 1) << t;
+    if (c.mask[t] == 0) continue;
+    sum += ratio;
+    k1 -= d;
+    k3 += std::exp(d) - d - 1;
+  }
+  EXPECT_EQ(result.tokens, 10);
+  EXPECT_NEAR(result.ratio_sum, sum, 1e-12);
+  EXPECT_NEAR(result.k1_sum, k1, 1e-12);
+  EXPECT_NEAR(result.k3_sum, k3, 1e-12);
+  EXPECT_EQ(result.kl_sum, 0) << "no term is asked for";
+}
+
 TEST(PolicyLoss, CutsBetweenSequencesChangeNoBit) {
   for (Surrogate surrogate : {Surrogate::kPpo, Surrogate::kGspo, Surrogate::kCispo}) {
     Case whole;
     whole.rule.surrogate = surrogate;
-    whole.rule.kl = KlKind::kK3;
+    whole.rule.kl.kind = KlKind::kK3;
     whole.rule.aggregation = Aggregation::kSeq;
     Case cut = whole;
     const PolicyLossResult all = whole.Run();
@@ -203,9 +246,9 @@ TEST(PolicyLoss, RefusesArraysThatDoNotFit) {
   args.denominators = {4, 10};
   args.dlog_probs = c.gradient;
   EXPECT_NO_THROW(PolicyLoss(args));
-  args.rule.kl = KlKind::kK3;
+  args.rule.kl.kind = KlKind::kK3;
   EXPECT_THROW(PolicyLoss(args), Error) << "a KL term without a reference";
-  args.rule.kl = KlKind::kNone;
+  args.rule.kl.kind = KlKind::kNone;
   args.rule.correction = Correction::kTokenTruncate;
   EXPECT_THROW(PolicyLoss(args), Error) << "a correction without the sampler's log-probs";
   args.rule.correction = Correction::kOff;

@@ -1,0 +1,128 @@
+#include "rl/loss_rule.h"
+
+#include <cmath>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace grouper {
+namespace {
+
+void CheckAtLeastZero(const char* name, double value) {
+  USER_CHECK(std::isfinite(value) && value >= 0,
+             std::string("[config] loss.") + name + " must be a number of at least 0, got", value);
+}
+
+Surrogate SurrogateOf(const LossConfig& loss) {
+  switch (loss.surrogate()) {
+    case LossConfig::PPO:
+      return Surrogate::kPpo;
+    case LossConfig::GSPO:
+      return Surrogate::kGspo;
+    case LossConfig::GSPO_TOKEN:
+      return Surrogate::kGspoToken;
+    case LossConfig::CISPO:
+      return Surrogate::kCispo;
+    case LossConfig::REINFORCE:
+      return Surrogate::kReinforce;
+  }
+  ThrowInternal("[loss] a surrogate without a rule", static_cast<int>(loss.surrogate()));
+}
+
+Aggregation AggregationOf(const LossConfig& loss) {
+  switch (loss.aggregation()) {
+    case LossConfig::TOKEN:
+      return Aggregation::kToken;
+    case LossConfig::SEQ:
+      return Aggregation::kSeq;
+    case LossConfig::SEQ_SUM:
+      return Aggregation::kSeqSum;
+    case LossConfig::CONST:
+      return Aggregation::kConst;
+  }
+  ThrowInternal("[loss] an aggregation without a rule", static_cast<int>(loss.aggregation()));
+}
+
+KlKind KindOf(const LossConfig& loss) {
+  switch (loss.kl()) {
+    case LossConfig::NONE:
+      return KlKind::kNone;
+    case LossConfig::K1:
+      return KlKind::kK1;
+    case LossConfig::K2:
+      return KlKind::kK2;
+    case LossConfig::K3:
+      return KlKind::kK3;
+  }
+  ThrowInternal("[loss] an estimator without a rule", static_cast<int>(loss.kl()));
+}
+
+bool HasKl(const LossConfig& loss) { return loss.kl() != LossConfig::NONE && loss.kl_beta() > 0; }
+
+}  // namespace
+
+void CheckLossConfig(const LossConfig& loss) {
+  CheckAtLeastZero("clip_low", loss.clip_low());
+  CheckAtLeastZero("clip_high", loss.clip_high());
+  CheckAtLeastZero("log_ratio_clamp", loss.log_ratio_clamp());
+  CheckAtLeastZero("kl_beta", loss.kl_beta());
+  CheckAtLeastZero("kl_clamp_in", loss.kl_clamp_in());
+  CheckAtLeastZero("kl_clamp_out", loss.kl_clamp_out());
+  USER_CHECK(std::isfinite(loss.entropy()), "[config] loss.entropy must be a finite number, got",
+             loss.entropy());
+  USER_CHECK(
+      loss.dual_clip() == 0 || (std::isfinite(loss.dual_clip()) && loss.dual_clip() > 1),
+      "[config] loss.dual_clip must be above 1, as it bounds a loss of at least the advantage's "
+      "size, or 0 for none, got",
+      loss.dual_clip());
+  const bool clips =
+      loss.surrogate() != LossConfig::CISPO && loss.surrogate() != LossConfig::REINFORCE;
+  USER_CHECK(loss.dual_clip() == 0 || clips,
+             "[config] loss.dual_clip bounds clipped ratios and would do nothing here; set it to 0 "
+             "(surrogate, dual_clip)",
+             LossConfig::Surrogate_Name(loss.surrogate()), loss.dual_clip());
+  USER_CHECK(!(KlInReward(loss) && loss.kl_unbiased()),
+             "[config] loss.kl_unbiased would do nothing with loss.kl_place IN_REWARD, where the "
+             "ratio is 1; leave one of them out");
+  const bool by_sequence =
+      loss.surrogate() == LossConfig::GSPO || loss.surrogate() == LossConfig::GSPO_TOKEN;
+  if (by_sequence && loss.aggregation() != LossConfig::SEQ) {
+    LogWarn("[config] GSPO is defined with loss.aggregation SEQ; this run takes " +
+            LossConfig::Aggregation_Name(loss.aggregation()));
+  }
+}
+
+PolicyLossRule LossRuleOf(const LossConfig& loss, int64_t length_cap) {
+  PolicyLossRule rule;
+  rule.surrogate = SurrogateOf(loss);
+  rule.clip_low = loss.clip_low();
+  rule.clip_high = loss.clip_high();
+  rule.dual_clip = loss.dual_clip();
+  rule.log_ratio_clamp = loss.log_ratio_clamp();
+  rule.aggregation = AggregationOf(loss);
+  rule.const_length = length_cap;
+  if (KlInLoss(loss)) {
+    rule.kl = KlRuleOf(loss);
+    rule.kl_beta = loss.kl_beta();
+  }
+  return rule;
+}
+
+KlRule KlRuleOf(const LossConfig& loss) {
+  return {.kind = KindOf(loss),
+          .clamp_in = loss.kl_clamp_in(),
+          .clamp_out = loss.kl_clamp_out(),
+          .unbiased = loss.kl_unbiased()};
+}
+
+bool KlInLoss(const LossConfig& loss) {
+  return HasKl(loss) && loss.kl_place() == LossConfig::IN_LOSS;
+}
+
+bool KlInReward(const LossConfig& loss) {
+  return HasKl(loss) && loss.kl_place() == LossConfig::IN_REWARD;
+}
+
+bool EveryTokenTrains(const LossConfig& loss) { return loss.entropy() != 0 || KlInLoss(loss); }
+
+}  // namespace grouper
