@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "kernels/loss/policy_loss.h"
 #include "policy/token_cut.h"
+#include "rl/length_schedule.h"
 #include "rl/loss_rule.h"
 
 namespace grouper {
@@ -107,7 +108,11 @@ void Learner::MoveWeights(double lr, double* grad_norm, double* max_violation,
 
 UpdateResult Learner::Update(std::span<const Group> groups, double lr) {
   std::vector<TrainSequence> all = SequencesOf(groups);
-  const PolicyLossRule rule = LossRuleOf(config_.loss(), config_.sampling().max_new_tokens());
+  // L of aggregation CONST: the cap of the step that sampled these completions.
+  const uint64_t sampled_at =
+      all.empty() ? version_ : all.front().completion->spans(0).policy_version();
+  const PolicyLossRule rule =
+      LossRuleOf(config_.loss(), LengthCapAt(config_.sampling(), static_cast<int64_t>(sampled_at)));
   // A KL term or an entropy bonus gives every scored token a gradient.
   const bool every_token_trains = EveryTokenTrains(config_.loss());
   UpdateResult result;

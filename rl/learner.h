@@ -41,9 +41,8 @@ class Learner {
   // policy outlives the learner.
   Learner(Policy* policy, const Config& config, const Stream& stream);
 
-  // One update on the groups of a step; max_new_tokens is the L of aggregation CONST. kInternal on
-  // a mismatch (config.check FAIL), a log-prob, loss or gradient that is not finite: no weight was
-  // changed.
+  // One update on the groups of a step. kInternal on a mismatch (config.check FAIL), a log-prob,
+  // loss or gradient that is not finite: no weight was changed.
   UpdateResult Update(std::span<const Group> groups, double lr);
 
   // One supervised update: mean negative log-prob of the targets. Returns the loss.

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "rl/eval_sampling.h"
+#include "rl/length_schedule.h"
 #include "rl/tasks.h"
 
 namespace grouper {
@@ -47,7 +48,7 @@ PromptSet::PromptSet(const Config& config, const Tokenizer& tokenizer)
   train_ = ReadDataRows({.path = config.data().train(),
                          .setting = "data.train",
                          .part = RowPart::kTraining,
-                         .room_tokens = config.sampling().max_new_tokens()},
+                         .room_tokens = LongestCap(config.sampling())},
                         config, tokenizer);
 }
 

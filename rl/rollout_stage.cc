@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/kill_point.h"
 #include "rl/learner.h"
+#include "rl/length_schedule.h"
 #include "rl/reward_shuffle.h"
 #include "rl/scoring_ahead.h"
 
@@ -56,11 +57,12 @@ void RolloutStage::Check(const std::vector<Group>& groups, const GenerateOptions
       const bool ended = last == session_->tokenizer().eos() ||
                          std::find(stop_ids_.begin(), stop_ids_.end(), last) != stop_ids_.end();
       CHECK(c.ids_size() <= options.max_new_tokens,
-            "[trainer] a completion is longer than sampling.max_new_tokens (rollout, tokens)",
-            c.rollout_id(), c.ids_size());
-      CHECK(ended == (c.finish_reason() == Completion::STOP),
-            "[trainer] a completion is truncated exactly when its last token is no stop token, "
-            "rollout",
+            "[trainer] a completion is longer than the cap of its step (rollout, tokens, cap)",
+            c.rollout_id(), c.ids_size(), options.max_new_tokens);
+      CHECK(ended == (c.finish_reason() == Completion::STOP) &&
+                (ended || c.ids_size() == options.max_new_tokens),
+            "[trainer] a completion is truncated exactly when it ends at the cap without a stop "
+            "token, rollout",
             c.rollout_id());
       CHECK(c.spans_size() == 1 && c.spans(0).policy_version() == options.policy_version &&
                 c.spans(0).weights_digest() == options.weights_digest,
@@ -80,7 +82,7 @@ bool RolloutStage::Run(int64_t step, uint64_t policy_version, uint64_t weights_d
   }
   GenerateOptions options;
   options.rule = RuleOf(config_.sampling());
-  options.max_new_tokens = config_.sampling().max_new_tokens();
+  options.max_new_tokens = LengthCapAt(config_.sampling(), static_cast<int64_t>(policy_version));
   options.stop_ids = stop_ids_;
   options.group_size = config_.group_size();
   options.seed = config_.seed();

@@ -8,6 +8,7 @@
 #include "kernels/numerics.h"
 #include "proto/textproto.h"
 #include "rl/advantage.h"
+#include "rl/length_schedule.h"
 #include "rl/loss_rule.h"
 #include "rl/resume.h"
 #include "rl/schedule.h"
@@ -50,6 +51,7 @@ void CheckTrainConfig(const Config& config) {
   USER_CHECK(config.sampling().max_new_tokens() >= 1,
              "[config] sampling.max_new_tokens must be at least 1, got",
              config.sampling().max_new_tokens());
+  CheckLengthSchedule(config);
   CheckLossConfig(config.loss());
   USER_CHECK(config.reward().rubric_size() > 0,
              "[config] reward.rubric is empty: name at least one set of scoring rules "

@@ -5,10 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <map>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json_lines.h"
+#include "proto/textproto.h"
 #include "reward/math_grader.h"
 #include "reward/scorer.h"
 #include "reward/service.h"
@@ -121,6 +123,25 @@ TEST_F(TrainerTest, WarnGoesOnAndCountsIt) {
   const TrainResult result = Run(JoinPath(folder_.path(), "warn"), hooks);
   EXPECT_EQ(result.steps, 3);
   EXPECT_EQ(result.mismatches, 2) << "one log-prob differs, so one ratio is not 1";
+}
+
+TEST_F(TrainerTest, ALengthCapHoldsFromTheStepThatBeginsAtItsUpdate) {
+  MergeTextproto(
+      R"(sampling { max_new_tokens: 9 length_schedule { from_update: 1 max_new_tokens: 14 } }
+         loss { aggregation: CONST })",
+      "test", &config_);
+  std::map<uint64_t, int64_t> longest;  // by the version that sampled
+  TrainHooks hooks;
+  hooks.before_update = [&](int64_t, std::vector<Group>* groups) {
+    for (const Group& group : *groups) {
+      for (const Completion& completion : group.completions()) {
+        int64_t& n = longest[completion.spans(0).policy_version()];
+        n = std::max<int64_t>(n, completion.ids_size());
+      }
+    }
+  };
+  Run(JoinPath(folder_.path(), "caps"), hooks);
+  EXPECT_EQ(longest, (std::map<uint64_t, int64_t>{{0, 9}, {1, 14}, {2, 14}}));
 }
 
 TEST_F(TrainerTest, UnscorableCompletionsLeaveTheirGroupAndAreCounted) {

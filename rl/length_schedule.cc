@@ -1,0 +1,51 @@
+#include "rl/length_schedule.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace grouper {
+
+void CheckLengthSchedule(const Config& config) {
+  const SamplingConfig& sampling = config.sampling();
+  for (int i = 0; i < sampling.length_schedule_size(); ++i) {
+    const LengthCap& cap = sampling.length_schedule(i);
+    const std::string entry =
+        "[config] sampling.length_schedule, entry " + std::to_string(i + 1) + ": ";
+    USER_CHECK(cap.has_from_update() && cap.has_max_new_tokens(),
+               entry + "write both fields, { from_update: 8200 max_new_tokens: 65536 }");
+    USER_CHECK(cap.from_update() >= 0, entry + "from_update must not be negative, got",
+               cap.from_update());
+    USER_CHECK(cap.max_new_tokens() >= 1, entry + "max_new_tokens must be at least 1, got",
+               cap.max_new_tokens());
+    if (i == 0) continue;
+    const LengthCap& before = sampling.length_schedule(i - 1);
+    USER_CHECK(before.from_update() < cap.from_update(),
+               entry +
+                   "from_update must be above the entry's before; put them in order (before, "
+                   "this)",
+               before.from_update(), cap.from_update());
+  }
+  USER_CHECK(LongestCap(sampling) < config.policy().max_positions(),
+             "[config] the most new tokens of sampling leave no room for a prompt in "
+             "policy.max_positions; raise it (max_new_tokens, max_positions)",
+             LongestCap(sampling), config.policy().max_positions());
+}
+
+int64_t LengthCapAt(const SamplingConfig& sampling, int64_t updates) {
+  int64_t cap = sampling.max_new_tokens();
+  for (const LengthCap& entry : sampling.length_schedule()) {
+    if (entry.from_update() <= updates) cap = entry.max_new_tokens();
+  }
+  return cap;
+}
+
+int64_t LongestCap(const SamplingConfig& sampling) {
+  int64_t longest = sampling.max_new_tokens();
+  for (const LengthCap& entry : sampling.length_schedule()) {
+    longest = std::max(longest, entry.max_new_tokens());
+  }
+  return longest;
+}
+
+}  // namespace grouper
