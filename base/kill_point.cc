@@ -16,8 +16,9 @@ namespace {
 struct Plan {
   std::string name;
   std::atomic<long> left{0};
+  int signal = SIGKILL;
   int log_fd = -1;
-  bool armed = false;  // any of the two
+  bool armed = false;  // name or log
 
   Plan() {
     const char* log = std::getenv("GROUPER_KILL_LOG");
@@ -31,6 +32,8 @@ struct Plan {
     name = colon != nullptr ? std::string(value, colon) : std::string(value);
     left = colon != nullptr ? std::strtol(colon + 1, nullptr, 10) : 1;
     armed = armed || left > 0;
+    const char* other = std::getenv("GROUPER_KILL_SIGNAL");
+    if (other != nullptr) signal = std::atoi(other);
   }
 };
 
@@ -48,8 +51,8 @@ void ReachKillPoint(const char* name) {
   if (plan.name != name) return;
   // Occurrences below 1 were asked for by nobody, so a plan without a kill never counts down to 1.
   if (plan.left.fetch_sub(1) == 1) {
-    kill(getpid(), SIGKILL);
-    for (;;) pause();
+    kill(getpid(), plan.signal);
+    while (plan.signal == SIGKILL) pause();
   }
 }
 

@@ -72,8 +72,10 @@ std::stop_token StopOnSignals() {
   action.sa_handler = OnStopSignal;
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESTART;
-  CHECK(sigaction(SIGINT, &action, nullptr) == 0 && sigaction(SIGTERM, &action, nullptr) == 0,
-        "[thread] signal handlers were refused", errno);
+  for (int number : {SIGINT, SIGTERM, SIGUSR1}) {
+    CHECK(sigaction(number, &action, nullptr) == 0, "[thread] a signal handler was refused", number,
+          errno);
+  }
   // A limit on file sizes is an error of the write, not the end of the process.
   signal(SIGXFSZ, SIG_IGN);
   return source.get_token();

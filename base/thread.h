@@ -26,9 +26,9 @@ class NamedThread {
   std::jthread thread_;
 };
 
-// SIGINT and SIGTERM: the first sets the flag (and requests stop on the returned token), the second
-// leaves the process at once with exit code 75. SIGXFSZ is ignored. Call once, in main, before
-// threads start.
+// SIGINT, SIGTERM and SIGUSR1 (what schedulers send before they end a job): the first sets the flag
+// (and requests stop on the returned token), the second leaves the process at once with exit code
+// 75. SIGXFSZ is ignored. Call once, in main, before threads start.
 std::stop_token StopOnSignals();
 
 }  // namespace grouper

@@ -199,9 +199,11 @@ TEST(FolderLock, IsNotHandedToChildren) {
 }
 
 // This program started again as a victim: see main.
-int RunVictim(const std::string& kill_point, const std::string& what, const std::string& path) {
+int RunVictim(const std::string& kill_point, const std::string& what, const std::string& path,
+              int signal = SIGKILL) {
   Process victim({.argv = {"/proc/self/exe", what, path},
-                  .environment_extra = {"GROUPER_KILL_POINT=" + kill_point}});
+                  .environment_extra = {"GROUPER_KILL_POINT=" + kill_point,
+                                        "GROUPER_KILL_SIGNAL=" + std::to_string(signal)}});
   const std::optional<int> code = victim.Wait(seconds(60));
   EXPECT_TRUE(code.has_value()) << "the victim hangs";
   return code.value_or(-1);
@@ -232,6 +234,10 @@ TEST(KillPoint, CountsOccurrencesAndLeavesOtherNamesAlone) {
     EXPECT_EQ(RunVictim(point, "loop", path), 0) << point;
     EXPECT_EQ(FileSize(path), 5u) << point;
   }
+  EXPECT_EQ(RunVictim("test.loop:3", "loop", path, SIGTERM), 128 + SIGTERM);
+  EXPECT_EQ(FileSize(path), 2u);
+  EXPECT_EQ(RunVictim("test.loop:3", "loop", path, SIGCONT), 0) << "goes on";
+  EXPECT_EQ(FileSize(path), 5u);
 }
 
 }  // namespace

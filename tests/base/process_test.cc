@@ -191,7 +191,7 @@ TEST(ProgramFolder, HoldsThisProgram) {
 
 // In a child, because the handlers stay for the life of a process.
 TEST(StopOnSignals, TheFirstRequestsTheStopTheSecondLeavesAtOnce) {
-  for (const int signal_number : {SIGINT, SIGTERM}) {
+  for (const int signal_number : {SIGINT, SIGTERM, SIGUSR1}) {
     int out[2];
     ASSERT_EQ(pipe(out), 0);
     const pid_t child = fork();
