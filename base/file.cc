@@ -162,7 +162,9 @@ uint64_t FileSize(const std::string& path) {
 void MakeFolders(const std::string& path) {
   if (path.empty() || FolderExists(path)) return;
   MakeFolders(FolderOf(path));
-  if (mkdir(path.c_str(), 0755) != 0 && !(errno == EEXIST && FolderExists(path))) {
+  if (mkdir(path.c_str(), 0755) == 0) {
+    SyncFolder(FolderOf(path));  // or a power cut takes the folder with all that was synced in it
+  } else if (errno != EEXIST || !FolderExists(path)) {
     ThrowErrno("file", "cannot make the folder", path, errno);
   }
 }

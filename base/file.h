@@ -30,7 +30,7 @@ std::string ReadFile(const std::string& path, const std::string& what,
 bool FileExists(const std::string& path);
 bool FolderExists(const std::string& path);
 uint64_t FileSize(const std::string& path);
-// mkdir -p; mode 0755.
+// mkdir -p, durably; mode 0755.
 void MakeFolders(const std::string& path);
 // Names (not paths) in a folder, sorted; empty when the folder is missing.
 std::vector<std::string> ListFolder(const std::string& path);

@@ -3,11 +3,23 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <climits>
+
 #include "base/error.h"
 #include "tests/testing/temp_folder.h"
+
+// Paths that were synced, in order: the product's calls end here.
+static std::vector<std::string> synced_paths;
+extern "C" int fsync(int fd) {
+  char path[PATH_MAX] = {};
+  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  if (readlink(link.c_str(), path, sizeof(path) - 1) > 0) synced_paths.push_back(path);
+  return static_cast<int>(syscall(SYS_fsync, fd));
+}
 
 namespace grouper {
 namespace {
@@ -118,6 +130,24 @@ TEST(Folders, AreMadeListedAndRemoved) {
   RemoveTree(JoinPath(folder.path(), "a"));
   RemoveTree(JoinPath(folder.path(), "a"));
   EXPECT_FALSE(FolderExists(JoinPath(folder.path(), "a")));
+}
+
+// A folder whose parent was never synced is gone after a power cut, with all that was synced in it.
+TEST(Folders, AreMadeDurably) {
+  const TempFolder folder;
+  synced_paths.clear();
+  MakeFolders(JoinPath(folder.path(), "a/b"));
+  EXPECT_EQ(synced_paths, (Names{folder.path(), JoinPath(folder.path(), "a")}));
+  synced_paths.clear();
+  MakeFolders(JoinPath(folder.path(), "a/b"));
+  EXPECT_EQ(synced_paths, Names{}) << "what stands costs nothing";
+}
+
+TEST(PublishFile, SyncsTheFileBeforeTheRenameAndTheFolderBehindIt) {
+  const TempFolder folder;
+  synced_paths.clear();
+  PublishFile(JoinPath(folder.path(), "f"), "x");
+  EXPECT_EQ(synced_paths, (Names{JoinPath(folder.path(), "f.tmp"), folder.path()}));
 }
 
 // What a link names is another owner's: only the link goes.
