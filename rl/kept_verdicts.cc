@@ -46,8 +46,13 @@ KeptVerdicts KeptVerdicts::Keep(const std::string& run_folder, int64_t trace_byt
   if (FileExists(kept.path_)) {
     RecordReader reader(kept.path_);
     KeptVerdict verdict;
-    while (reader.Next(&record) && verdict.ParseFromString(record)) {
+    bool whole = true;
+    while (reader.Next(&record) && (whole = verdict.ParseFromString(record))) {
       if (verdict.step() >= first_step) kept.Add(verdict);
+    }
+    if (!whole || reader.torn()) {
+      LogWarn("[run] " + kept.path_ + " is damaged behind " + std::to_string(kept.size()) +
+              " verdicts; the others are asked for again");
     }
   }
   const std::string segment = LearnerSegmentPath(run_folder);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "proto/config.pb.h"
 #include "proto/textproto.h"
+#include "rollout/trace/trace_writer.h"
 
 namespace grouper {
 namespace {
@@ -25,6 +26,26 @@ std::vector<std::string> CheckpointNames(const std::string& run) {
 }
 
 int64_t StepOf(const std::string& name) { return std::strtoll(name.c_str() + 5, nullptr, 10); }
+
+// The run's append-only files are cut back to where they stood at the checkpoint: each must reach
+// it.
+void CheckFilesReach(const std::string& run, const Manifest& manifest) {
+  const auto check = [](const std::string& path, uint64_t offset) {
+    const bool there = FileExists(path);
+    const uint64_t bytes = there ? FileSize(path) : 0;
+    USER_CHECK(bytes >= offset,
+               "[run] " + path + (there ? " is shorter than" : " is missing beside") +
+                   " what the checkpoint goes on from (bytes, needed)",
+               bytes, offset);
+  };
+  std::string events = "events.out.tfevents.*";
+  for (const std::string& name : ListFolder(run)) {
+    if (name.rfind("events.out.tfevents.", 0) == 0) events = name;
+  }
+  check(JoinPath(run, "metrics.jsonl"), manifest.metrics_bytes());
+  check(JoinPath(run, events), manifest.events_bytes());
+  check(LearnerSegmentPath(run), manifest.trace_bytes());
+}
 
 // What may change from one start to the next, because no bit of what was done depends on it: how
 // far to go, when to save and wait, where the reward services stand. The rest is the run's
@@ -62,12 +83,13 @@ std::string RunDir::CheckpointFolder(int64_t step) const { return CheckpointPath
 bool RunDir::Verify(const std::string& name, Manifest* manifest) {
   try {
     *manifest = VerifyCheckpoint(JoinPath(JoinPath(path_, "checkpoints"), name));
-    verified_ = name;
+    CheckFilesReach(path_, *manifest);
     invalid_.erase(name);
     return true;
   } catch (const Error& error) {
     if (invalid_.insert(name).second) {
-      LogWarn("[run] checkpoint is not valid, the next older one is used: " + error.message());
+      LogWarn("[run] checkpoint " + name +
+              " is not valid, the next older one is used: " + error.message());
     }
     return false;
   }
@@ -78,13 +100,16 @@ std::optional<RunDir::Found> RunDir::NewestCheckpoint() {
   Manifest manifest;
   for (const std::string& name : names) {
     if (Verify(name, &manifest)) {
+      verified_ = name;
       return Found{JoinPath(JoinPath(path_, "checkpoints"), name), std::move(manifest)};
     }
   }
-  USER_CHECK(names.empty(),
-             "[run] no checkpoint in this folder is valid, so there is nowhere to go on from; put "
-             "one back from a copy, or remove the folder to start anew (folder, checkpoints)",
-             path_, names.size());
+  USER_CHECK(
+      names.empty(),
+      "[run] no checkpoint in this folder is valid, so there is nowhere to go on from; put back "
+      "what the lines above name from a copy, or start anew in another folder (folder, "
+      "checkpoints)",
+      path_, names.size());
   return std::nullopt;
 }
 
@@ -97,11 +122,12 @@ void RunDir::Tidy(int keep, int64_t keep_every) {
   const std::vector<std::string> names = CheckpointNames(path_);
   Manifest manifest;
   if (names.empty()) return;
-  if (names[0] != verified_) Verify(names[0], &manifest);
+  if (names[0] != verified_ && Verify(names[0], &manifest)) verified_ = names[0];
   int kept = 0;
   for (const std::string& name : names) {
     const int64_t step = StepOf(name);
-    const bool invalid = invalid_.count(name) == 1;
+    // A bad one may have been made anew since.
+    const bool invalid = invalid_.count(name) == 1 && !Verify(name, &manifest);
     // One that is newer than the last good one is left for a person to look at.
     if (invalid && (verified_.empty() || name > verified_)) continue;
     if (!invalid && (kept++ < keep || name == verified_)) continue;

@@ -23,8 +23,9 @@ class RunDir {
 
   const std::string& path() const { return path_; }
   std::string File(const std::string& name) const { return JoinPath(path_, name); }
-  // Newest checkpoint that verifies, and its manifest; invalid newer ones are reported. Empty when
-  // there is none at all; kUser when there are some and none is valid.
+  // Newest checkpoint that verifies and that the run's append-only files reach, and its manifest;
+  // newer ones that do not are reported. Empty when there is none at all; kUser when there are some
+  // and none is valid.
   struct Found {
     std::string folder;
     Manifest manifest;
