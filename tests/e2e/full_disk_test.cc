@@ -207,5 +207,25 @@ TEST_F(FullDisk, ASmallFileSystemIsFull) {
   }
 }
 
+TEST_F(FullDisk, AReadOnlyFileSystemIsNamed) {
+  const std::string disk = JoinPath(folder_, "disk"), run = JoinPath(disk, "run");
+  MakeFolders(disk);
+  if (!OwnMounts() || mount("none", disk.c_str(), "tmpfs", 0, "size=8m") != 0) {
+    GTEST_SKIP() << "this machine lets us mount nothing";
+  }
+  ASSERT_EQ(RunProgram("grouper", Train(run, 0)).code, 0);
+  ASSERT_EQ(mount("none", disk.c_str(), "tmpfs", MS_REMOUNT | MS_RDONLY, nullptr), 0);
+  for (const std::string& folder : {run, JoinPath(disk, "other")}) {
+    const Ran ran = RunProgram("grouper", Train(folder, 60));
+    EXPECT_EQ(ran.code, 2) << ran.err;
+    EXPECT_NE(ran.err.find(folder), std::string::npos) << ran.err;
+    EXPECT_NE(ran.err.find("Read-only file system"), std::string::npos) << ran.err;
+  }
+  ExpectWholeRun(run, reference_);  // and it can be read
+  const Ran eval = RunProgram("grouper", {"eval", "--checkpoint", run, "--set",
+                                          "data.eval=" + JoinPath(folder_, "rows.jsonl")});
+  EXPECT_EQ(eval.code, 0) << eval.err;
+}
+
 }  // namespace
 }  // namespace grouper

@@ -81,6 +81,11 @@ bool KillCase::Run(const KillPlace* place) {
   return killed;
 }
 
+Ran KillCase::RunAndSignalAt(const KillPlace& place, int signal) const {
+  return Start(
+      {"GROUPER_KILL_POINT=" + place.text(), "GROUPER_KILL_SIGNAL=" + std::to_string(signal)});
+}
+
 std::vector<KillPlace> KillCase::RunAndList(const KillPlace* place) {
   const std::string log = run_ + ".log";
   std::error_code ignored;

@@ -40,7 +40,9 @@ class KillCase {
   // Runs the command. With a place it is killed there, or ends well when it never comes by.
   // Returns whether it was killed; fails the test on any other end.
   bool Run(const KillPlace* place = nullptr);
-  // The same, and the places that it came by, in order.
+  // Runs it and sends `signal` to it at the place, from which it goes on.
+  Ran RunAndSignalAt(const KillPlace& place, int signal) const;
+  // As Run, and the places that it came by, in order.
   std::vector<KillPlace> RunAndList(const KillPlace* place = nullptr);
   Outcome outcome() const;
 
