@@ -47,21 +47,6 @@ size_t EditDistance(std::string_view a, std::string_view b) {
   return cost[a.size()][b.size()];
 }
 
-// The name nearest to `name`, empty when none is near (more than a third of it is different).
-std::string Nearest(std::string_view name, const std::vector<std::string>& known) {
-  if (name.size() > 100) return {};
-  std::string nearest;
-  size_t best = std::max<size_t>(2, name.size() / 3) + 1;
-  for (const std::string& candidate : known) {
-    const size_t distance = EditDistance(name, candidate);
-    if (distance < best && distance < candidate.size()) {
-      best = distance;
-      nearest = candidate;
-    }
-  }
-  return nearest;
-}
-
 // Path of a field of this name in the messages below `type` ("optimizer.lr"), empty when there is
 // none.
 std::string PathBelow(const pb::Descriptor& type, const std::string& name, int depth = 0) {
@@ -77,9 +62,23 @@ std::string PathBelow(const pb::Descriptor& type, const std::string& name, int d
 
 }  // namespace
 
+std::string NearestName(std::string_view name, const std::vector<std::string>& known) {
+  if (name.size() > 100) return {};
+  std::string nearest;
+  size_t best = std::max<size_t>(2, name.size() / 3) + 1;
+  for (const std::string& candidate : known) {
+    const size_t distance = EditDistance(name, candidate);
+    if (distance < best && distance < candidate.size()) {
+      best = distance;
+      nearest = candidate;
+    }
+  }
+  return nearest;
+}
+
 std::string UnknownField(const std::string& name, const pb::Descriptor& type) {
   std::string hint = PathBelow(type, name);
-  if (hint.empty()) hint = Nearest(name, FieldNames(type));
+  if (hint.empty()) hint = NearestName(name, FieldNames(type));
   return "unknown field \"" + name + "\" of " + type.name() +
          (hint.empty() ? "; it has " + JoinNames(FieldNames(type))
                        : "; did you mean \"" + hint + "\"?");
@@ -87,7 +86,7 @@ std::string UnknownField(const std::string& name, const pb::Descriptor& type) {
 
 std::string UnknownValue(const std::string& value, const std::string& field,
                          const pb::EnumDescriptor& type) {
-  const std::string hint = Nearest(value, ValueNames(type));
+  const std::string hint = NearestName(value, ValueNames(type));
   return "\"" + value + "\" is no value of " + field + "; it takes " + JoinNames(ValueNames(type)) +
          (hint.empty() ? "" : "; did you mean " + hint + "?");
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace google::protobuf {
@@ -17,6 +18,9 @@ namespace grouper {
 std::string JoinNames(const std::vector<std::string>& names);
 std::vector<std::string> FieldNames(const google::protobuf::Descriptor& type);
 std::vector<std::string> ValueNames(const google::protobuf::EnumDescriptor& type);
+
+// The known name nearest to `name`, empty when none is near (more than a third of it is different).
+std::string NearestName(std::string_view name, const std::vector<std::string>& known);
 
 // `unknown field "stpes" of Config; did you mean "steps"?` A field of this name in a message below
 // is named with its path.

@@ -10,6 +10,7 @@
 #include "base/kill_point.h"
 #include "proto/textproto.h"
 #include "rl/command/run_options.h"
+#include "rl/profile.h"
 #include "rl/resume.h"
 #include "rl/sft.h"
 #include "rl/trainer.h"
@@ -162,6 +163,7 @@ int RunQuickstart(const QuickstartOptions& options, std::stop_token stop) {
   sft.set_init_from(folder("base"));
   rl.set_init_from(folder("sft"));
   for (const std::string& assignment : options.set) SetField(assignment, &rl);
+  ApplyProfile(&rl);
 
   const auto stopped = [&] {
     Say(options.json, "stopped by a signal after a checkpoint; the same command goes on");

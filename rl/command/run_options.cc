@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "proto/textproto.h"
 #include "rl/checkpoint_config.h"
+#include "rl/profile.h"
 #include "rl/run_dir.h"
 
 namespace grouper {
@@ -34,6 +35,7 @@ Config LoadConfig(const RunOptions& options) {
     config.MergeFrom(part);
   }
   for (const std::string& assignment : options.set) SetField(assignment, &config);
+  ApplyProfile(&config);
   return config;
 }
 
@@ -44,6 +46,7 @@ Config LoadConfigFor(const RunOptions& options, const std::string& checkpoint) {
   if (options.config_files.empty()) {
     config = ReadCheckpointConfig(checkpoint).config;
     for (const std::string& assignment : options.set) SetField(assignment, &config);
+    ApplyProfile(&config);
     return config;
   }
   config = LoadConfig(options);

@@ -58,7 +58,8 @@ struct DoctorOptions {
   bool json = false;
 };
 
-// Files left to right, then --set; file paths inside a config are taken relative to it.
+// Files left to right, then --set, beneath them the values of config.profile; file paths inside a
+// config are taken relative to it.
 Config LoadConfig(const RunOptions& options);
 // The same, with config.init_from at the newest checkpoint of `checkpoint` when that is named;
 // without a config file what the checkpoint's run was started with. kUser when neither is named.
