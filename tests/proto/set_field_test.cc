@@ -95,8 +95,8 @@ TEST(SetField, UnknownNamesGetTheNearestOne) {
             "[set] lr: unknown field \"lr\" of Config; did you mean \"optimizer.lr\"?");
   EXPECT_EQ(Refusal("optimizer.rl=5"),
             "[set] optimizer.rl: unknown field \"rl\" of OptimizerConfig; did you mean \"lr\"?");
-  EXPECT_EQ(Refusal("batch.q=5"),
-            "[set] batch.q: unknown field \"q\" of BatchConfig; it has max_tokens_per_micro_batch");
+  EXPECT_EQ(Refusal("sft.q=5"),
+            "[set] sft.q: unknown field \"q\" of SftConfig; it has steps, documents_per_step");
   EXPECT_EQ(Refusal("optimizer={ rl: 5 }"),
             "[set] optimizer: unknown field \"rl\" of OptimizerConfig; did you mean \"lr\"?");
   for (const char* path : {"optimizer.=5", ".steps=5", "optimizer..lr=5", " steps=5", "steps =5"}) {

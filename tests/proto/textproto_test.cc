@@ -84,9 +84,9 @@ TEST(MergeTextproto, UnknownFieldsNameLineColumnAndTheNearestName) {
   EXPECT_EQ(Refusal("lr: 1e-3"),
             "[config] run.textproto:1:1: unknown field \"lr\" of Config; did you mean "
             "\"optimizer.lr\"?");
-  EXPECT_EQ(Refusal("batch {\n xyz: 1\n}"),
-            "[config] run.textproto:2:2: unknown field \"xyz\" of BatchConfig; it has "
-            "max_tokens_per_micro_batch");
+  EXPECT_EQ(Refusal("sft {\n xyz: 1\n}"),
+            "[config] run.textproto:2:2: unknown field \"xyz\" of SftConfig; it has "
+            "steps, documents_per_step");
   EXPECT_NE(Refusal("reward { rubric { tolernace { exact: true } } }")
                 .find("run.textproto:1:19: unknown field \"tolernace\" of Rubric; did you mean "
                       "\"tolerance\"?"),
