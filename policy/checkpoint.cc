@@ -166,8 +166,7 @@ void WriteFolder(const std::string& temporary, const Policy& policy, Optimizer* 
     AddFile(temporary, kOptimizerFile, WriteSafetensors(std::move(moments)), &manifest);
   }
   KILL_POINT("checkpoint.optimizer_written");
-  const std::string text = ToTextproto(manifest);
-  PublishFile(JoinPath(temporary, kManifestFile), text + SealOf(text));
+  StoreManifest(temporary, manifest);
   SyncFolder(temporary);
   KILL_POINT("checkpoint.manifest_written");
 }
@@ -187,6 +186,11 @@ void SaveCheckpoint(const std::string& folder, const Policy& policy, Optimizer* 
   }
   PublishFolder(temporary, folder);
   KILL_POINT("checkpoint.renamed");
+}
+
+void StoreManifest(const std::string& folder, const Manifest& manifest) {
+  const std::string text = ToTextproto(manifest);
+  PublishFile(JoinPath(folder, kManifestFile), text + SealOf(text));
 }
 
 Manifest VerifyCheckpoint(const std::string& folder) {

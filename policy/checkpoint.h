@@ -18,6 +18,9 @@ namespace grouper {
 void SaveCheckpoint(const std::string& folder, const Policy& policy, Optimizer* optimizer,
                     Manifest manifest);
 
+// Writes the folder's MANIFEST alone, sealed: for a folder that takes over files of a checkpoint.
+void StoreManifest(const std::string& folder, const Manifest& manifest);
+
 // Reads and verifies MANIFEST and the hash of every file. kUser naming the file and what is wrong.
 Manifest VerifyCheckpoint(const std::string& folder);
 

@@ -20,7 +20,7 @@
 namespace grouper {
 namespace {
 
-// A run folder of the replay's own, removed with it. The checkpoint in it is a link.
+// A run folder of the replay's own, removed with it.
 class WorkFolder {
  public:
   WorkFolder() : path_(std::filesystem::temp_directory_path() / "grouper-replay-XXXXXX") {
@@ -34,11 +34,18 @@ class WorkFolder {
   WorkFolder(const WorkFolder&) = delete;
   WorkFolder& operator=(const WorkFolder&) = delete;
 
-  void Link(const std::string& checkpoint) const {
-    const std::string folder = JoinPath(path_, "checkpoints");
+  // Its files are linked, not copied; no other file of the run belongs to it here.
+  void Take(const std::string& checkpoint, Manifest manifest) const {
+    const std::string folder = CheckpointPath(path_, manifest.step());
     MakeFolders(folder);
-    const std::filesystem::path target = std::filesystem::absolute(checkpoint);
-    std::filesystem::create_directory_symlink(target, JoinPath(folder, target.filename().string()));
+    for (const ManifestFile& file : manifest.file()) {
+      std::filesystem::create_symlink(std::filesystem::absolute(JoinPath(checkpoint, file.name())),
+                                      JoinPath(folder, file.name()));
+    }
+    manifest.clear_metrics_bytes();
+    manifest.clear_events_bytes();
+    manifest.clear_trace_bytes();
+    StoreManifest(folder, manifest);
   }
   const std::string& path() const { return path_; }
 
@@ -109,7 +116,7 @@ void Replayer::FindStart() {
       continue;
     }
     CheckProfile(checkpoint, manifest.numeric_profile());
-    folder_.Link(checkpoint);
+    folder_.Take(checkpoint, manifest);
     result_.start = checkpoint;
     result_.first_step = step;
     return;

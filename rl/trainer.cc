@@ -69,8 +69,8 @@ Trainer::Trainer(const Config& config, const std::string& run_folder, const Sess
       reward_(config_.reward(), Sha256Hex(run_folder).substr(0, 16), hooks_.scores),
       rollouts_(config_, &session_, &prompts_, &reward_, &kept_),
       learner_(&session_.policy(), config_, session_.stream()) {
-  ResumePoint point = GoOn(config_, config_.steps(), &run_, &disk_wait_, &session_, &learner_);
-  if (hooks_.scores) point.metrics_bytes = point.events_bytes = point.trace_bytes = 0;
+  const ResumePoint point =
+      GoOn(config_, config_.steps(), &run_, &disk_wait_, &session_, &learner_);
   next_step_ = point.step;
   if (point.resumed) saved_step_ = point.step;
   // A shuffled reward is no verdict of its rollout.

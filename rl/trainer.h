@@ -37,8 +37,7 @@ struct TrainResult {
 
 struct TrainHooks {
   std::function<void(const std::string&)> print;  // a progress line
-  // grouper replay: where scores come from instead of a reward service. The run folder is then a
-  // place to work in: its files start anew, whatever the checkpoint says of another folder's.
+  // grouper replay: where scores come from instead of a reward service.
   RewardStage::Known scores;
   // Tests: may change what was sampled before the learner sees it.
   std::function<void(int64_t step, std::vector<Group>*)> tamper;
