@@ -14,7 +14,8 @@ void SortCanonically(std::vector<TrainSequence>* sequences) {
             });
 }
 
-std::vector<TrainSequence> SequencesOf(std::span<const Group> groups) {
+std::vector<TrainSequence> SequencesOf(std::span<const Group> groups,
+                                       LossConfig::Truncated truncated) {
   std::vector<TrainSequence> sequences;
   for (const Group& group : groups) {
     CHECK(group.advantages_size() == group.completions_size(),
@@ -29,8 +30,11 @@ std::vector<TrainSequence> SequencesOf(std::span<const Group> groups) {
       s.ids.insert(s.ids.end(), completion.ids().begin(), completion.ids().end());
       for (int32_t t = prompt; t < static_cast<int32_t>(s.ids.size()); ++t) s.targets.push_back(t);
       s.advantage = group.advantages(i);
-      s.scored = group.scores(i).status() == reward::v1::ScoreResult::SCORED;
-      s.signal = s.scored && s.advantage != 0;
+      const bool scored = group.scores(i).status() == reward::v1::ScoreResult::SCORED;
+      s.masked = scored && truncated == LossConfig::MASK &&
+                 completion.finish_reason() == Completion::LENGTH;
+      s.in_loss = scored && !s.masked;
+      s.signal = s.in_loss && s.advantage != 0;
       s.group = &group;
       s.completion = &completion;
       sequences.push_back(std::move(s));

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "proto/config.pb.h"
 #include "proto/trace.pb.h"
 
 namespace grouper {
@@ -16,15 +17,18 @@ struct TrainSequence {
   std::vector<int32_t> ids;      // inputs are ids[0 .. n-2]; the last token is never fed
   std::vector<int32_t> targets;  // ascending indices i >= 1 of ids whose log-probability counts
   double advantage = 0;
-  bool scored = true;                      // in N and T of the loss
+  bool in_loss = true;                     // in N and T; otherwise forwarded and compared only
+  bool masked = false;                     // scored, but truncated and therefore not in the loss
   bool signal = true;                      // needs a backward pass
   const Group* group = nullptr;            // not owned; nullptr in supervised batches
   const Completion* completion = nullptr;  // not owned
   int64_t input_tokens() const { return static_cast<int64_t>(ids.size()) - 1; }
 };
 
-// Every completion of the groups with at least one token, in canonical order.
-std::vector<TrainSequence> SequencesOf(std::span<const Group> groups);
+// Every completion of the groups with at least one token, in canonical order. MASK takes those that
+// the length cap cut out of the loss; their rewards stay in their group's mean and deviation.
+std::vector<TrainSequence> SequencesOf(std::span<const Group> groups,
+                                       LossConfig::Truncated truncated = LossConfig::KEEP);
 void SortCanonically(std::vector<TrainSequence>* sequences);
 
 // Cuts [begin, end) into runs of at most max_tokens input tokens, one sequence at the least.

@@ -107,7 +107,7 @@ void Learner::MoveWeights(double lr, double* grad_norm, double* max_violation,
 }
 
 UpdateResult Learner::Update(std::span<const Group> groups, double lr) {
-  std::vector<TrainSequence> all = SequencesOf(groups);
+  std::vector<TrainSequence> all = SequencesOf(groups, config_.loss().truncated());
   // L of aggregation CONST: the cap of the step that sampled these completions.
   const uint64_t sampled_at =
       all.empty() ? version_ : all.front().completion->spans(0).policy_version();
@@ -122,8 +122,8 @@ UpdateResult Learner::Update(std::span<const Group> groups, double lr) {
     CHECK(std::isfinite(s.advantage),
           "[learner] an advantage is not finite, no weight was changed; rollout", s.rollout_id);
     const int64_t n = static_cast<int64_t>(s.targets.size());
-    if (!s.scored) {
-      result.tokens_unscored += n;
+    if (!s.in_loss) {
+      (s.masked ? result.tokens_truncated : result.tokens_unscored) += n;
       continue;
     }
     ++denominators.sequences;
@@ -133,7 +133,7 @@ UpdateResult Learner::Update(std::span<const Group> groups, double lr) {
   result.tokens = denominators.tokens;
   result.sequences = denominators.sequences;
   const auto trains = [&](const TrainSequence& s) {
-    return s.signal || (s.scored && every_token_trains);
+    return s.signal || (s.in_loss && every_token_trains);
   };
   std::stable_partition(all.begin(), all.end(), trains);
   const size_t trained = static_cast<size_t>(std::count_if(all.begin(), all.end(), trains));

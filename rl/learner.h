@@ -27,9 +27,10 @@ struct UpdateResult {
   double ratio_max = 0;
   int64_t clipped_low = 0;
   int64_t clipped_high = 0;
-  int64_t tokens = 0;            // T: tokens of scored completions
+  int64_t tokens = 0;            // T: tokens of the completions in the loss
   int64_t tokens_no_signal = 0;  // forwarded, left out of the backward
-  int64_t tokens_unscored = 0;
+  int64_t tokens_unscored = 0;   // of completions without a reward
+  int64_t tokens_truncated = 0;  // of truncated ones that loss.truncated MASK takes out
   int64_t sequences = 0;         // N
   int64_t forwarded_tokens = 0;  // inputs, prompts included
   double max_violation = 0;      // expert load

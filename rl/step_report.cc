@@ -74,6 +74,7 @@ void CollectUpdate(const UpdateResult& u, uint64_t policy_version, StepMetrics* 
   metrics->AddCount("batch.tokens", u.tokens);
   metrics->AddCount("batch.tokens_no_signal", u.tokens_no_signal);
   metrics->AddCount("batch.tokens_unscored", u.tokens_unscored);
+  metrics->AddCount("batch.tokens_truncated", u.tokens_truncated);
   metrics->Add("router.max_violation", u.max_violation);
   metrics->Add("router.least_share", u.least_share);
 }

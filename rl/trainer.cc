@@ -183,10 +183,10 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
   CHECK(config_.check() == Config::OFF || update.check.tokens == sampled,
         "[trainer] not every sampled token was compared (compared, sampled)", update.check.tokens,
         sampled);
-  CHECK(update.tokens + update.tokens_unscored == sampled,
-        "[trainer] tokens in the loss and tokens left out are not the tokens sampled (in, out, "
-        "sampled)",
-        update.tokens, update.tokens_unscored, sampled);
+  CHECK(update.tokens + update.tokens_unscored + update.tokens_truncated == sampled,
+        "[trainer] tokens in the loss and tokens left out are not the tokens sampled (in, "
+        "unscored, truncated, sampled)",
+        update.tokens, update.tokens_unscored, update.tokens_truncated, sampled);
   CHECK(learner_.optimizer().updates() == static_cast<int64_t>(learner_.version()),
         "[trainer] the policy version is not the number of updates (version, updates)",
         learner_.version(), learner_.optimizer().updates());

@@ -137,6 +137,47 @@ TEST(Learner, NoSignalAtAllIsNoUpdate) {
   EXPECT_EQ(world.policy.weights().Sha256(), before);
 }
 
+TEST(Learner, MaskedTruncatedRolloutsStayInTheirGroupAndLeaveTheLoss) {
+  World world;
+  const std::vector<Group> groups = world.Sample();
+  std::vector<Group> by_hand = groups;  // the same advantages, truncated members without a verdict
+  int64_t truncated = 0, ended = 0, in_loss = 0;
+  for (Group& group : by_hand) {
+    for (int i = 0; i < group.completions_size(); ++i) {
+      const Completion& completion = group.completions(i);
+      if (completion.finish_reason() != Completion::LENGTH) {
+        ended += completion.ids_size();
+        ++in_loss;
+        continue;
+      }
+      truncated += completion.ids_size();
+      group.mutable_scores(i)->set_status(reward::v1::ScoreResult::TIMEOUT);
+      group.mutable_scores(i)->clear_reward();
+    }
+  }
+  ASSERT_GT(truncated, 0);
+  ASSERT_GT(ended, 0);
+  const auto update = [&](const std::vector<Group>& on, LossConfig::Truncated rule) {
+    World fresh;
+    Config config = Settings();
+    config.mutable_loss()->set_truncated(rule);
+    Learner learner(&fresh.policy, config, fresh.stream);
+    const UpdateResult result = learner.Update(on, 1e-2);
+    return std::pair(result, fresh.policy.weights().Sha256());
+  };
+  const auto [masked, weights] = update(groups, LossConfig::MASK);
+  EXPECT_EQ(masked.tokens_truncated, truncated);
+  EXPECT_EQ(masked.tokens, ended);
+  EXPECT_EQ(masked.sequences, in_loss);
+  EXPECT_EQ(masked.tokens_unscored, 0);
+  EXPECT_EQ(masked.check.tokens, truncated + ended) << "every sampled token is compared";
+  EXPECT_EQ(update(by_hand, LossConfig::KEEP).second, weights);
+  const auto [kept, other] = update(groups, LossConfig::KEEP);
+  EXPECT_EQ(kept.tokens, truncated + ended);
+  EXPECT_EQ(kept.tokens_truncated, 0);
+  EXPECT_NE(other, weights);
+}
+
 // Runs an update that must stop, and returns its message; the weights must not have moved.
 std::string Refusal(World* world, const std::vector<Group>& groups) {
   const std::string before = world->policy.weights().Sha256();
