@@ -1,17 +1,39 @@
 #include "kernels/moe/router_topk.h"
 
+#include <bitset>
+
 #include "kernels/dispatch.h"
 
 namespace grouper {
 namespace {
 
+constexpr int64_t kMaxExperts = 256;
+
 void CheckRule(const RouterRule& rule, int64_t experts, int64_t k) {
-  CHECK(experts >= 1 && experts <= 256, "[router_topk] experts must be from 1 to 256", experts);
+  CHECK(experts >= 1 && experts <= kMaxExperts, "[router_topk] experts must be from 1 to 256",
+        experts);
   CHECK(rule.groups >= 1 && experts % rule.groups == 0 && rule.top_groups >= 1 &&
             rule.top_groups <= rule.groups && k >= 1 &&
             k <= rule.top_groups * (experts / rule.groups),
         "[router_topk] groups, top_groups and k do not fit the experts", rule.groups,
         rule.top_groups, k, experts);
+}
+
+void CheckGiven(const Tensor& given, int64_t tokens, int64_t k, int64_t experts) {
+  CheckMatrix("[router_topk] given", given, DType::kInt32, tokens, k);
+  for (int64_t t = 0; t < tokens; ++t) {
+    const int32_t* ids = given.as<int32_t>() + t * given.row_stride;
+    std::bitset<kMaxExperts> seen;
+    for (int64_t slot = 0; slot < k; ++slot) {
+      CHECK(ids[slot] >= 0 && ids[slot] < experts,
+            "[router_topk] a given expert does not exist (token, slot, expert, experts)", t, slot,
+            ids[slot], experts);
+      const size_t id = static_cast<size_t>(ids[slot]);
+      CHECK(!seen[id], "[router_topk] a given expert stands twice (token, slot, expert)", t, slot,
+            ids[slot]);
+      seen[id] = true;
+    }
+  }
 }
 
 }  // namespace
@@ -25,6 +47,7 @@ void RouterTopk(Stream& stream, const RouterTopkArgs& args) {
   CheckMatrix("[router_topk] scores", args.scores, dtype, tokens, experts);
   CheckMatrix("[router_topk] experts", args.experts, DType::kInt32, tokens, k);
   CheckMatrix("[router_topk] weights", args.weights, dtype, tokens, k);
+  if (!args.given.empty()) CheckGiven(args.given, tokens, k, experts);
   GROUPER_DISPATCH(RouterTopk, stream, args, dtype);
 }
 

@@ -3,7 +3,9 @@
 // descending, ties to the lower id. Groups of consecutive experts that are not chosen are masked
 // with -inf. Weights come from unbiased scores: divided by (sum in slot order + 1e-20) when
 // renormalised, then scaled. A NaN score chooses expert -1 in every slot of that token: the caller
-// stops the run.
+// stops the run. Given experts take the place of the choice (routing replay, grpo.md 6): bias and
+// groups have no say, the weights are those of the live scores, so the live choice given gives the
+// same bits, and gradient reaches the router through the given experts.
 #pragma once
 
 #include "kernels/op.h"
@@ -29,6 +31,7 @@ struct RouterTopkArgs {
   Tensor experts;  // [tokens, k] int32 out, k-th chosen
   Tensor weights;  // [tokens, k] out
   RouterRule rule;
+  Tensor given = {};  // [tokens, k] int32, distinct ids in slot order, or empty: choose
 };
 GROUPER_OP(RouterTopk)
 

@@ -59,49 +59,70 @@ GROUPER_INLINE void MaskGroups(const RouterRule& rule, int64_t experts, real* ch
   }
 }
 
+// The k experts of one row by biased score, -1 everywhere if one is NaN; k >= 1.
+GROUPER_INLINE void Choose(const RouterRule& rule, const real* scores, const real* bias,
+                           int64_t experts, int64_t k, int32_t* chosen) {
+  real choice[kMaxExperts];
+  bool nan = false;
+  for (int64_t e = 0; e < experts; ++e) {
+    choice[e] = bias == nullptr ? scores[e] : scores[e] + bias[e];
+    nan = nan || choice[e] != choice[e];
+  }
+  if (nan) {
+    for (int64_t slot = 0; slot < k; ++slot) chosen[slot] = -1;
+    return;
+  }
+  MaskGroups(rule, experts, choice);
+  bool taken[kMaxExperts] = {};
+  for (int64_t slot = 0; slot < k; ++slot) {
+    int64_t best = -1;
+    for (int64_t e = 0; e < experts; ++e) {
+      if (!taken[e] && (best < 0 || choice[e] > choice[best])) best = e;
+    }
+    taken[best] = true;
+    chosen[slot] = static_cast<int32_t>(best);
+  }
+}
+
+// The given experts, or -1 everywhere if a score is NaN, as a choice would be.
+GROUPER_INLINE void TakeGiven(const int32_t* given, const real* scores, int64_t experts, int64_t k,
+                              int32_t* chosen) {
+  bool nan = false;
+  for (int64_t e = 0; e < experts; ++e) nan = nan || scores[e] != scores[e];
+  for (int64_t slot = 0; slot < k; ++slot) chosen[slot] = nan ? -1 : given[slot];
+}
+
+GROUPER_INLINE void Weights(const RouterRule& rule, const real* scores, const int32_t* chosen,
+                            int64_t k, real* weights) {
+  if (chosen[0] < 0) {
+    for (int64_t slot = 0; slot < k; ++slot) weights[slot] = 0;
+    return;
+  }
+  const real scale = static_cast<real>(rule.scale);
+  real divisor = 1;
+  if (rule.renormalize) {
+    real sum = 0;
+    for (int64_t slot = 0; slot < k; ++slot) sum = sum + scores[chosen[slot]];
+    divisor = sum + static_cast<real>(numerics::kRouterEps);
+  }
+  for (int64_t slot = 0; slot < k; ++slot) weights[slot] = scores[chosen[slot]] / divisor * scale;
+}
+
 }  // namespace
 
 void RouterTopk(Stream& stream, const RouterTopkArgs& args) {
   const int64_t experts = args.logits.shape[1], k = args.experts.shape[1];
-  const real* bias = args.bias.as<real>();
-  const real scale = static_cast<real>(args.rule.scale);
   ParallelRows(stream, args.logits.shape[0], kRowGrain, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       real* scores = args.scores.as<real>() + t * args.scores.row_stride;
       int32_t* chosen = args.experts.as<int32_t>() + t * args.experts.row_stride;
-      real* weights = args.weights.as<real>() + t * args.weights.row_stride;
       Scores(args.logits.as<real>() + t * args.logits.row_stride, experts, args.rule.score, scores);
-      real choice[kMaxExperts];
-      bool nan = false;
-      for (int64_t e = 0; e < experts; ++e) {
-        choice[e] = bias == nullptr ? scores[e] : scores[e] + bias[e];
-        nan = nan || choice[e] != choice[e];
+      if (args.given.empty()) {
+        Choose(args.rule, scores, args.bias.as<real>(), experts, k, chosen);
+      } else {
+        TakeGiven(args.given.as<int32_t>() + t * args.given.row_stride, scores, experts, k, chosen);
       }
-      if (nan) {
-        for (int64_t slot = 0; slot < k; ++slot) {
-          chosen[slot] = -1;
-          weights[slot] = 0;
-        }
-        continue;
-      }
-      MaskGroups(args.rule, experts, choice);
-      bool taken[kMaxExperts] = {};
-      for (int64_t slot = 0; slot < k; ++slot) {
-        int64_t best = -1;
-        for (int64_t e = 0; e < experts; ++e) {
-          if (!taken[e] && (best < 0 || choice[e] > choice[best])) best = e;
-        }
-        taken[best] = true;
-        chosen[slot] = static_cast<int32_t>(best);
-      }
-      real divisor = 1;
-      if (args.rule.renormalize) {
-        real sum = 0;
-        for (int64_t slot = 0; slot < k; ++slot) sum = sum + scores[chosen[slot]];
-        divisor = sum + static_cast<real>(numerics::kRouterEps);
-      }
-      for (int64_t slot = 0; slot < k; ++slot)
-        weights[slot] = scores[chosen[slot]] / divisor * scale;
+      Weights(args.rule, scores, chosen, k, args.weights.as<real>() + t * args.weights.row_stride);
     }
   });
 }
