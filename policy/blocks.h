@@ -28,8 +28,10 @@ void AttentionBlockBackward(const BlockContext& context, const LayerTensors& w,
                             const LayerActivations& a, const LayerTensors& grads, const Tensor& dx);
 
 // out = middle + feed_forward(norm(middle)), dense or mixture of experts by what `w` holds.
+// given_experts: [tokens, k] in place of the router's choice, or empty.
 void FeedForwardBlockForward(const BlockContext& context, const LayerTensors& w,
-                             const Tensor& router_bias, LayerActivations* a, const Tensor& out);
+                             const Tensor& router_bias, const Tensor& given_experts,
+                             LayerActivations* a, const Tensor& out);
 // dx holds d(out) on entry, d(middle) on return.
 void FeedForwardBlockBackward(const BlockContext& context, const LayerTensors& w,
                               const LayerTensors& transposed, const LayerActivations& a,

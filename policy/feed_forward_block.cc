@@ -52,7 +52,7 @@ void MlpBackward(const BlockContext& c, const Tensor& x, const Tensor& gate_up, 
 }
 
 void MoeForward(const BlockContext& c, const LayerTensors& w, const Tensor& router_bias,
-                LayerActivations* a, const Tensor& out) {
+                const Tensor& given_experts, LayerActivations* a, const Tensor& out) {
   const MoeConfig& moe = c.config.moe();
   const int64_t k = moe.experts_per_token(), rows = c.tokens * k, d = c.config.width();
   a->scores = c.arena.Matrix("scores", c.dtype, c.tokens, moe.experts());
@@ -72,7 +72,8 @@ void MoeForward(const BlockContext& c, const LayerTensors& w, const Tensor& rout
                         .scores = a->scores,
                         .experts = a->experts,
                         .weights = a->weights,
-                        .rule = RuleOf(moe)});
+                        .rule = RuleOf(moe),
+                        .given = given_experts});
   DispatchPlan(c.stream, {.experts = a->experts,
                           .offsets = a->offsets,
                           .row_token = a->row_token,
@@ -169,13 +170,14 @@ Tensor MoeBackward(const BlockContext& c, const LayerTensors& transposed, const 
 }  // namespace
 
 void FeedForwardBlockForward(const BlockContext& c, const LayerTensors& w,
-                             const Tensor& router_bias, LayerActivations* a, const Tensor& out) {
+                             const Tensor& router_bias, const Tensor& given_experts,
+                             LayerActivations* a, const Tensor& out) {
   a->post_normed = c.arena.Matrix("post_normed", c.dtype, c.tokens, c.config.width());
   RmsNorm(
       c.stream,
       {.x = a->middle, .gain = w.post_norm, .out = a->post_normed, .eps = c.config.rms_norm_eps()});
   if (!w.router.empty()) {
-    MoeForward(c, w, router_bias, a, out);
+    MoeForward(c, w, router_bias, given_experts, a, out);
   } else {
     MlpForward(c, a->post_normed, w.dense_gate_up, w.dense_down, c.config.dense_width(), a->middle,
                &a->dense_gate_up, &a->dense_act, out);

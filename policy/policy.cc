@@ -20,6 +20,10 @@ void Policy::Forward(Stream& stream, const TokenBatch& batch, KvCache* cache,
   const PolicyConfig& config = weights_.config();
   const PolicyTensors& w = weights_.tensors();
   const int64_t tokens = batch.ids.dim(0), d = config.width();
+  const bool given = !batch.given_experts.empty();
+  CHECK(!given || static_cast<int64_t>(batch.given_experts.size()) == MoeLayers(config),
+        "[policy] experts must be given for every MoE layer or for none (given, MoE layers)",
+        batch.given_experts.size(), MoeLayers(config));
   Arena& arena = acts->arena;
   arena.Reset();
   acts->layers.assign(static_cast<size_t>(config.layers()), {});
@@ -37,6 +41,7 @@ void Policy::Forward(Stream& stream, const TokenBatch& batch, KvCache* cache,
   } else {
     Embedding(stream, {.ids = batch.ids, .table = w.embedding, .out = x});
   }
+  size_t moe_layer = 0;
   for (int64_t i = 0; i < config.layers(); ++i) {
     LayerActivations& a = acts->layers[static_cast<size_t>(i)];
     const LayerTensors& layer = w.layers[static_cast<size_t>(i)];
@@ -44,7 +49,9 @@ void Policy::Forward(Stream& stream, const TokenBatch& batch, KvCache* cache,
     const Arena::Mark mark = arena.mark();
     a.x = x;
     AttentionBlockForward(context, layer, cache->keys(i), cache->values(i), &a, acts->keep);
-    FeedForwardBlockForward(context, layer, weights_.RouterBias(i), &a, out);
+    const Tensor experts =
+        given && IsMoeLayer(config, i) ? batch.given_experts[moe_layer++] : Tensor();
+    FeedForwardBlockForward(context, layer, weights_.RouterBias(i), experts, &a, out);
     if (!acts->keep) {
       arena.ReturnTo(mark);
       spare = x;

@@ -21,6 +21,8 @@ struct TokenBatch {
   Tensor sequence;     // [tokens] row of block_table
   Tensor block_table;  // [sequences, max_blocks] blocks of the cache
   Tensor logit_rows;   // [rows] tokens whose next-token logits are wanted, ascending
+  // [tokens, k] for each MoE layer in order: the experts to use; none: the router chooses.
+  std::vector<Tensor> given_experts;
 };
 
 class Policy {

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "rl/recorded_experts.h"
 
 namespace grouper {
 namespace {
@@ -40,7 +41,6 @@ void CompareKeptSets(const TrainSequence& s, std::span<const int32_t> kept_sizes
   }
 }
 
-// One byte an id: the prompt's positions 0..p-2 stand in the group, the others in the completion.
 void CompareExperts(const TrainSequence& s, const Activations& acts, int64_t first_token,
                     MismatchCounts* counts) {
   int64_t per_token = 0;
@@ -48,23 +48,16 @@ void CompareExperts(const TrainSequence& s, const Activations& acts, int64_t fir
     if (!layer.experts.empty()) per_token += layer.experts.shape[1];
   }
   if (per_token == 0) return;
-  const int64_t prompt = s.targets.front() - 1;
-  const std::string& shared = s.group->prompt_experts();
-  const std::string& own = s.completion->experts();
-  CHECK(static_cast<int64_t>(shared.size()) == prompt * per_token &&
-            static_cast<int64_t>(own.size()) == (s.input_tokens() - prompt) * per_token,
-        "[mismatch] recorded experts have another length (rollout, prompt bytes, completion bytes)",
-        s.rollout_id, shared.size(), own.size());
+  const RecordedExperts experts_then(s, per_token);
   for (int64_t t = 0; t < s.input_tokens(); ++t) {
-    const char* recorded =
-        t < prompt ? shared.data() + t * per_token : own.data() + (t - prompt) * per_token;
+    const uint8_t* recorded = experts_then.At(t);
     for (size_t layer = 0; layer < acts.layers.size(); ++layer) {
       const Tensor& experts = acts.layers[layer].experts;
       if (experts.empty()) continue;
       const int64_t k = experts.shape[1];
       for (int64_t slot = 0; slot < k; ++slot) {
         const int32_t now = experts.as<int32_t>()[(first_token + t) * k + slot];
-        const int32_t then = static_cast<uint8_t>(*recorded++);
+        const int32_t then = *recorded++;
         if (now == then) continue;
         ++counts->expert_mismatch;
         Note(counts, "rollout " + std::to_string(s.rollout_id) + " position " + std::to_string(t) +

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "kernels/sampling/token_log_probs.h"
+#include "rl/recorded_experts.h"
 
 namespace grouper {
 namespace {
@@ -58,6 +59,7 @@ void PackedPass::BuildBatch(std::span<const TrainSequence> sequences) {
 
   const int64_t tokens = token_offsets_.back(), rows = target_offsets_.back();
   const int64_t n = static_cast<int64_t>(sequences.size());
+  batch_.given_experts.clear();
   batch_.ids = arena_.Vector("ids", DType::kInt32, tokens);
   batch_.positions = arena_.Vector("positions", DType::kInt32, tokens);
   batch_.sequence = arena_.Vector("sequence", DType::kInt32, tokens);
@@ -84,9 +86,30 @@ void PackedPass::BuildBatch(std::span<const TrainSequence> sequences) {
   }
 }
 
+void PackedPass::GiveRecordedExperts(std::span<const TrainSequence> sequences) {
+  const int64_t layers = MoeLayers(policy_->config());
+  if (layers == 0) return;
+  const int64_t k = policy_->config().moe().experts_per_token();
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    batch_.given_experts.push_back(
+        arena_.Matrix("given_experts", DType::kInt32, token_offsets_.back(), k));
+  }
+  int64_t token = 0;
+  for (const TrainSequence& s : sequences) {
+    const RecordedExperts recorded(s, layers * k);
+    for (int64_t i = 0; i < s.input_tokens(); ++i, ++token) {
+      const uint8_t* ids = recorded.At(i);
+      for (const Tensor& given : batch_.given_experts) {
+        for (int64_t slot = 0; slot < k; ++slot) given.as<int32_t>()[token * k + slot] = *ids++;
+      }
+    }
+  }
+}
+
 void PackedPass::Forward(std::span<const TrainSequence> sequences, const SamplingRule& rule,
-                         bool keep) {
+                         bool keep, Routing routing) {
   BuildBatch(sequences);
+  if (routing == Routing::kReplay) GiveRecordedExperts(sequences);
   rule_ = rule;
   activations_.keep = keep;
   policy_->Forward(stream_, batch_, cache_.get(), &activations_);

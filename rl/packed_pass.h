@@ -11,13 +11,18 @@
 
 namespace grouper {
 
+// Who chooses the experts: the router, or the record of the sampler (routing replay, for updates
+// after a step's first: the weights have moved since).
+enum class Routing { kLive, kReplay };
+
 class PackedPass {
  public:
   PackedPass(const Policy* policy, const Stream& stream);
 
   // Log-probabilities and entropies of every target of every sequence, in order; keep: Backward
-  // follows.
-  void Forward(std::span<const TrainSequence> sequences, const SamplingRule& rule, bool keep);
+  // follows. kReplay needs sequences with a record; a dense policy has nothing to replay.
+  void Forward(std::span<const TrainSequence> sequences, const SamplingRule& rule, bool keep,
+               Routing routing = Routing::kLive);
   std::span<const float> log_probs() const { return log_probs_; }
   std::span<const float> entropies() const { return entropies_; }
   // Sizes of the sets that the rule's filters leave; 0 without filters.
@@ -37,6 +42,7 @@ class PackedPass {
 
  private:
   void BuildBatch(std::span<const TrainSequence> sequences);
+  void GiveRecordedExperts(std::span<const TrainSequence> sequences);
 
   const Policy* policy_;
   Stream stream_;

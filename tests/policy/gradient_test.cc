@@ -12,10 +12,36 @@
 namespace grouper {
 namespace {
 
-std::vector<TrainSequence> Sequences(int64_t vocab) {
+constexpr int kLengths[] = {3, 6, 9};
+
+// For each sequence a record of experts that no router would choose.
+std::vector<Group> Records(const PolicyConfig& config) {
+  const auto ids = [&](int positions, int first) {
+    std::string bytes;
+    for (int64_t i = 0; i < positions * MoeLayers(config); ++i) {
+      for (int64_t slot = 0; slot < config.moe().experts_per_token(); ++slot) {
+        bytes.push_back(static_cast<char>((first + 5 * i + slot) % config.moe().experts()));
+      }
+    }
+    return bytes;
+  };
+  std::vector<Group> records;
+  for (int length : kLengths) {
+    Group& group = records.emplace_back();
+    group.set_prompt_experts(ids(length / 2 - 1, length));
+    Completion* completion = group.add_completions();
+    for (int t = length / 2; t < length; ++t) completion->add_ids(0);  // the count matters alone
+    completion->set_experts(ids(length - length / 2, length + 1));
+  }
+  return records;
+}
+
+std::vector<TrainSequence> Sequences(int64_t vocab, const std::vector<Group>& records) {
   std::vector<TrainSequence> sequences;
-  for (int length : {3, 6, 9}) {
+  for (int length : kLengths) {
     TrainSequence s;
+    s.group = &records[sequences.size()];
+    s.completion = &s.group->completions(0);
     for (int t = 0; t < length; ++t)
       s.ids.push_back(static_cast<int32_t>((t * 5 + length) % vocab));
     for (int32_t t = length / 2; t < length; ++t) s.targets.push_back(t);
@@ -70,60 +96,75 @@ std::vector<std::pair<std::string, PolicyConfig>> Shapes(int64_t vocab) {
   return shapes;
 }
 
+void ExpectFiniteDifferences(const std::string& name, const PolicyConfig& config, Routing routing,
+                             std::set<std::string>* tensors) {
+  Stream stream{cpu::Isa::kScalar, nullptr};
+  Policy policy(config, DType::kFloat64);
+  InitRandom(5, &policy.weights(), stream);
+  // A bias that turns choices round; no gradient flows through it.
+  const Tensor bias = policy.weights().router_bias();
+  for (int64_t i = 0; i < bias.elements(); ++i) {
+    bias.as<double>()[i] = 0.4 * std::sin(static_cast<double>(3 * i + 1));
+  }
+  const std::vector<Group> records = Records(config);
+  const std::vector<TrainSequence> sequences = Sequences(11, records);
+  std::vector<double> u, e;
+  for (uint32_t i = 0; i < 10; ++i) {
+    u.push_back(PhiloxAt(1, RandomStream::kDataOrder, 1, i)[0] * 0x1p-31 - 1);
+    e.push_back(PhiloxAt(1, RandomStream::kDataOrder, 2, i)[0] * 0x1p-31 - 1);
+  }
+  PackedPass pass(&policy, stream);
+  pass.Forward(sequences, SamplingRule{}, true, routing);
+  u.resize(pass.log_probs().size(), 0.3);
+  e.resize(pass.log_probs().size(), -0.2);
+  Optimizer optimizer(&policy.weights());
+  optimizer.ClearGrads();
+  pass.Backward(u, e, optimizer.grad_tensors());
+  double* values = static_cast<double*>(policy.weights().values().data());
+  const double* grads = static_cast<const double*>(optimizer.grads().data());
+  const auto loss_at = [&](double* x, double value) {
+    const double kept = *x;
+    *x = value;
+    if (config.tied_head()) policy.weights().RefreshTransposed(stream);  // the lookup reads it
+    pass.Forward(sequences, SamplingRule{}, false, routing);
+    const double loss = Loss(pass, sequences, u, e);
+    *x = kept;
+    return loss;
+  };
+  for (const Parameter& p : policy.weights().parameters()) {
+    tensors->insert(p.name.substr(p.name.rfind('.') + 1));
+    // Up to 40 elements of each tensor, spread over it; padding must have no gradient.
+    const int64_t stride = std::max<int64_t>(1, p.elements / 40);
+    for (int64_t i = p.offset; i < p.offset + p.elements; i += stride) {
+      const double step = 1e-5;
+      const double numeric =
+          (loss_at(values + i, values[i] + step) - loss_at(values + i, values[i] - step)) /
+          (2 * step);
+      const double scale = std::max({1e-2, std::fabs(numeric), std::fabs(grads[i])});
+      ASSERT_NEAR(grads[i], numeric, 1e-6 * scale)
+          << name << ": " << p.name << "[" << i - p.offset << "]";
+    }
+  }
+}
+
 TEST(PolicyGradient, MatchesFiniteDifferencesInEveryTensor) {
   std::set<std::string> tensors;
   for (const auto& [name, config] : Shapes(11)) {
-    Stream stream{cpu::Isa::kScalar, nullptr};
-    Policy policy(config, DType::kFloat64);
-    InitRandom(5, &policy.weights(), stream);
-    // A bias that turns choices round; no gradient flows through it.
-    const Tensor bias = policy.weights().router_bias();
-    for (int64_t i = 0; i < bias.elements(); ++i) {
-      bias.as<double>()[i] = 0.4 * std::sin(static_cast<double>(3 * i + 1));
-    }
-    const std::vector<TrainSequence> sequences = Sequences(11);
-    std::vector<double> u, e;
-    for (uint32_t i = 0; i < 10; ++i) {
-      u.push_back(PhiloxAt(1, RandomStream::kDataOrder, 1, i)[0] * 0x1p-31 - 1);
-      e.push_back(PhiloxAt(1, RandomStream::kDataOrder, 2, i)[0] * 0x1p-31 - 1);
-    }
-    PackedPass pass(&policy, stream);
-    pass.Forward(sequences, SamplingRule{}, true);
-    u.resize(pass.log_probs().size(), 0.3);
-    e.resize(pass.log_probs().size(), -0.2);
-    Optimizer optimizer(&policy.weights());
-    optimizer.ClearGrads();
-    pass.Backward(u, e, optimizer.grad_tensors());
-    double* values = static_cast<double*>(policy.weights().values().data());
-    const double* grads = static_cast<const double*>(optimizer.grads().data());
-    const auto loss_at = [&](double* x, double value) {
-      const double kept = *x;
-      *x = value;
-      if (config.tied_head()) policy.weights().RefreshTransposed(stream);  // the lookup reads it
-      pass.Forward(sequences, SamplingRule{}, false);
-      const double loss = Loss(pass, sequences, u, e);
-      *x = kept;
-      return loss;
-    };
-    for (const Parameter& p : policy.weights().parameters()) {
-      tensors.insert(p.name.substr(p.name.rfind('.') + 1));
-      // Up to 40 elements of each tensor, spread over it; padding must have no gradient.
-      const int64_t stride = std::max<int64_t>(1, p.elements / 40);
-      for (int64_t i = p.offset; i < p.offset + p.elements; i += stride) {
-        const double step = 1e-5;
-        const double numeric =
-            (loss_at(values + i, values[i] + step) - loss_at(values + i, values[i] - step)) /
-            (2 * step);
-        const double scale = std::max({1e-2, std::fabs(numeric), std::fabs(grads[i])});
-        ASSERT_NEAR(grads[i], numeric, 1e-6 * scale)
-            << name << ": " << p.name << "[" << i - p.offset << "]";
-      }
-    }
+    ExpectFiniteDifferences(name, config, Routing::kLive, &tensors);
   }
   EXPECT_EQ(tensors, (std::set<std::string>{"embedding", "input_norm", "qkv", "out_proj",
                                             "post_norm", "dense_gate_up", "dense_down", "router",
                                             "shared_gate_up", "shared_down", "expert_gate_up",
                                             "expert_down", "final_norm", "head"}));
+}
+
+TEST(PolicyGradient, MatchesFiniteDifferencesUnderReplayedRouting) {
+  for (const auto& [name, config] : testing::PolicyShapes(11)) {
+    if (MoeLayers(config) == 0) continue;
+    std::set<std::string> tensors;
+    ExpectFiniteDifferences(name, config, Routing::kReplay, &tensors);
+    EXPECT_TRUE(tensors.contains("router")) << name;
+  }
 }
 
 }  // namespace

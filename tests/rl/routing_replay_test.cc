@@ -1,0 +1,168 @@
+// Routing replay: a pass with the sampler's recorded experts is the live pass while the weights
+// stand still, and keeps the record's experts when they have moved.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "base/error.h"
+#include "rl/learner.h"
+#include "rollout/engine.h"
+#include "tests/testing/tiny_policy.h"
+
+namespace grouper {
+namespace {
+
+constexpr int64_t kVocab = 123;
+
+struct World {
+  explicit World(const PolicyConfig& config)
+      : stream{cpu::AvailableIsas().front(), nullptr}, policy(config, DType::kFloat32) {
+    InitRandom(4, &policy.weights(), stream);
+    const auto tokenizer = Tokenizer::Make("words");
+    Engine engine(policy, *tokenizer, RolloutConfig(), stream);
+    GenerateOptions options;
+    options.group_size = 4;
+    options.max_new_tokens = 30;
+    // A prompt of one token has no experts of its own: its position stands in the completions.
+    engine.Generate(testing::MakePrompts({1, 20, 64, 70}, kVocab), options, &groups);
+    testing::ScoreByIndex(&groups);
+  }
+  void MoveWeights() {
+    Learner learner(&policy, Config(), stream);
+    ASSERT_TRUE(learner.Update(groups, 2e-2).updated);
+  }
+  Stream stream;
+  Policy policy;
+  std::vector<Group> groups;
+};
+
+// Dense, every layer of experts, experts above a dense layer, tied head.
+std::vector<PolicyConfig> Shapes() {
+  std::vector<PolicyConfig> shapes;
+  for (const auto& [name, config] : testing::PolicyShapes(kVocab)) shapes.push_back(config);
+  return shapes;
+}
+
+std::vector<float> LogProbs(PackedPass* pass, std::span<const TrainSequence> sequences,
+                            Routing routing) {
+  pass->Forward(sequences, SamplingRule{}, false, routing);
+  return {pass->log_probs().begin(), pass->log_probs().end()};
+}
+
+bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+// Experts of the last pass that are not the recorded ones, by the written layout.
+int64_t OtherExperts(const PackedPass& pass, const std::vector<TrainSequence>& sequences,
+                     const PolicyConfig& config) {
+  const int64_t k = config.moe().experts_per_token();
+  int64_t row = 0, others = 0;
+  for (const TrainSequence& s : sequences) {
+    const std::string record = s.group->prompt_experts() + s.completion->experts();
+    size_t next = 0;
+    for (int64_t t = 0; t < s.input_tokens(); ++t, ++row) {
+      for (const LayerActivations& layer : pass.activations().layers) {
+        for (int64_t slot = 0; slot < (layer.experts.empty() ? 0 : k); ++slot) {
+          others += layer.experts.as<int32_t>()[row * k + slot] !=
+                    static_cast<uint8_t>(record.at(next++));
+        }
+      }
+    }
+    EXPECT_EQ(next, record.size());
+  }
+  return others;
+}
+
+TEST(RoutingReplay, IsTheLivePassAndTheRecordWhileTheWeightsStandStill) {
+  for (const PolicyConfig& shape : Shapes()) {
+    SCOPED_TRACE(shape.ShortDebugString());
+    World world(shape);
+    const std::vector<TrainSequence> sequences = SequencesOf(world.groups);
+    std::vector<float> recorded;
+    for (const TrainSequence& s : sequences) {
+      const auto& own = s.completion->rollout_log_probs();
+      recorded.insert(recorded.end(), own.begin(), own.end());
+    }
+    PackedPass pass(&world.policy, world.stream);
+    EXPECT_TRUE(SameBits(LogProbs(&pass, sequences, Routing::kReplay), recorded));
+    EXPECT_EQ(OtherExperts(pass, sequences, shape), 0);
+    EXPECT_TRUE(SameBits(LogProbs(&pass, sequences, Routing::kLive), recorded));
+  }
+}
+
+TEST(RoutingReplay, KeepsTheRecordedExpertsWhenTheWeightsHaveMoved) {
+  for (const PolicyConfig& shape : Shapes()) {
+    SCOPED_TRACE(shape.ShortDebugString());
+    World world(shape);
+    world.MoveWeights();
+    const std::vector<TrainSequence> sequences = SequencesOf(world.groups);
+    PackedPass pass(&world.policy, world.stream);
+    const std::vector<float> live = LogProbs(&pass, sequences, Routing::kLive);
+    const int64_t turned = OtherExperts(pass, sequences, shape);
+    const std::vector<float> replayed = LogProbs(&pass, sequences, Routing::kReplay);
+    EXPECT_EQ(OtherExperts(pass, sequences, shape), 0);
+    if (shape.moe().experts() == 0) {
+      EXPECT_TRUE(SameBits(replayed, live)) << "nothing to replay";
+      continue;
+    }
+    EXPECT_GT(turned, 0) << "the update turned no choice: the test shows nothing";
+    EXPECT_FALSE(SameBits(replayed, live));
+    EXPECT_TRUE(SameBits(LogProbs(&pass, sequences, Routing::kLive), live))
+        << "experts given to one pass are still there in the next";
+    // Packing changes no bit.
+    std::vector<float> alone;
+    for (const TrainSequence& s : sequences) {
+      const std::vector<float> own = LogProbs(&pass, {&s, 1}, Routing::kReplay);
+      alone.insert(alone.end(), own.begin(), own.end());
+    }
+    EXPECT_TRUE(SameBits(alone, replayed));
+  }
+}
+
+std::string Refusal(const World& world, std::span<const TrainSequence> sequences) {
+  PackedPass pass(&world.policy, world.stream);
+  try {
+    pass.Forward(sequences, SamplingRule{}, false, Routing::kReplay);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kInternal);
+    return error.message();
+  }
+  return "accepted";
+}
+
+TEST(RoutingReplay, ARecordThatIsMissingOrShortIsRefusedByRollout) {
+  World world(Shapes()[1]);
+  const std::vector<Group> whole = world.groups;
+  const Completion& completion = whole[1].completions(2);
+  const std::string rollout = std::to_string(completion.rollout_id());
+  const auto refusal = [&] { return Refusal(world, SequencesOf(world.groups)); };
+  EXPECT_EQ(refusal(), "accepted");
+
+  // Two layers of two slots, 19 positions of the prompt.
+  const std::string bytes = std::to_string(completion.experts().size());
+  world.groups[1].mutable_completions(2)->clear_experts();
+  EXPECT_NE(refusal().find("needed): " + rollout + ", 76, 76, 0, " + bytes), std::string::npos)
+      << refusal();
+  world.groups[1].mutable_completions(2)->set_experts(completion.experts() + '\0');
+  EXPECT_NE(refusal().find("needed): " + rollout + ", "), std::string::npos) << refusal();
+
+  world.groups = whole;
+  world.groups[1].mutable_prompt_experts()->pop_back();
+  EXPECT_NE(refusal().find(", 75, 76, "), std::string::npos) << refusal();
+
+  world.groups = whole;
+  world.groups[1].mutable_completions(2)->mutable_experts()->back() = '\4';
+  EXPECT_NE(refusal().find("a given expert does not exist"), std::string::npos) << refusal();
+
+  TrainSequence supervised;
+  supervised.rollout_id = 77;
+  supervised.ids = {1, 2, 3};
+  supervised.targets = {2};
+  const std::string words = Refusal(world, {&supervised, 1});
+  EXPECT_NE(words.find("without a record"), std::string::npos) << words;
+  EXPECT_NE(words.find("77"), std::string::npos) << words;
+}
+
+}  // namespace
+}  // namespace grouper
