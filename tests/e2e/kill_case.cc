@@ -141,7 +141,8 @@ std::set<std::string> KillPointsOfTheSource() {
       const std::string text = ReadFile(entry.path(), "source"), mark = "KILL_POINT(\"";
       for (size_t at = text.find(mark); at != std::string::npos; at = text.find(mark, at + 1)) {
         const size_t begin = at + mark.size();
-        names.insert(text.substr(begin, text.find('"', begin) - begin));
+        const std::string name = text.substr(begin, text.find('"', begin) - begin);
+        if (name.rfind("sample.", 0) != 0) names.insert(name);
       }
     }
   }

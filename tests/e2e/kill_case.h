@@ -57,7 +57,8 @@ class KillCase {
   std::string run_;
 };
 
-// Names in KILL_POINT("...") of the product's source, but for the reward service's.
+// Names in KILL_POINT("...") of the product's source that the quickstart comes by: those of the
+// reward service are killed in bad_run_test.cc, those of `grouper sample` in sample_test.cc.
 std::set<std::string> KillPointsOfTheSource();
 
 // The states from which a run goes on: what to do to a fresh folder to get there.
