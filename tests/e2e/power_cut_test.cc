@@ -1,0 +1,200 @@
+// Power cuts: what the program wrote and synced is recorded, and a disk is made of it as a cut at
+// any place may leave it. Every such disk holds the newest checkpoint that was published, whole,
+// and the files it goes on from; and the program goes on from it to the same bits.
+#include "tests/e2e/power_cut.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+
+#include "base/file.h"
+#include "base/record_file.h"
+#include "rl/run_dir.h"
+#include "rollout/trace/trace_writer.h"
+#include "tests/e2e/program.h"
+
+namespace grouper {
+namespace {
+
+using testing::FreshFolder;
+using testing::PowerDisk;
+using testing::PowerRecord;
+using testing::Ran;
+using testing::RunProgram;
+using Strings = std::vector<std::string>;
+
+constexpr const char* kTiny = R"(
+steps: 6 prompts_per_step: 2 group_size: 4 eval_every: 0 checkpoint_every: 1
+policy { width: 8 layers: 1 attention { heads: 2 kv_heads: 1 head_dim: 4 }
+         moe { experts: 2 experts_per_token: 1 width: 8 shared_width: 8 } max_positions: 64 }
+data { train: "rows.jsonl" eval: "" tokenizer: "bytes" }
+sampling { max_new_tokens: 8 }
+optimizer { lr: 1e-2 }
+reward { rubric { name: "calc" extraction: WHOLE component { name: "accuracy" }
+                  component { name: "overlong" weight: 0.5 max_tokens: 8 ramp_tokens: 8 } } }
+)";
+
+// The step of the newest checkpoint whose publishing had returned before the op: renamed, and the
+// folder synced behind it.
+std::vector<int64_t> PublishedBefore(const PowerRecord& record) {
+  std::vector<int64_t> before;
+  int64_t renamed = 0, published = 0;
+  for (size_t i = 0; i < record.size(); ++i) {
+    before.push_back(published);
+    const PowerRecord::Op& op = record.op(i);
+    const std::string place = "checkpoints/step-";
+    if ((op.kind == 'R' || op.kind == 'E') && op.other.rfind(place, 0) == 0 &&
+        op.other.find(".tmp") == std::string::npos) {
+      renamed = std::max(renamed, static_cast<int64_t>(std::atol(op.other.c_str() + place.size())));
+    }
+    if (op.kind == 'D' && op.one == "checkpoints") published = renamed;
+  }
+  before.push_back(published);
+  return before;
+}
+
+// How many; the label slow asks for more.
+int Asked(const char* variable, int otherwise) {
+  const char* text = std::getenv(variable);
+  return text != nullptr ? std::atoi(text) : otherwise;
+}
+
+class PowerCut : public ::testing::Test {
+ protected:
+  // A run that is killed in step 3 and goes on: the ways of a start, of a save and of a resume.
+  static void SetUpTestSuite() {
+    folder_ = FreshFolder("power");
+    std::ofstream(folder_ + "/tiny.textproto") << kTiny;
+    std::ofstream(folder_ + "/rows.jsonl")
+        << "{\"question\":\"1+1=\",\"answer\":\"2\"}\n{\"question\":\"2+3=\",\"answer\":\"5\"}\n";
+    const std::string run = folder_ + "/recorded", log = folder_ + "/log";
+    MakeFolders(run);
+    Strings shim = {std::string("LD_PRELOAD=") + GROUPER_POWER_SHIM, "POWER_FOLDER=" + run,
+                    "POWER_LOG=" + log};
+    Strings killed = shim;
+    killed.push_back("GROUPER_KILL_POINT=step.traced:4");
+    EXPECT_EQ(RunProgram("grouper", Train(run), killed).code, 128 + SIGKILL);
+    const Ran ran = RunProgram("grouper", Train(run), shim);
+    EXPECT_EQ(ran.code, 0) << ran.err;
+    result_ = Result(run);
+    config_ = ReadFile(run + "/config.textproto", "config");
+    record_ = std::make_unique<PowerRecord>(log);
+  }
+  static void TearDownTestSuite() { RemoveTree(folder_); }
+
+  static Strings Train(const std::string& run) {
+    return {"train", "--config", folder_ + "/tiny.textproto", "--run", run, "--threads", "1"};
+  }
+  static std::string Result(const std::string& run) {
+    return ReadFile(JoinPath(run, "result.json"), "result") +
+           RunProgram("grouper-trace", {"digest", run}).out;
+  }
+  // Calls visit(op, folder) for `images` cuts spread over the record; as if the records of a kind
+  // had never been.
+  static void ForEachCut(int images, const std::function<void(size_t, const std::string&)>& visit,
+                         char forgotten = 0) {
+    std::mt19937_64 dice(1);
+    std::vector<size_t> places;
+    for (int i = 0; i < images; ++i) places.push_back(dice() % (record_->size() + 1));
+    std::sort(places.begin(), places.end());
+    PowerDisk disk;
+    const std::string folder = folder_ + "/image";
+    size_t done = 0;
+    for (const size_t place : places) {
+      for (; done < place; ++done) {
+        if (record_->op(done).kind != forgotten) disk.Apply(record_->op(done));
+      }
+      disk.Cut(&dice, folder);
+      visit(place, folder);
+    }
+  }
+  // Step of the checkpoint that a run there goes on from, 0 for none. Throws, or logs, when
+  // something is not whole.
+  static int64_t StepOf(const std::string& folder) {
+    RunDir run(folder);
+    const std::optional<RunDir::Found> newest = run.NewestCheckpoint();
+    if (!newest) return 0;
+    const Manifest& manifest = newest->manifest;
+    RecordResumeOffset(LearnerSegmentPath(folder), static_cast<int64_t>(manifest.trace_bytes()));
+    for (const std::string& name : ListFolder(folder)) {
+      if (name.rfind("events.", 0) != 0) continue;
+      RecordResumeOffset(JoinPath(folder, name), static_cast<int64_t>(manifest.events_bytes()));
+    }
+    USER_CHECK(ReadFile(run.File("config.textproto"), "config") == config_, "another config");
+    return manifest.step();
+  }
+  static std::string Where(size_t place) {
+    return "behind record " + std::to_string(place) +
+           (place > 0 ? ", " + record_->line(place - 1) : "");
+  }
+
+  static inline std::string folder_, result_, config_;
+  static inline std::unique_ptr<PowerRecord> record_;
+};
+
+TEST_F(PowerCut, EveryDiskHoldsTheNewestCheckpointWhole) {
+  const int disks = Asked("GROUPER_POWER_DISKS", 1000);
+  const std::vector<int64_t> published = PublishedBefore(*record_);
+  ASSERT_EQ(published.back(), 6);
+  int whole = 0, ahead = 0;
+  ::testing::internal::CaptureStderr();
+  ForEachCut(disks, [&](size_t place, const std::string& folder) {
+    try {
+      const int64_t step = StepOf(folder);
+      EXPECT_GE(step, published[place]) << Where(place);
+      whole += step >= published[place] ? 1 : 0;
+      ahead += step > published[place] ? 1 : 0;
+    } catch (const Error& error) {
+      ADD_FAILURE() << Where(place) << ": " << error.message();
+    }
+  });
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(log.find("not valid"), std::string::npos) << "half a checkpoint under its name:\n"
+                                                      << log.substr(0, 2000);
+  std::printf("%zu records, %d of %d disks whole, %d one checkpoint ahead of the last sync\n",
+              record_->size(), whole, disks, ahead);
+  EXPECT_EQ(whole, disks);
+  EXPECT_GT(ahead, 0) << "a cut between rename and sync must be among them";
+}
+
+// The control: a program that synced no file, or no folder, would be seen.
+TEST_F(PowerCut, ADiskThatForgetsSyncsIsSeen) {
+  const std::vector<int64_t> published = PublishedBefore(*record_);
+  for (const char forgotten : {'F', 'D'}) {
+    int bad = 0;
+    ::testing::internal::CaptureStderr();
+    ForEachCut(
+        60,
+        [&](size_t place, const std::string& folder) {
+          try {
+            bad += StepOf(folder) < published[place] ? 1 : 0;
+          } catch (const Error&) {
+            ++bad;
+          }
+        },
+        forgotten);
+    ::testing::internal::GetCapturedStderr();
+    EXPECT_GT(bad, 10) << forgotten;
+  }
+}
+
+TEST_F(PowerCut, GoesOnToTheSameBits) {
+  const int images = Asked("GROUPER_POWER_RUNS", 15);
+  int same = 0;
+  ForEachCut(images, [&](size_t place, const std::string& folder) {
+    const Ran ran = RunProgram("grouper", Train(folder));
+    EXPECT_EQ(ran.code, 0) << Where(place) << "\n" << ran.err;
+    const bool equal = ran.code == 0 && Result(folder) == result_;
+    EXPECT_TRUE(equal) << Where(place);
+    same += equal ? 1 : 0;
+  });
+  std::printf("%d of %d the same\n", same, images);
+  EXPECT_EQ(same, images);
+}
+
+}  // namespace
+}  // namespace grouper
