@@ -33,7 +33,9 @@ CLI::App* Subcommand(CLI::App* app, const std::string& name, const std::string& 
 int Main(int argc, char** argv) {
   CLI::App app("grouper-trace: inspect reasoning traces", "grouper-trace");
   app.set_version_flag("--version", "grouper-trace " GROUPER_VERSION);
-  app.footer("Example:\n  grouper-trace show runs/quickstart/rl --step 10 --group 2");
+  app.footer(
+      "Exit codes: 0 ok, 2 a person can fix it, 1 internal.\n"
+      "Example:\n  grouper-trace show runs/quickstart/rl --step 10 --group 2");
   app.require_subcommand(0, 1);  // none is told apart from an unknown one below
   std::function<void()> run;
 
