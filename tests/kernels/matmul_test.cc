@@ -43,7 +43,9 @@ TEST(Matmul, IsOneFusedChainPerOutputOnEveryInstructionSet) {
                                {15, 16, 32},
                                {29, 100, 128},
                                {2, 24, 200},
-                               {70, 64, 123}}) {
+                               {70, 64, 123},
+                               {7, 193, 33},       // past a block of the depth
+                               {131, 500, 70}}) {  // and a chunk of rows
     const Owned x = Normal(DType::kFloat32, {rows, in}, 1),
                 w = Normal(DType::kFloat32, {1, in, out}, 2);
     const Owned packed = Pack(w, 1, in, out), expected = Chains(x, w, out);
@@ -101,7 +103,8 @@ TEST(Matmul, BiasStartsTheChainAndTheResidualIsAddedAfterIt) {
 }
 
 TEST(MatmulWeightGrad, ContinuesOneChainOverRowsWhateverTheCut) {
-  const int64_t rows = 75, in = 50, out = 45;
+  // Past a block of tokens, a block of rows and a group of panels.
+  const int64_t rows = 300, in = 53, out = 270;
   const Owned x = Normal(DType::kFloat32, {rows, in}, 9),
               dy = Normal(DType::kFloat32, {rows, out}, 10);
   Owned expected(DType::kFloat32, {1, in, out});
@@ -118,9 +121,9 @@ TEST(MatmulWeightGrad, ContinuesOneChainOverRowsWhateverTheCut) {
   for (cpu::Isa isa : cpu::AvailableIsas()) {
     for (int threads : {1, 2, 3}) {
       cpu::ThreadPool pool(threads);
-      Stream stream{isa, &pool};
+      Stream stream{isa, threads == 1 ? nullptr : &pool};
       Owned grad(DType::kFloat32, {1, PackedPanels(out), in, 32});
-      for (auto [begin, count] : {std::pair<int64_t, int64_t>{0, 1}, {1, 40}, {41, 34}}) {
+      for (auto [begin, count] : {std::pair<int64_t, int64_t>{0, 1}, {1, 40}, {41, 259}}) {
         MatmulWeightGrad(stream, {.x = x.view.Rows(begin, count),
                                   .dy = dy.view.Rows(begin, count),
                                   .grad = Dense(grad)});

@@ -1,0 +1,165 @@
+// Rows times a packed weight, compiled per instruction set. Loops around the tile of tile.h: rows
+// in chunks, of a chunk one panel of 32 columns after the other, of a panel a block of the depth
+// that stays in the L1 cache while all rows of the chunk pass. Between two blocks a chain rests in
+// memory, in full; no loop changes a bit.
+#pragma once
+
+#include "kernels/gemm/tile.h"
+
+namespace grouper::cpu::GROUPER_VARIANT {
+namespace {
+
+// A block of a panel, [kDepthBlock][32], fills three quarters of 32 KiB.
+constexpr int64_t kDepthBlock = 192;
+// Rows of a chunk: their block of x stays in L2 beside the weights that pass.
+constexpr int64_t kChunkRows = 126;
+
+// Row r of a product reads x row source(r): the row itself, or through a list.
+struct RowSource {
+  const real* x;
+  int64_t stride;
+  const int32_t* index;  // nullptr: identity
+  GROUPER_INLINE const real* row(int64_t r) const {
+    return x + (index == nullptr ? r : index[r]) * stride;
+  }
+};
+
+struct Outputs {
+  real* out;
+  int64_t stride;
+  const real* bias;      // nullptr: chains start at +0
+  const real* residual;  // nullptr: none
+  int64_t residual_stride;
+  int64_t columns;
+};
+
+// One block of one panel.
+struct DepthBlock {
+  const real* weight;  // of its first k
+  int64_t panel_step;
+  int64_t k, depth;
+  bool first, last;
+  int64_t lines;  // of the next block's weights that a tile brings near, at most depth
+};
+
+template <int kRows, int kVectors>
+GROUPER_INLINE void RowTile(const RowSource& source, const DepthBlock& b, const Outputs& o,
+                            int64_t row, int64_t column, real* resting, const real* fetch) {
+  const real* rows[kRows];
+  for (int r = 0; r < kRows; ++r) rows[r] = source.row(row + r) + b.k;
+  Lanes acc[kRows][kVectors];
+  if (!b.first) {
+    for (int r = 0; r < kRows; ++r) {
+      for (int v = 0; v < kVectors; ++v) acc[r][v] = Load(resting + r * 32 + v * kLanes);
+    }
+  } else {
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t at = column + v * kLanes;
+      const Lanes start =
+          o.bias == nullptr || at >= o.columns ? Zero() : LoadFirst(o.bias + at, o.columns - at);
+      for (int r = 0; r < kRows; ++r) acc[r][v] = start;
+    }
+  }
+  const real* weight = b.weight + column % 32;
+  Multiply<kRows, kVectors, true>(acc, rows, 1, weight, 32, b.panel_step, b.lines, fetch);
+  for (int r = 0; r < kRows; ++r) rows[r] += b.lines;
+  Multiply<kRows, kVectors>(acc, rows, 1, weight + b.lines * 32, 32, b.panel_step,
+                            b.depth - b.lines);
+  if (!b.last) {
+    for (int r = 0; r < kRows; ++r) {
+      for (int v = 0; v < kVectors; ++v) Store(resting + r * 32 + v * kLanes, acc[r][v]);
+    }
+    return;
+  }
+  for (int v = 0; v < kVectors; ++v) {
+    const int64_t at = column + v * kLanes, n = o.columns - at;
+    if (n <= 0) break;
+    for (int r = 0; r < kRows; ++r) {
+      Lanes y = acc[r][v];
+      if (o.residual != nullptr) {
+        y = Add(y, LoadFirst(o.residual + (row + r) * o.residual_stride + at, n));
+      }
+      // A masked store is many times slower than a whole one on some processors.
+      if (n >= kLanes) {
+        Store(o.out + (row + r) * o.stride + at, y);
+      } else {
+        StoreFirst(o.out + (row + r) * o.stride + at, y, n);
+      }
+    }
+  }
+}
+
+// Rows [row, row + count) of one panel's block; the largest tile first.
+template <int kRows>
+GROUPER_INLINE void RowTiles(const RowSource& source, const DepthBlock& b, const Outputs& o,
+                             int64_t row, int64_t count, int64_t column, real* resting,
+                             const real* fetch) {
+  if constexpr (kRows > 0) {
+    // A tile of few rows takes both vectors, so that enough chains are in flight.
+    constexpr int kVectors = 2 * kRows <= kTileRows * kTileVectors ? 2 : kTileVectors;
+    for (; count >= kRows; row += kRows, count -= kRows, resting += kRows * 32) {
+      for (int v = 0; v < 2; v += kVectors) {
+        RowTile<kRows, kVectors>(source, b, o, row, column + v * kLanes, resting + v * kLanes,
+                                 fetch);
+        fetch += b.lines * 16;
+      }
+    }
+    RowTiles<kRows - 1>(source, b, o, row, count, column, resting, fetch);
+  }
+}
+
+// One row: weights pass once, several panels side by side.
+GROUPER_INLINE void SingleRow(const RowSource& source, const real* weight, int64_t in,
+                              const Outputs& o, int64_t row, int64_t first, int64_t last) {
+  DepthBlock b{.weight = nullptr,
+               .panel_step = in * 32,
+               .k = 0,
+               .depth = in,
+               .first = true,
+               .last = true,
+               .lines = 0};
+  int64_t panel = first;
+  for (; panel + kSinglePanels <= last; panel += kSinglePanels) {
+    b.weight = weight + panel * in * 32;
+    RowTile<1, 2 * kSinglePanels>(source, b, o, row, panel * 32, nullptr, nullptr);
+  }
+  for (; panel < last; ++panel) {
+    b.weight = weight + panel * in * 32;
+    RowTile<1, 2>(source, b, o, row, panel * 32, nullptr, nullptr);
+  }
+}
+
+// Rows [begin, end) of panels [first, last).
+__attribute__((noinline)) void Product(const RowSource& source, const real* weight, int64_t in,
+                                       const Outputs& o, int64_t begin, int64_t end, int64_t first,
+                                       int64_t last) {
+  if (end - begin == 1) {
+    SingleRow(source, weight, in, o, begin, first, last);
+    return;
+  }
+  real resting[kChunkRows * 32];
+  // A single tile of rows reads weights once: nothing to keep near.
+  const int64_t blocks = end - begin <= kTileRows ? 1 : (in + kDepthBlock - 1) / kDepthBlock;
+  for (int64_t row = begin; row < end; row += kChunkRows) {
+    const int64_t count = end - row < kChunkRows ? end - row : kChunkRows;
+    const int64_t tiles = (count + kTileRows - 1) / kTileRows * (2 / kTileVectors);
+    for (int64_t panel = first; panel < last; ++panel) {
+      for (int64_t i = 0; i < blocks; ++i) {
+        const int64_t k = in * i / blocks, next = in * (i + 1) / blocks;
+        const real* after = weight + (panel * in + next) * 32;
+        const int64_t lines = (next - k) * 2 / tiles;
+        const DepthBlock b{.weight = weight + (panel * in + k) * 32,
+                           .panel_step = 0,
+                           .k = k,
+                           .depth = next - k,
+                           .first = i == 0,
+                           .last = i + 1 == blocks,
+                           .lines = lines < next - k ? lines : next - k};
+        RowTiles<kTileRows>(source, b, o, row, count, panel * 32, resting, after);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace grouper::cpu::GROUPER_VARIANT

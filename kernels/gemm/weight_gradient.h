@@ -1,0 +1,110 @@
+// Gradient of a packed weight, compiled per instruction set: the tile of tile.h with tokens as its
+// depth. Both operands are copied into the order in which the tile reads them, tokens apart by a
+// tile's width, in blocks that stay in L1 and L2. A copy changes no bit.
+#pragma once
+
+#include "kernels/gemm/row_product.h"
+#include "kernels/gemm/tile.h"
+
+namespace grouper::cpu::GROUPER_VARIANT {
+namespace {
+
+constexpr int64_t kGradTokens = 256 / (kTileVectors > 1 ? 2 : 1);  // of a block
+constexpr int64_t kGradPanels = 8;                                 // of a group
+constexpr int64_t kGradTiles = 8;                                  // of rows, copied at a time
+constexpr int64_t kGradWidth = kTileVectors * kLanes;
+
+// Tokens [begin, begin + tokens) of dy's columns [column, columns): at most kGradWidth a token.
+GROUPER_INLINE void CopyColumns(const real* dy, int64_t stride, int64_t begin, int64_t tokens,
+                                int64_t column, int64_t columns, real* to) {
+  for (int64_t t = 0; t < tokens; ++t) {
+    const real* row = dy + (begin + t) * stride;
+    for (int v = 0; v < kTileVectors; ++v) {
+      const int64_t at = column + v * kLanes;
+      Store(to + t * kGradWidth + v * kLanes,
+            at < columns ? LoadFirst(row + at, columns - at) : Zero());
+    }
+  }
+}
+
+// kRows rows of the gradient by one tile's columns; a chain over tokens goes on. x [tokens][kRows].
+template <int kRows>
+GROUPER_INLINE void GradTile(const real* x, const real* dy, int64_t tokens, real* grad) {
+  Lanes acc[kRows][kTileVectors];
+  const real* rows[kRows];
+  for (int r = 0; r < kRows; ++r) {
+    rows[r] = x + r;
+    for (int v = 0; v < kTileVectors; ++v) {
+      acc[r][v] = Load(grad + r * 32 + v * kLanes);
+      __builtin_prefetch(grad + (kRows + r) * 32 + v * kLanes, 1);  // the next tile's
+    }
+  }
+  Multiply<kRows, kTileVectors>(acc, rows, kRows, dy, kGradWidth, 0, tokens);
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kTileVectors; ++v) Store(grad + r * 32 + v * kLanes, acc[r][v]);
+  }
+}
+
+// Rows [k, k + kRows) of all panels of a group, copied and multiplied.
+template <int kRows>
+GROUPER_INLINE void CopyRows(const RowSource& x, int64_t begin, int64_t tokens, int64_t k,
+                             real* to) {
+  for (int64_t t = 0; t < tokens; ++t) {
+    const real* from = x.row(begin + t) + k;
+    for (int r = 0; r < kRows; ++r) to[t * kRows + r] = from[r];
+  }
+}
+
+// The rows behind the last full tile.
+template <int kRows>
+GROUPER_INLINE void LastRows(const RowSource& x, int64_t begin, int64_t tokens, int64_t k,
+                             int64_t count, const real* dy, int64_t parts, real* copied, real* grad,
+                             int64_t in) {
+  if constexpr (kRows > 0) {
+    if (count < kRows) {
+      LastRows<kRows - 1>(x, begin, tokens, k, count, dy, parts, copied, grad, in);
+      return;
+    }
+    CopyRows<kRows>(x, begin, tokens, k, copied);
+    for (int64_t p = 0; p < parts; ++p) {
+      const int64_t column = p * kGradWidth;
+      GradTile<kRows>(copied, dy + p * kGradTokens * kGradWidth, tokens,
+                      grad + (column / 32 * in + k) * 32 + column % 32);
+    }
+  }
+}
+
+// Panels [panel, panel + panels) of one gradient, panels <= kGradPanels, over tokens [begin, end).
+__attribute__((noinline)) void GradPanels(const RowSource& x, const real* dy, int64_t dy_stride,
+                                          int64_t begin, int64_t end, real* gradient, int64_t in,
+                                          int64_t panel, int64_t panels, int64_t columns) {
+  real copied_dy[kGradPanels * 32 * kGradTokens], copied_x[kGradTiles * kTileRows * kGradTokens];
+  real* grad = gradient + panel * in * 32;
+  const int64_t parts = panels * 32 / kGradWidth, full = in / kTileRows * kTileRows;
+  for (int64_t at = begin; at < end; at += kGradTokens) {
+    const int64_t tokens = end - at < kGradTokens ? end - at : kGradTokens;
+    for (int64_t p = 0; p < parts; ++p) {
+      CopyColumns(dy, dy_stride, at, tokens, panel * 32 + p * kGradWidth, columns,
+                  copied_dy + p * kGradTokens * kGradWidth);
+    }
+    for (int64_t k = 0; k < full; k += kGradTiles * kTileRows) {
+      const int64_t rest = (full - k) / kTileRows, tiles = rest < kGradTiles ? rest : kGradTiles;
+      for (int64_t i = 0; i < tiles; ++i) {
+        CopyRows<kTileRows>(x, at, tokens, k + i * kTileRows,
+                            copied_x + i * kTileRows * kGradTokens);
+      }
+      for (int64_t p = 0; p < parts; ++p) {
+        const int64_t column = p * kGradWidth;
+        for (int64_t i = 0; i < tiles; ++i) {
+          GradTile<kTileRows>(copied_x + i * kTileRows * kGradTokens,
+                              copied_dy + p * kGradTokens * kGradWidth, tokens,
+                              grad + (column / 32 * in + k + i * kTileRows) * 32 + column % 32);
+        }
+      }
+    }
+    LastRows<kTileRows - 1>(x, at, tokens, full, in - full, copied_dy, parts, copied_x, grad, in);
+  }
+}
+
+}  // namespace
+}  // namespace grouper::cpu::GROUPER_VARIANT
