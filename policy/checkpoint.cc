@@ -22,6 +22,7 @@ namespace {
 
 constexpr const char* kModelFile = "model.safetensors";
 constexpr const char* kOptimizerFile = "optimizer.safetensors";
+constexpr const char* kReferenceFile = "reference.safetensors";
 constexpr const char* kManifestFile = "MANIFEST";
 
 // All tensors of a flat buffer in file form; the router bias belongs to the weights alone.
@@ -133,20 +134,22 @@ void AddFile(const std::string& folder, const std::string& name, const std::stri
 }
 
 // A fifth more than the numbers take: names, shapes, the manifest (durability.md 3).
-uint64_t RoomFor(const Weights& weights, bool with_optimizer) {
+uint64_t RoomFor(const Weights& weights, bool with_optimizer, bool with_reference) {
+  const uint64_t copies = with_reference ? 2 : 1;
   uint64_t values = 0;
   for (const FileTensor& tensor : weights.file_tensors()) {
     uint64_t of_tensor = 1;
     for (int64_t extent : tensor.shape) of_tensor *= static_cast<uint64_t>(extent);
-    values += of_tensor * (with_optimizer && !tensor.router_bias ? 3 : 1);
+    values += of_tensor * (copies + (with_optimizer && !tensor.router_bias ? 2 : 0));
   }
   return values * SizeOf(weights.dtype()) / 5 * 6;
 }
 
 void WriteFolder(const std::string& temporary, const Policy& policy, Optimizer* optimizer,
-                 Manifest manifest) {
+                 Manifest manifest, const Policy* reference) {
   RemoveTree(temporary);
-  CheckRoom(FolderOf(temporary), RoomFor(policy.weights(), optimizer != nullptr));
+  CheckRoom(FolderOf(temporary),
+            RoomFor(policy.weights(), optimizer != nullptr, reference != nullptr));
   MakeFolders(temporary);
   KILL_POINT("checkpoint.begun");
   const Weights& weights = policy.weights();
@@ -165,6 +168,11 @@ void WriteFolder(const std::string& temporary, const Policy& policy, Optimizer* 
     AddTensors(weights, optimizer->v(), "exp_avg_sq.", false, &moments);
     AddFile(temporary, kOptimizerFile, WriteSafetensors(std::move(moments)), &manifest);
   }
+  if (reference != nullptr) {
+    std::vector<SafetensorsEntry> frozen;
+    AddTensors(reference->weights(), reference->weights().values(), "", true, &frozen);
+    AddFile(temporary, kReferenceFile, WriteSafetensors(std::move(frozen)), &manifest);
+  }
   KILL_POINT("checkpoint.optimizer_written");
   StoreManifest(temporary, manifest);
   SyncFolder(temporary);
@@ -174,10 +182,10 @@ void WriteFolder(const std::string& temporary, const Policy& policy, Optimizer* 
 }  // namespace
 
 void SaveCheckpoint(const std::string& folder, const Policy& policy, Optimizer* optimizer,
-                    Manifest manifest) {
+                    Manifest manifest, const Policy* reference) {
   const std::string temporary = folder + ".tmp";
   try {
-    WriteFolder(temporary, policy, optimizer, std::move(manifest));
+    WriteFolder(temporary, policy, optimizer, std::move(manifest), reference);
   } catch (const Error&) {
     // Half a checkpoint is of no use and takes the room that was missing.
     std::error_code ignored;
@@ -251,6 +259,14 @@ void LoadCheckpoint(const std::string& folder, Policy* policy, Optimizer* optimi
   USER_CHECK(weights.Sha256() == manifest.weights_sha256(),
              "[checkpoint] the weights differ from the manifest's digest; is policy the same?",
              folder);
+}
+
+void LoadReference(const std::string& folder, Policy* reference) {
+  CheckVouched(folder, VerifyCheckpoint(folder), kReferenceFile);
+  const std::string path = JoinPath(folder, kReferenceFile);
+  const MappedFile map(path, "reference policy");
+  ReadTensors(ReadSafetensors(map.bytes(), path), path, reference->weights(), "", true,
+              &reference->weights().values());
 }
 
 PolicyConfig CheckpointPolicyConfig(const Manifest& manifest) {

@@ -1,7 +1,8 @@
 // A checkpoint is a folder: model.safetensors (file form), optimizer.safetensors (moments, file
-// form) and MANIFEST (textproto of run.proto's Manifest with size and SHA-256 of each file; its
-// last line is the SHA-256 of the lines above). Published by writing a temporary folder beside it,
-// fsync, rename, fsync of the parent; a half-written one is never loaded (durability.md 3).
+// form), reference.safetensors (weights of the reference policy, where there is one) and MANIFEST
+// (textproto of run.proto's Manifest with size and SHA-256 of each file; its last line is the
+// SHA-256 of the lines above). Published by writing a temporary folder beside it, fsync, rename,
+// fsync of the parent; a half-written one is never loaded (durability.md 3).
 #pragma once
 
 #include <string>
@@ -13,10 +14,10 @@
 namespace grouper {
 
 // Writes folder; `manifest` brings counters and offsets, files and hashes are filled in. optimizer
-// may be nullptr (weights only). A folder of this name is replaced in one step. DiskFull when there
-// is no room: nothing is left behind and the call may be tried again.
+// may be nullptr (weights only), as may reference. A folder of this name is replaced in one step.
+// DiskFull when there is no room: nothing is left behind and the call may be tried again.
 void SaveCheckpoint(const std::string& folder, const Policy& policy, Optimizer* optimizer,
-                    Manifest manifest);
+                    Manifest manifest, const Policy* reference = nullptr);
 
 // Writes the folder's MANIFEST alone, sealed: for a folder that takes over files of a checkpoint.
 void StoreManifest(const std::string& folder, const Manifest& manifest);
@@ -29,6 +30,10 @@ Manifest VerifyCheckpoint(const std::string& folder);
 // differs. With an optimizer it is a resume, which also needs the same table of rotations; nullptr
 // takes the weights alone.
 void LoadCheckpoint(const std::string& folder, Policy* policy, Optimizer* optimizer);
+
+// The reference policy of a verified checkpoint into one of the same shape. kUser when it holds
+// none.
+void LoadReference(const std::string& folder, Policy* reference);
 
 // Shape stored with a checkpoint.
 PolicyConfig CheckpointPolicyConfig(const Manifest& manifest);

@@ -128,6 +128,17 @@ Tensor Weights::RouterBias(int64_t layer) const {
   return Tensor::Vector(row.data, dtype_, config_.moe().experts());
 }
 
+void Weights::CopyFrom(const Weights& other) {
+  CHECK(other.elements_ == elements_ && other.dtype_ == dtype_,
+        "[weights] a copy between two layouts (elements, elements)", elements_, other.elements_);
+  const auto copy = [](const Buffer& from, Buffer* to) {
+    if (from.bytes() > 0) std::memcpy(to->data(), from.data(), from.bytes());
+  };
+  copy(other.values_, &values_);
+  copy(other.transposed_values_, &transposed_values_);
+  copy(other.router_bias_, &router_bias_);
+}
+
 void Weights::RefreshTransposed(Stream& stream) {
   const auto refresh = [&](const Tensor& weight, const Tensor& transposed) {
     if (weight.empty()) return;

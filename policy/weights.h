@@ -78,6 +78,9 @@ class Weights {
   PolicyTensors ViewsOf(const Buffer& buffer) const;
   size_t flat_bytes() const { return static_cast<size_t>(elements_) * SizeOf(dtype_); }
 
+  // Values, choice bias and transposed packing of other weights of the same layout.
+  void CopyFrom(const Weights& other);
+
   // After values changed: rebuilds the transposed packing that dX = dY * W^T reads.
   void RefreshTransposed(Stream& stream);
 

@@ -1,11 +1,11 @@
 #include "rl/learner.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "base/error.h"
 #include "base/log.h"
-#include "kernels/loss/policy_loss.h"
 #include "policy/token_cut.h"
 #include "rl/length_schedule.h"
 #include "rl/loss_rule.h"
@@ -22,6 +22,8 @@ std::vector<float> RecordedLogProbs(std::span<const TrainSequence> sequences) {
   }
   return recorded;
 }
+
+bool SameBits(float a, float b) { return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b); }
 
 OptimizerRule RuleOf(const OptimizerConfig& config) {
   return {.beta1 = config.beta1(),
@@ -106,22 +108,81 @@ void Learner::MoveWeights(double lr, double* grad_norm, double* max_violation,
   ++version_;
 }
 
-UpdateResult Learner::Update(std::span<const Group> groups, double lr) {
-  std::vector<TrainSequence> all = SequencesOf(groups, config_.loss().truncated());
+MismatchCounts Learner::Audit(std::span<const TrainSequence> sequences) {
+  MismatchCounts counts;
+  for (const Cut& cut : MicroBatches(sequences)) {
+    const auto micro = sequences.subspan(cut.begin, cut.end - cut.begin);
+    pass_.Forward(micro, rule_, false);
+    Compare(micro, &counts);
+  }
+  StopOnMismatch(counts);
+  return counts;
+}
+
+void Learner::Accumulate(std::span<const TrainSequence> micro, const PolicyLossRule& rule,
+                         const LossDenominators& denominators, const UpdateOptions& options,
+                         UpdateResult* result) {
+  const std::vector<float> recorded = RecordedLogProbs(micro);
+  std::vector<double> advantages, dlog_probs(pass_.log_probs().size()), dentropies;
+  for (const TrainSequence& s : micro) {
+    advantages.push_back(s.advantage);
+    if (config_.loss().entropy() == 0) continue;
+    const int64_t n = static_cast<int64_t>(s.targets.size());
+    dentropies.insert(dentropies.end(), s.targets.size(),
+                      -config_.loss().entropy() * TokenWeight(rule, denominators, n));
+  }
+  PolicyLossArgs args;
+  args.offsets = pass_.target_offsets();
+  args.log_probs = pass_.log_probs();
+  args.old_log_probs = recorded;
+  if (options.reference != nullptr) {
+    args.ref_log_probs = options.reference->LogProbs(micro, rule_);
+    if (options.reference->version() == version_) {
+      for (size_t t = 0; t < args.log_probs.size(); ++t) {
+        CHECK(SameBits(args.ref_log_probs[t], args.log_probs[t]),
+              "[learner] the reference is this very policy and its log-probs differ, no weight was "
+              "changed; run `grouper doctor` (token of the micro-batch, reference, policy)",
+              t, args.ref_log_probs[t], args.log_probs[t]);
+      }
+      result->kl_zero_tokens += static_cast<int64_t>(args.log_probs.size());
+    }
+  }
+  args.advantages = advantages;
+  args.denominators = denominators;
+  args.rule = rule;
+  args.dlog_probs = dlog_probs;
+  const PolicyLossResult loss = PolicyLoss(args);
+  result->loss += loss.loss;
+  result->ratio_tokens += loss.tokens;
+  result->ratio_not_one += loss.ratio_not_one;
+  result->ratio_sum += loss.ratio_sum;
+  result->ratio_max = std::max(result->ratio_max, loss.ratio_max);
+  result->clipped_low += loss.clipped_low;
+  result->clipped_high += loss.clipped_high;
+  result->clipped_dual += loss.clipped_dual;
+  result->k1_sum += loss.k1_sum;
+  result->k3_sum += loss.k3_sum;
+  pass_.Backward(dlog_probs, dentropies, optimizer_.grad_tensors());
+}
+
+UpdateResult Learner::Update(std::vector<TrainSequence> minibatch, const UpdateOptions& options) {
   // L of aggregation CONST: the cap of the step that sampled these completions.
   const uint64_t sampled_at =
-      all.empty() ? version_ : all.front().completion->spans(0).policy_version();
+      minibatch.empty() ? version_ : minibatch.front().completion->spans(0).policy_version();
   const PolicyLossRule rule =
       LossRuleOf(config_.loss(), LengthCapAt(config_.sampling(), static_cast<int64_t>(sampled_at)));
+  CHECK(!KlInLoss(config_.loss()) || options.reference != nullptr,
+        "[learner] loss.kl needs a reference policy");
   // A KL term or an entropy bonus gives every scored token a gradient.
   const bool every_token_trains = EveryTokenTrains(config_.loss());
   UpdateResult result;
-  result.lr = lr;
+  result.lr = options.lr;
   LossDenominators denominators;
-  for (const TrainSequence& s : all) {
+  for (const TrainSequence& s : minibatch) {
     CHECK(std::isfinite(s.advantage),
           "[learner] an advantage is not finite, no weight was changed; rollout", s.rollout_id);
     const int64_t n = static_cast<int64_t>(s.targets.size());
+    if (!options.on_policy) result.tokens_off_policy += n;
     if (!s.in_loss) {
       (s.masked ? result.tokens_truncated : result.tokens_unscored) += n;
       continue;
@@ -135,8 +196,9 @@ UpdateResult Learner::Update(std::span<const Group> groups, double lr) {
   const auto trains = [&](const TrainSequence& s) {
     return s.signal || (s.in_loss && every_token_trains);
   };
-  std::stable_partition(all.begin(), all.end(), trains);
-  const size_t trained = static_cast<size_t>(std::count_if(all.begin(), all.end(), trains));
+  std::stable_partition(minibatch.begin(), minibatch.end(), trains);
+  const size_t trained =
+      static_cast<size_t>(std::count_if(minibatch.begin(), minibatch.end(), trains));
 
   optimizer_.ClearGrads();
   router_stats_.Clear();
@@ -146,38 +208,15 @@ UpdateResult Learner::Update(std::span<const Group> groups, double lr) {
     for (const Cut& cut : MicroBatches(part)) {
       const auto micro = part.subspan(cut.begin, cut.end - cut.begin);
       pass_.Forward(micro, rule_, backward);
-      Compare(micro, &result.check);
+      if (options.on_policy) Compare(micro, &result.check);
       CountExperts();
       result.forwarded_tokens += pass_.tokens();
       for (float h : pass_.entropies()) entropy_sum += static_cast<double>(h);
       entropy_tokens += static_cast<int64_t>(pass_.entropies().size());
-      if (!backward) continue;
-      const std::vector<float> recorded = RecordedLogProbs(micro);
-      std::vector<double> advantages, dlog_probs(pass_.log_probs().size()), dentropies;
-      for (const TrainSequence& s : micro) {
-        advantages.push_back(s.advantage);
-        if (config_.loss().entropy() == 0) continue;
-        const int64_t n = static_cast<int64_t>(s.targets.size());
-        dentropies.insert(dentropies.end(), s.targets.size(),
-                          -config_.loss().entropy() * TokenWeight(rule, denominators, n));
-      }
-      PolicyLossArgs args;
-      args.offsets = pass_.target_offsets();
-      args.log_probs = pass_.log_probs();
-      args.old_log_probs = recorded;
-      args.advantages = advantages;
-      args.denominators = denominators;
-      args.rule = rule;
-      args.dlog_probs = dlog_probs;
-      const PolicyLossResult loss = PolicyLoss(args);
-      result.loss += loss.loss;
-      result.clipped_low += loss.clipped_low;
-      result.clipped_high += loss.clipped_high;
-      result.ratio_max = std::max(result.ratio_max, loss.ratio_max);
-      pass_.Backward(dlog_probs, dentropies, optimizer_.grad_tensors());
+      if (backward) Accumulate(micro, rule, denominators, options, &result);
     }
   };
-  const std::span<const TrainSequence> packed(all);
+  const std::span<const TrainSequence> packed(minibatch);
   run(packed.first(trained), true);
   run(packed.subspan(trained), false);
 
@@ -188,7 +227,7 @@ UpdateResult Learner::Update(std::span<const Group> groups, double lr) {
   result.least_share = router_stats_.LeastShare();
   if (trained == 0) return result;
   CHECK(denominators.tokens > 0, "[learner] an update without a single scored token");
-  MoveWeights(lr, &result.grad_norm, &result.max_violation, &result.least_share);
+  MoveWeights(options.lr, &result.grad_norm, &result.max_violation, &result.least_share);
   result.updated = true;
   return result;
 }

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/loss/policy_loss.h"
 #include "policy/optimizer.h"
 #include "policy/policy.h"
 #include "policy/router_stats.h"
@@ -14,8 +15,18 @@
 #include "proto/trace.pb.h"
 #include "rl/mismatch.h"
 #include "rl/packed_pass.h"
+#include "rl/reference.h"
 
 namespace grouper {
+
+struct UpdateOptions {
+  double lr = 0;
+  // The minibatch was sampled under the current weights: every token is compared by bits, every
+  // ratio is 1. False for the later minibatches of a step.
+  bool on_policy = true;
+  // What the KL term of the loss is measured against; nullptr where there is none.
+  Reference* reference = nullptr;
+};
 
 struct UpdateResult {
   MismatchCounts check;
@@ -24,16 +35,24 @@ struct UpdateResult {
   double grad_norm = 0;
   double lr = 0;
   double entropy_mean = 0;
+  int64_t ratio_tokens = 0;  // tokens that had a ratio
+  int64_t ratio_not_one = 0;
+  double ratio_sum = 0;
   double ratio_max = 0;
   int64_t clipped_low = 0;
   int64_t clipped_high = 0;
-  int64_t tokens = 0;            // T: tokens of the completions in the loss
-  int64_t tokens_no_signal = 0;  // forwarded, left out of the backward
-  int64_t tokens_unscored = 0;   // of completions without a reward
-  int64_t tokens_truncated = 0;  // of truncated ones that loss.truncated MASK takes out
-  int64_t sequences = 0;         // N
-  int64_t forwarded_tokens = 0;  // inputs, prompts included
-  double max_violation = 0;      // expert load
+  int64_t clipped_dual = 0;
+  double k1_sum = 0;  // to the reference, over ratio_tokens, without clamps
+  double k3_sum = 0;
+  int64_t kl_zero_tokens = 0;     // the reference was this very policy, and KL exactly 0
+  int64_t tokens = 0;             // T: tokens of the completions in the loss
+  int64_t tokens_no_signal = 0;   // forwarded, left out of the backward
+  int64_t tokens_unscored = 0;    // of completions without a reward
+  int64_t tokens_truncated = 0;   // of truncated ones that loss.truncated MASK takes out
+  int64_t tokens_off_policy = 0;  // sampled under an older version
+  int64_t sequences = 0;          // N
+  int64_t forwarded_tokens = 0;   // inputs, prompts included
+  double max_violation = 0;       // expert load
   double least_share = 0;
 };
 
@@ -42,9 +61,18 @@ class Learner {
   // policy outlives the learner.
   Learner(Policy* policy, const Config& config, const Stream& stream);
 
-  // One update on the groups of a step. kInternal on a mismatch (config.check FAIL), a log-prob,
-  // loss or gradient that is not finite: no weight was changed.
-  UpdateResult Update(std::span<const Group> groups, double lr);
+  // One update on a minibatch in canonical order. kInternal on a mismatch (config.check FAIL), a
+  // log-prob, loss or gradient that is not finite, a KL that must be 0 and is not: no weight was
+  // changed.
+  UpdateResult Update(std::vector<TrainSequence> minibatch, const UpdateOptions& options);
+  // The groups of a step as one minibatch.
+  UpdateResult Update(std::span<const Group> groups, double lr) {
+    return Update(SequencesOf(groups, config_.loss().truncated()), {.lr = lr});
+  }
+
+  // Compares sequences that were sampled under the current weights, without a gradient. kInternal
+  // on a mismatch.
+  MismatchCounts Audit(std::span<const TrainSequence> sequences);
 
   // One supervised update: mean negative log-prob of the targets. Returns the loss.
   struct SupervisedResult {
@@ -65,6 +93,10 @@ class Learner {
   std::vector<Cut> MicroBatches(std::span<const TrainSequence> sequences) const;
   void Compare(std::span<const TrainSequence> sequences, MismatchCounts* counts);
   void CountExperts();
+  // Loss of the micro-batch that pass_ has just forwarded, and its gradient.
+  void Accumulate(std::span<const TrainSequence> micro, const PolicyLossRule& rule,
+                  const LossDenominators& denominators, const UpdateOptions& options,
+                  UpdateResult* result);
   void StopOnMismatch(const MismatchCounts& check) const;
   void MoveWeights(double lr, double* grad_norm, double* max_violation, double* least_share);
 

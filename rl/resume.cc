@@ -24,7 +24,7 @@ DiskWait MakeDiskWait(const Config& config) {
 }
 
 ResumePoint GoOn(const Config& config, int64_t steps, RunDir* run, DiskWait* wait, Session* session,
-                 Learner* learner) {
+                 Learner* learner, Reference* reference) {
   const std::optional<RunDir::Found> found = run->NewestCheckpoint();
   KILL_POINT("resume.found");
   // Before the config is compared: a size of the vocabulary would say less.
@@ -40,6 +40,11 @@ ResumePoint GoOn(const Config& config, int64_t steps, RunDir* run, DiskWait* wai
   session->WeightsChanged();
   learner->optimizer().set_updates(static_cast<int64_t>(manifest.policy_version()));
   learner->set_version(manifest.policy_version());
+  if (reference != nullptr) {
+    reference->Restore(found->folder, manifest.has_reference_version()
+                                          ? std::optional<uint64_t>(manifest.reference_version())
+                                          : std::nullopt);
+  }
   KILL_POINT("resume.loaded");
   point = {.resumed = true,
            .step = manifest.step(),
@@ -55,15 +60,19 @@ ResumePoint GoOn(const Config& config, int64_t steps, RunDir* run, DiskWait* wai
 }
 
 void SaveRun(const Config& config, int64_t step, Manifest manifest, RunDir* run, DiskWait* wait,
-             Session* session, Learner* learner) {
+             Session* session, Learner* learner, Reference* reference) {
   manifest.set_step(step);
   manifest.set_policy_version(learner->version());
   manifest.set_seed(config.seed());
   manifest.set_config_sha256(Sha256Hex(ToTextproto(config)));
   manifest.set_tokenizer(config.data().tokenizer());
+  if (reference != nullptr && reference->version()) {
+    manifest.set_reference_version(*reference->version());
+  }
   KILL_POINT("save.begun");
   wait->Do([&] {
-    SaveCheckpoint(run->CheckpointFolder(step), session->policy(), &learner->optimizer(), manifest);
+    SaveCheckpoint(run->CheckpointFolder(step), session->policy(), &learner->optimizer(), manifest,
+                   reference == nullptr ? nullptr : &reference->policy());
   });
   KILL_POINT("save.published");
   run->Tidy(kKeptCheckpoints, config.checkpoint_keep_every());

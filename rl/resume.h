@@ -27,15 +27,16 @@ struct ResumePoint {
 };
 
 // Loads the newest valid checkpoint of the run, if there is one, into session and learner, and
-// stores the config. `steps` is the run's goal: the result of an earlier, shorter goal is removed.
-// kUser for another config, tokenizer or policy than the run's.
+// its reference policy too where the run has one; stores the config. `steps` is the run's goal: the
+// result of an earlier, shorter goal is removed. kUser for another config, tokenizer or policy than
+// the run's.
 ResumePoint GoOn(const Config& config, int64_t steps, RunDir* run, DiskWait* wait, Session* session,
-                 Learner* learner);
+                 Learner* learner, Reference* reference = nullptr);
 
 // Publishes the checkpoint of `step` and removes older ones; fills the manifest's common fields.
 // The caller's files are durable up to the offsets that `manifest` brings.
 void SaveRun(const Config& config, int64_t step, Manifest manifest, RunDir* run, DiskWait* wait,
-             Session* session, Learner* learner);
+             Session* session, Learner* learner, Reference* reference = nullptr);
 
 // RUN/result.json: what the finished run came to.
 void StoreResult(const RunDir& run, int64_t steps, uint64_t policy_version,

@@ -53,30 +53,60 @@ void CollectRewards(std::span<const Group> groups, StepMetrics* metrics) {
   metrics->Add("rollout.truncated", truncated / all);
 }
 
-void CollectUpdate(const UpdateResult& u, uint64_t policy_version, StepMetrics* metrics) {
-  metrics->AddCount("check.tokens", u.check.tokens);
-  metrics->AddCount("check.logprob_mismatch", u.check.logprob_mismatch);
-  metrics->AddCount("check.expert_mismatch", u.check.expert_mismatch);
-  metrics->AddCount("check.kept_set_mismatch", u.check.kept_set_mismatch);
-  metrics->AddCount("check.ratio_not_one", u.check.ratio_not_one);
-  metrics->AddCount("check.nonfinite", u.check.nonfinite);
+void CollectUpdates(const StepUpdate& step, uint64_t policy_version, StepMetrics* metrics) {
+  const std::vector<UpdateResult>& updates = step.updates;
+  const auto sum = [&](auto UpdateResult::*field) {
+    auto total = updates.front().*field;
+    for (size_t u = 1; u < updates.size(); ++u) total += updates[u].*field;
+    return total;
+  };
+  const auto mean = [&](double UpdateResult::*field) {
+    return sum(field) / static_cast<double>(updates.size());
+  };
+  const auto most = [&](double UpdateResult::*field) {
+    double value = updates.front().*field;
+    for (const UpdateResult& u : updates) value = std::max(value, u.*field);
+    return value;
+  };
+  double least_share = updates.front().least_share;
+  int64_t moved = 0;
+  for (const UpdateResult& u : updates) {
+    moved += u.updated ? 1 : 0;
+    least_share = std::min(least_share, u.least_share);
+  }
+  metrics->AddCount("check.tokens", step.check.tokens);
+  metrics->AddCount("check.logprob_mismatch", step.check.logprob_mismatch);
+  metrics->AddCount("check.expert_mismatch", step.check.expert_mismatch);
+  metrics->AddCount("check.kept_set_mismatch", step.check.kept_set_mismatch);
+  metrics->AddCount("check.ratio_not_one", step.check.ratio_not_one);
+  metrics->AddCount("check.nonfinite", step.check.nonfinite);
   metrics->AddCount("policy.version", static_cast<int64_t>(policy_version));
-  metrics->AddCount("update.count", u.updated ? 1 : 0);
-  metrics->AddCount("update.skipped_no_signal", u.updated ? 0 : 1);
-  metrics->Add("loss.policy", u.loss);
-  metrics->Add("policy.entropy", u.entropy_mean);
-  metrics->AddCount("clip.low", u.clipped_low);
-  metrics->AddCount("clip.high", u.clipped_high);
-  metrics->Add("ratio.max", u.ratio_max);
-  metrics->Add("optimizer.lr", u.lr);
-  metrics->Add("optimizer.grad_norm", u.grad_norm);
-  metrics->AddCount("batch.sequences", u.sequences);
-  metrics->AddCount("batch.tokens", u.tokens);
-  metrics->AddCount("batch.tokens_no_signal", u.tokens_no_signal);
-  metrics->AddCount("batch.tokens_unscored", u.tokens_unscored);
-  metrics->AddCount("batch.tokens_truncated", u.tokens_truncated);
-  metrics->Add("router.max_violation", u.max_violation);
-  metrics->Add("router.least_share", u.least_share);
+  metrics->AddCount("update.count", moved);
+  metrics->AddCount("update.skipped_no_signal", static_cast<int64_t>(updates.size()) - moved);
+  metrics->Add("loss.policy", mean(&UpdateResult::loss));
+  metrics->Add("policy.entropy", mean(&UpdateResult::entropy_mean));
+  metrics->AddCount("clip.low", sum(&UpdateResult::clipped_low));
+  metrics->AddCount("clip.high", sum(&UpdateResult::clipped_high));
+  metrics->AddCount("clip.dual", sum(&UpdateResult::clipped_dual));
+  const double ratios = static_cast<double>(std::max<int64_t>(sum(&UpdateResult::ratio_tokens), 1));
+  metrics->Add("ratio.mean", sum(&UpdateResult::ratio_sum) / ratios);
+  metrics->Add("ratio.max", most(&UpdateResult::ratio_max));
+  metrics->AddCount("ratio.not_one", sum(&UpdateResult::ratio_not_one));
+  metrics->AddCount("ratio.not_one_first", updates.front().ratio_not_one);
+  metrics->Add("kl.k1", sum(&UpdateResult::k1_sum) / ratios);
+  metrics->Add("kl.k3", sum(&UpdateResult::k3_sum) / ratios);
+  metrics->AddCount("kl.zero_tokens", sum(&UpdateResult::kl_zero_tokens));
+  metrics->AddCount("reference.refreshes", step.refreshes);
+  metrics->Add("optimizer.lr", updates.back().lr);
+  metrics->Add("optimizer.grad_norm", mean(&UpdateResult::grad_norm));
+  metrics->AddCount("batch.sequences", sum(&UpdateResult::sequences));
+  metrics->AddCount("batch.tokens", sum(&UpdateResult::tokens));
+  metrics->AddCount("batch.tokens_no_signal", sum(&UpdateResult::tokens_no_signal));
+  metrics->AddCount("batch.tokens_unscored", sum(&UpdateResult::tokens_unscored));
+  metrics->AddCount("batch.tokens_truncated", sum(&UpdateResult::tokens_truncated));
+  metrics->AddCount("batch.tokens_off_policy", sum(&UpdateResult::tokens_off_policy));
+  metrics->Add("router.max_violation", most(&UpdateResult::max_violation));
+  metrics->Add("router.least_share", least_share);
 }
 
 std::string ProgressLine(int64_t step, const StepMetrics& m) {

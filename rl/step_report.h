@@ -7,17 +7,17 @@
 #include <string>
 
 #include "proto/trace.pb.h"
-#include "rl/learner.h"
 #include "rl/metrics.h"
+#include "rl/update_stage.h"
 
 namespace grouper {
 
 // reward.*, group.*, rollout.length_* and .truncated: means over SCORED completions, drops by
 // status and reason.
 void CollectRewards(std::span<const Group> groups, StepMetrics* metrics);
-// check.*, update.*, loss.*, clip.*, batch.*, router.*, optimizer.*; policy_version after the
-// update.
-void CollectUpdate(const UpdateResult& update, uint64_t policy_version, StepMetrics* metrics);
+// check.*, update.*, loss.*, kl.*, ratio.*, clip.*, batch.*, router.*, optimizer.*: sums, means or
+// ends over the step's updates; policy_version after them.
+void CollectUpdates(const StepUpdate& step, uint64_t policy_version, StepMetrics* metrics);
 
 std::string ProgressLine(int64_t step, const StepMetrics& metrics);
 

@@ -10,6 +10,7 @@
 #include "rl/advantage.h"
 #include "rl/length_schedule.h"
 #include "rl/loss_rule.h"
+#include "rl/minibatch.h"
 #include "rl/resume.h"
 #include "rl/schedule.h"
 #include "rl/step_report.h"
@@ -53,6 +54,8 @@ void CheckTrainConfig(const Config& config) {
              config.sampling().max_new_tokens());
   CheckLengthSchedule(config);
   CheckLossConfig(config.loss());
+  CheckMinibatches(config);
+  CheckReferenceConfig(config);
   USER_CHECK(config.reward().rubric_size() > 0,
              "[config] reward.rubric is empty: name at least one set of scoring rules "
              "(examples/quickstart_rl.textproto)");
@@ -68,9 +71,11 @@ Trainer::Trainer(const Config& config, const std::string& run_folder, const Sess
       prompts_(config_, session_.tokenizer()),
       reward_(config_.reward(), Sha256Hex(run_folder).substr(0, 16), hooks_.scores),
       rollouts_(config_, &session_, &prompts_, &reward_, &kept_),
-      learner_(&session_.policy(), config_, session_.stream()) {
+      learner_(&session_.policy(), config_, session_.stream()),
+      reference_(MakeReference(config_, session_.policy(), session_.stream())),
+      updates_(config_, run_folder, &session_.policy(), &learner_, reference_.get()) {
   const ResumePoint point =
-      GoOn(config_, config_.steps(), &run_, &disk_wait_, &session_, &learner_);
+      GoOn(config_, config_.steps(), &run_, &disk_wait_, &session_, &learner_, reference_.get());
   next_step_ = point.step;
   if (point.resumed) saved_step_ = point.step;
   // A shuffled reward is no verdict of its rollout.
@@ -123,38 +128,6 @@ bool Trainer::MakeStep(std::stop_token stop) {
   return true;
 }
 
-// A difference or a value that is not finite stops the run before the weights move. The update is
-// made once more first: software fails the same way again, a machine that does not is named
-// (grpo.md 10). Whatever the second one did, nothing is saved.
-UpdateResult Trainer::UpdateOrExplain(const std::vector<Group>& groups, double lr) {
-  std::string first;
-  try {
-    return learner_.Update(groups, lr);
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::kInternal) throw;
-    first = error.message();
-  }
-  LogError(first);
-  LogError("[trainer] the update is made once more, to tell software from hardware");
-  std::string second = "no error";
-  try {
-    if (hooks_.before_second_update) hooks_.before_second_update();
-    learner_.Update(groups, lr);
-  } catch (const Error& error) {
-    second = error.message();
-  }
-  if (second == first) {
-    ThrowInternal(first +
-                      "; the update failed the same way twice; the tokens stand in the trace: "
-                      "grouper-trace show",
-                  run_.path());
-  }
-  ThrowInternal(
-      "[hardware] one update gave two results, so memory or processor of this machine "
-      "cannot be trusted; nothing was saved, go on elsewhere (first, second)",
-      first, second);
-}
-
 bool Trainer::Step(int64_t step, std::stop_token stop) {
   KILL_POINT("step.begun");
   const int64_t begin = SystemClock().MonotonicNanos();
@@ -173,16 +146,16 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
   if (hooks_.before_update) hooks_.before_update(step, &groups);
 
   const int64_t training = SystemClock().MonotonicNanos();
-  const double lr = LearningRateAt(config_.optimizer(), static_cast<int64_t>(learner_.version()),
-                                   config_.steps());
-  const UpdateResult update = UpdateOrExplain(groups, lr);
+  const StepUpdate update = updates_.Run(step, groups, hooks_.before_second_update);
   const double train_seconds = SecondsSince(training);
   KILL_POINT("step.updated");
   weights_digest_ = session_.policy().weights().Digest();
   const int64_t sampled = rollout.engine.sampled_tokens;
-  CHECK(config_.check() == Config::OFF || update.check.tokens == sampled,
-        "[trainer] not every sampled token was compared (compared, sampled)", update.check.tokens,
-        sampled);
+  CHECK(
+      config_.check() == Config::OFF || update.check.tokens + update.tokens_not_compared == sampled,
+      "[trainer] not every sampled token was compared (compared, off policy without an audit, "
+      "sampled)",
+      update.check.tokens, update.tokens_not_compared, sampled);
   CHECK(update.tokens + update.tokens_unscored + update.tokens_truncated == sampled,
         "[trainer] tokens in the loss and tokens left out are not the tokens sampled (in, "
         "unscored, truncated, sampled)",
@@ -193,7 +166,7 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
 
   CollectRewards(groups, &metrics);
   metrics.AddCount("reward.reused", rollout.verdicts_reused);
-  CollectUpdate(update, learner_.version(), &metrics);
+  CollectUpdates(update, learner_.version(), &metrics);
   metrics.AddCount("rollout.sampled_tokens", sampled);
   metrics.AddCount("rollout.preemptions", rollout.engine.preemptions);
   metrics.Add("time.generate_seconds", rollout.generate_seconds);
@@ -212,6 +185,7 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
   record.set_policy_version(learner_.version());
   record.set_checked_tokens(static_cast<uint64_t>(update.check.tokens));
   record.set_mismatches(static_cast<uint64_t>(update.check.total()));
+  if (reference_ != nullptr) record.set_reference_digest(reference_->digest());
   traces_->AppendStepRecord(record);
   if (evaluator_ != nullptr && Every(step + 1, config_.eval_every())) {
     EvalResult eval;
@@ -252,7 +226,8 @@ void Trainer::Save(int64_t step) {
   manifest.set_events_bytes(metrics_->events_bytes());
   manifest.set_trace_bytes(traces_->offset_bytes());
   manifest.set_stage("rl");
-  SaveRun(config_, step, std::move(manifest), &run_, &disk_wait_, &session_, &learner_);
+  SaveRun(config_, step, std::move(manifest), &run_, &disk_wait_, &session_, &learner_,
+          reference_.get());
   saved_step_ = step;
   kept_.Passed(step);
 }

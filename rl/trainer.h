@@ -18,9 +18,11 @@
 #include "rl/learner.h"
 #include "rl/metrics.h"
 #include "rl/prompt_set.h"
+#include "rl/reference.h"
 #include "rl/rollout_stage.h"
 #include "rl/run_dir.h"
 #include "rl/session.h"
+#include "rl/update_stage.h"
 #include "rollout/trace/trace_writer.h"
 
 namespace grouper {
@@ -74,7 +76,6 @@ class Trainer {
 
  private:
   bool Step(int64_t step, std::stop_token stop);
-  UpdateResult UpdateOrExplain(const std::vector<Group>& groups, double lr);
   void Save(int64_t step);
 
   Config config_;
@@ -87,6 +88,8 @@ class Trainer {
   KeptVerdicts kept_;
   RolloutStage rollouts_;
   Learner learner_;
+  std::unique_ptr<Reference> reference_;  // nullptr: no KL term asks for one
+  UpdateStage updates_;
   std::unique_ptr<Evaluator> evaluator_;
   std::unique_ptr<MetricsWriter> metrics_;
   std::unique_ptr<TraceWriter> traces_;

@@ -32,6 +32,9 @@ Config LoadConfig(const RunOptions& options) {
     }
     if (part.data().has_eval()) part.mutable_data()->set_eval(Relative(file, part.data().eval()));
     if (part.has_init_from()) part.set_init_from(Relative(file, part.init_from()));
+    if (part.reference().has_init_from()) {
+      part.mutable_reference()->set_init_from(Relative(file, part.reference().init_from()));
+    }
     config.MergeFrom(part);
   }
   for (const std::string& assignment : options.set) SetField(assignment, &config);

@@ -1,0 +1,58 @@
+#include "rl/reference.h"
+
+#include "base/error.h"
+#include "policy/checkpoint.h"
+#include "rl/loss_rule.h"
+
+namespace grouper {
+
+Reference::Reference(const Policy& policy, uint64_t version, const Stream& stream)
+    : policy_(policy.config(), policy.dtype()), stream_(stream), pass_(&policy_, stream) {
+  Refresh(policy, version);
+}
+
+void Reference::Refresh(const Policy& policy, uint64_t version) {
+  policy_.weights().CopyFrom(policy.weights());
+  version_ = version;
+}
+
+void Reference::LoadFrom(const std::string& checkpoint) {
+  LoadCheckpoint(checkpoint, &policy_, nullptr);
+  policy_.weights().RefreshTransposed(stream_);
+  version_.reset();
+}
+
+void Reference::Restore(const std::string& checkpoint, std::optional<uint64_t> version) {
+  LoadReference(checkpoint, &policy_);
+  policy_.weights().RefreshTransposed(stream_);
+  version_ = version;
+}
+
+std::span<const float> Reference::LogProbs(std::span<const TrainSequence> sequences,
+                                           const SamplingRule& rule) {
+  pass_.Forward(sequences, rule, false);
+  return pass_.log_probs();
+}
+
+void CheckReferenceConfig(const Config& config) {
+  const ReferenceConfig& reference = config.reference();
+  USER_CHECK(reference.refresh_every() >= 0,
+             "[config] reference.refresh_every must not be negative, got",
+             reference.refresh_every());
+  USER_CHECK(KlInLoss(config.loss()) || KlInReward(config.loss()) ||
+                 (reference.refresh_every() == 0 && reference.init_from().empty()),
+             "[config] reference is set and no KL term asks for it: set loss.kl and a "
+             "loss.kl_beta above 0, or leave reference out");
+}
+
+std::unique_ptr<Reference> MakeReference(const Config& config, const Policy& policy,
+                                         const Stream& stream) {
+  if (!KlInLoss(config.loss()) && !KlInReward(config.loss())) return nullptr;
+  auto reference = std::make_unique<Reference>(policy, 0, stream);
+  if (!config.reference().init_from().empty()) {
+    reference->LoadFrom(config.reference().init_from());
+  }
+  return reference;
+}
+
+}  // namespace grouper

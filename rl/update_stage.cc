@@ -1,0 +1,120 @@
+#include "rl/update_stage.h"
+
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+#include "base/kill_point.h"
+#include "base/log.h"
+#include "rl/loss_rule.h"
+#include "rl/minibatch.h"
+#include "rl/schedule.h"
+
+namespace grouper {
+namespace {
+
+// A difference or a value that is not finite stops the run before the weights move. The work is
+// done once more first: software fails the same way again, a machine that does not is named
+// (grpo.md 10). Whatever the second try did, nothing is saved.
+template <typename Work>
+auto DoOrExplain(const std::string& run, const std::function<void()>& before_second,
+                 const Work& work) {
+  std::string first;
+  try {
+    return work();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kInternal) throw;
+    first = error.message();
+  }
+  LogError(first);
+  LogError("[trainer] the update is made once more, to tell software from hardware");
+  std::string second = "no error";
+  try {
+    if (before_second) before_second();
+    work();
+  } catch (const Error& error) {
+    second = error.message();
+  }
+  if (second == first) {
+    ThrowInternal(first +
+                      "; the update failed the same way twice; the tokens stand in the trace: "
+                      "grouper-trace show",
+                  run);
+  }
+  ThrowInternal(
+      "[hardware] one update gave two results, so memory or processor of this machine "
+      "cannot be trusted; nothing was saved, go on elsewhere (first, second)",
+      first, second);
+}
+
+// Counts of tokens that were not compared before are added.
+void Add(const MismatchCounts& more, MismatchCounts* sum) {
+  sum->tokens += more.tokens;
+  sum->logprob_mismatch += more.logprob_mismatch;
+  sum->expert_mismatch += more.expert_mismatch;
+  sum->kept_set_mismatch += more.kept_set_mismatch;
+  sum->ratio_not_one += more.ratio_not_one;
+  sum->nonfinite += more.nonfinite;
+  if (sum->first.empty()) sum->first = more.first;
+}
+
+bool Audits(const Config& config, int64_t step) {
+  return config.check() != Config::OFF && config.batch().minibatches() > 1 &&
+         config.check_audit_every() > 0 && step % config.check_audit_every() == 0;
+}
+
+}  // namespace
+
+int64_t UpdatesOf(const Config& config) { return config.steps() * config.batch().minibatches(); }
+
+UpdateStage::UpdateStage(const Config& config, const std::string& run_folder, const Policy* policy,
+                         Learner* learner, Reference* reference)
+    : config_(config),
+      run_folder_(run_folder),
+      policy_(policy),
+      learner_(learner),
+      reference_(reference) {}
+
+StepUpdate UpdateStage::Run(int64_t step, std::span<const Group> groups,
+                            const std::function<void()>& before_second_update) {
+  std::vector<std::vector<TrainSequence>> minibatches =
+      SplitStep(config_, step, SequencesOf(groups, config_.loss().truncated()));
+  StepUpdate result;
+  const bool audits = Audits(config_, step);
+  if (audits) {
+    std::vector<TrainSequence> later;
+    for (size_t m = 1; m < minibatches.size(); ++m) {
+      later.insert(later.end(), minibatches[m].begin(), minibatches[m].end());
+    }
+    SortCanonically(&later);
+    result.check =
+        DoOrExplain(run_folder_, before_second_update, [&] { return learner_->Audit(later); });
+  }
+  const uint64_t sampled_at = learner_->version();
+  const int64_t refresh_every = config_.reference().refresh_every();
+  for (const std::vector<TrainSequence>& minibatch : minibatches) {
+    KILL_POINT("update.begun");
+    UpdateOptions options;
+    options.lr = LearningRateAt(config_.optimizer(), static_cast<int64_t>(learner_->version()),
+                                UpdatesOf(config_));
+    options.on_policy = learner_->version() == sampled_at;
+    options.reference = KlInLoss(config_.loss()) ? reference_ : nullptr;
+    const UpdateResult update = DoOrExplain(run_folder_, before_second_update,
+                                            [&] { return learner_->Update(minibatch, options); });
+    if (!audits || result.updates.empty()) Add(update.check, &result.check);
+    result.tokens += update.tokens;
+    result.tokens_unscored += update.tokens_unscored;
+    result.tokens_truncated += update.tokens_truncated;
+    result.forwarded_tokens += update.forwarded_tokens;
+    if (!audits) result.tokens_not_compared += update.tokens_off_policy;
+    result.updates.push_back(update);
+    if (reference_ != nullptr && update.updated && refresh_every > 0 &&
+        learner_->version() % static_cast<uint64_t>(refresh_every) == 0) {
+      reference_->Refresh(*policy_, learner_->version());
+      ++result.refreshes;
+    }
+  }
+  return result;
+}
+
+}  // namespace grouper
