@@ -99,12 +99,13 @@ void Learner::StopOnMismatch(const MismatchCounts& check) const {
       found);
 }
 
-void Learner::MoveWeights(double lr, double* grad_norm, double* max_violation,
+void Learner::MoveWeights(const UpdateOptions& options, double* grad_norm, double* max_violation,
                           double* least_share) {
-  *grad_norm = optimizer_.Update(stream_, RuleOf(config_.optimizer()), lr);
+  *grad_norm = optimizer_.Update(stream_, RuleOf(config_.optimizer()), options.lr);
   *max_violation = router_stats_.MaxViolation();
   *least_share = router_stats_.LeastShare();
-  if (lr > 0) router_stats_.MoveBias(config_.optimizer().router_bias_step(), &policy_->weights());
+  if (options.lr > 0 && options.routing == Routing::kLive)
+    router_stats_.MoveBias(config_.optimizer().router_bias_step(), &policy_->weights());
   ++version_;
 }
 
@@ -136,7 +137,7 @@ void Learner::Accumulate(std::span<const TrainSequence> micro, const PolicyLossR
   args.log_probs = pass_.log_probs();
   args.old_log_probs = recorded;
   if (options.reference != nullptr) {
-    args.ref_log_probs = options.reference->LogProbs(micro, rule_);
+    args.ref_log_probs = options.reference->LogProbs(micro, rule_, options.routing);
     if (options.reference->version() == version_) {
       for (size_t t = 0; t < args.log_probs.size(); ++t) {
         CHECK(SameBits(args.ref_log_probs[t], args.log_probs[t]),
@@ -207,7 +208,7 @@ UpdateResult Learner::Update(std::vector<TrainSequence> minibatch, const UpdateO
   const auto run = [&](std::span<const TrainSequence> part, bool backward) {
     for (const Cut& cut : MicroBatches(part)) {
       const auto micro = part.subspan(cut.begin, cut.end - cut.begin);
-      pass_.Forward(micro, rule_, backward);
+      pass_.Forward(micro, rule_, backward, options.routing);
       if (options.on_policy) Compare(micro, &result.check);
       CountExperts();
       result.forwarded_tokens += pass_.tokens();
@@ -227,7 +228,7 @@ UpdateResult Learner::Update(std::vector<TrainSequence> minibatch, const UpdateO
   result.least_share = router_stats_.LeastShare();
   if (trained == 0) return result;
   CHECK(denominators.tokens > 0, "[learner] an update without a single scored token");
-  MoveWeights(options.lr, &result.grad_norm, &result.max_violation, &result.least_share);
+  MoveWeights(options, &result.grad_norm, &result.max_violation, &result.least_share);
   result.updated = true;
   return result;
 }
@@ -255,7 +256,7 @@ Learner::SupervisedResult Learner::UpdateSupervised(std::span<const TrainSequenc
   result.loss = sum / static_cast<double>(result.targets);
   CHECK(std::isfinite(result.loss), "[sft] the loss is not finite, no weight was changed");
   double least_share = 0;
-  MoveWeights(lr, &result.grad_norm, &result.max_violation, &least_share);
+  MoveWeights({.lr = lr}, &result.grad_norm, &result.max_violation, &least_share);
   return result;
 }
 

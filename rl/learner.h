@@ -24,6 +24,9 @@ struct UpdateOptions {
   // The minibatch was sampled under the current weights: every token is compared by bits, every
   // ratio is 1. False for the later minibatches of a step.
   bool on_policy = true;
+  // kReplay: the sampler's experts, gates from the live router, for the reference as well; the
+  // routers' choice bias then stays, as no choice was made.
+  Routing routing = Routing::kLive;
   // What the KL term of the loss is measured against; nullptr where there is none.
   Reference* reference = nullptr;
 };
@@ -98,7 +101,8 @@ class Learner {
                   const LossDenominators& denominators, const UpdateOptions& options,
                   UpdateResult* result);
   void StopOnMismatch(const MismatchCounts& check) const;
-  void MoveWeights(double lr, double* grad_norm, double* max_violation, double* least_share);
+  void MoveWeights(const UpdateOptions& options, double* grad_norm, double* max_violation,
+                   double* least_share);
 
   Policy* policy_;
   Config config_;

@@ -29,8 +29,8 @@ void Reference::Restore(const std::string& checkpoint, std::optional<uint64_t> v
 }
 
 std::span<const float> Reference::LogProbs(std::span<const TrainSequence> sequences,
-                                           const SamplingRule& rule) {
-  pass_.Forward(sequences, rule, false);
+                                           const SamplingRule& rule, Routing routing) {
+  pass_.Forward(sequences, rule, false, routing);
   return pass_.log_probs();
 }
 

@@ -34,7 +34,7 @@ class Reference {
 
   // One a target, in order; valid until the next call.
   std::span<const float> LogProbs(std::span<const TrainSequence> sequences,
-                                  const SamplingRule& rule);
+                                  const SamplingRule& rule, Routing routing = Routing::kLive);
 
  private:
   Policy policy_;

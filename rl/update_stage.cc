@@ -47,6 +47,12 @@ auto DoOrExplain(const std::string& run, const std::function<void()>& before_sec
       first, second);
 }
 
+bool Replays(const Config& config) {
+  return config.batch().routing_replay() == BatchConfig::REPLAY ||
+         (config.batch().routing_replay() == BatchConfig::AUTO &&
+          config.policy().moe().experts() > 0);
+}
+
 // Counts of tokens that were not compared before are added.
 void Add(const MismatchCounts& more, MismatchCounts* sum) {
   sum->tokens += more.tokens;
@@ -98,6 +104,7 @@ StepUpdate UpdateStage::Run(int64_t step, std::span<const Group> groups,
     options.lr = LearningRateAt(config_.optimizer(), static_cast<int64_t>(learner_->version()),
                                 UpdatesOf(config_));
     options.on_policy = learner_->version() == sampled_at;
+    if (!options.on_policy && Replays(config_)) options.routing = Routing::kReplay;
     options.reference = KlInLoss(config_.loss()) ? reference_ : nullptr;
     const UpdateResult update = DoOrExplain(run_folder_, before_second_update,
                                             [&] { return learner_->Update(minibatch, options); });

@@ -41,6 +41,7 @@ struct World {
         pool(threads),
         stream{isa, threads > 1 ? &pool : nullptr},
         policy(testing::PolicyShapes(kVocab)[1].second, DType::kFloat32) {
+    *config.mutable_policy() = policy.config();
     InitRandom(4, &policy.weights(), stream);
     learner = std::make_unique<Learner>(&policy, config, stream);
     reference = MakeReference(config, policy, stream);
@@ -188,6 +189,19 @@ TEST(UpdateStage, CutsThreadsAndInstructionSetsChangeNoBit) {
   for (const cpu::Isa isa : cpu::AvailableIsas()) {
     EXPECT_EQ(run(2, isa, 200), expected) << cpu::NameOf(isa);
   }
+}
+
+TEST(UpdateStage, LaterMinibatchesTakeTheExpertsThatWereSampledWith) {
+  Config off = Settings();
+  off.mutable_batch()->set_routing_replay(BatchConfig::OFF);
+  off.mutable_optimizer()->set_lr(0.1);  // far enough that a router changes its mind
+  Config replay = off, automatic = off;
+  replay.mutable_batch()->set_routing_replay(BatchConfig::REPLAY);
+  automatic.mutable_batch()->clear_routing_replay();
+  World a(off), b(replay), c(automatic);
+  for (World* world : {&a, &b, &c}) world->Step(0);
+  EXPECT_NE(a.policy.weights().Sha256(), b.policy.weights().Sha256());
+  EXPECT_EQ(b.policy.weights().Sha256(), c.policy.weights().Sha256()) << "AUTO replays experts";
 }
 
 TEST(UpdateStage, AWrongBitOfALaterMinibatchStopsTheRunBeforeTheFirstUpdate) {
