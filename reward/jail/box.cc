@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <sstream>
 #include <utility>
 #include <vector>
@@ -182,6 +183,23 @@ std::optional<int> Box::WaitExit(TimePoint until, const std::stop_token& stop) {
   }
   return exit_code_;
 }
+
+namespace {
+
+// Of a process and of those below it (proc(5): schedstat holds nanoseconds run, then waited).
+double Starved(pid_t pid) {
+  const std::string folder = "/proc/" + std::to_string(pid);
+  double ran = 0, waited = 0;
+  std::ifstream(folder + "/schedstat") >> ran >> waited;
+  double most = waited * 1e-9;
+  std::ifstream children(folder + "/task/" + std::to_string(pid) + "/children");
+  for (pid_t child; children >> child;) most = std::max(most, Starved(child));
+  return most;
+}
+
+}  // namespace
+
+double Box::SecondsStarved() const { return pid_ > 0 ? Starved(pid_) : 0; }
 
 std::string Box::Complaint() const {
   char text[kMostComplaintBytes];

@@ -38,6 +38,9 @@ class Box {
   // Exit code (128 + signal) once bubblewrap has ended; empty when it still runs at `until` or when
   // stop was requested.
   std::optional<int> WaitExit(TimePoint until, const std::stop_token& stop);
+  // How long a process inside was ready to run while no processor was free: the longest of them, in
+  // seconds. 0 where the kernel does not tell.
+  double SecondsStarved() const;
   // Ends the box and reaps bubblewrap. Harmless when repeated.
   void Kill();
   // What bubblewrap and the interpreter said on standard error before the harness took over.

@@ -3,7 +3,11 @@
 #include "reward/jail/jail.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdlib>
@@ -188,6 +192,41 @@ TEST_F(StandingJail, EndsAtTheServicesDeadline) {
   Values(jail_, request, &result);
   EXPECT_EQ(result.end, End::kDeadline);
   EXPECT_LT(Clock::now() - request.deadline, milliseconds(1000));
+}
+
+// Twelve others want the one processor: a tenth of a second of work takes more than one.
+TEST_F(StandingJail, AStarvedProgramIsNoSleeper) {
+  cpu_set_t before, one;
+  CPU_ZERO(&one);
+  ASSERT_EQ(sched_getaffinity(0, sizeof(before), &before), 0);
+  for (int cpu = CPU_SETSIZE - 1; cpu >= 0; --cpu) {
+    if (CPU_ISSET(cpu, &before) != 0 && CPU_COUNT(&one) == 0) CPU_SET(cpu, &one);
+  }
+  ASSERT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+  std::vector<pid_t> others;
+  for (int i = 0; i < 12; ++i) {
+    others.push_back(fork());
+    if (others.back() > 0) continue;
+    setsid();  // or the scheduler may share by session, and they would be one
+    alarm(60);
+    for (volatile int spin = 0;; spin = spin + 1) {
+    }
+  }
+  JailRequest work = Request("def f():\n    return len(str(sum(range(8000000))))\n");
+  work.limits.wall_seconds = 0.5;
+  JailRequest sleep = Request("import time\ndef f():\n    time.sleep(30)\n");
+  sleep.limits.wall_seconds = 0.5;
+  JailResult worked, slept;
+  const std::vector<std::string> values = Values(jail_, work, &worked);
+  Values(jail_, sleep, &slept);
+  for (const pid_t other : others) {
+    kill(other, SIGKILL);
+    waitpid(other, nullptr, 0);
+  }
+  EXPECT_EQ(sched_setaffinity(0, sizeof(before), &before), 0);
+  EXPECT_EQ(worked.end, End::kFinished) << worked.detail;
+  EXPECT_EQ(values, std::vector<std::string>{"14"});
+  EXPECT_EQ(slept.end, End::kWallLimit) << slept.detail;
 }
 
 TEST_F(StandingJail, EndsWhenCancelled) {
