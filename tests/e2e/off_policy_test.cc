@@ -20,13 +20,15 @@ constexpr const char* kTiny = R"(
 steps: 6 prompts_per_step: 4 group_size: 4 eval_every: 0 checkpoint_every: 2
 policy { width: 16 layers: 2 attention { heads: 2 kv_heads: 1 head_dim: 8 }
          moe { experts: 4 experts_per_token: 2 width: 8 shared_width: 8 } max_positions: 64 }
-data { train: "tasks:calc" eval: "" }
+data { train: "tasks:calc,fit" eval: "" }
 sampling { max_new_tokens: 8 }
 batch { minibatches: 4 }
 loss { aggregation: SEQ kl: K3 kl_beta: 0.01 }
 reference { refresh_every: 6 }
 optimizer { lr: 1e-2 }
 reward { rubric { name: "calc" extraction: WHOLE component { name: "accuracy" }
+                  component { name: "overlong" weight: 0.5 max_tokens: 8 ramp_tokens: 8 } }
+         rubric { name: "fit" extraction: ANSWER_TAG component { name: "accuracy" }
                   component { name: "overlong" weight: 0.5 max_tokens: 8 ramp_tokens: 8 } } }
 )";
 
