@@ -79,12 +79,7 @@ GROUPER_INLINE void RowTile(const RowSource& source, const DepthBlock& b, const 
       if (o.residual != nullptr) {
         y = Add(y, LoadFirst(o.residual + (row + r) * o.residual_stride + at, n));
       }
-      // A masked store is many times slower than a whole one on some processors.
-      if (n >= kLanes) {
-        Store(o.out + (row + r) * o.stride + at, y);
-      } else {
-        StoreFirst(o.out + (row + r) * o.stride + at, y, n);
-      }
+      StoreFirst(o.out + (row + r) * o.stride + at, y, n);
     }
   }
 }

@@ -31,18 +31,29 @@ GROUPER_INLINE Words DrawWords(uint64_t seed, uint32_t stream, uint64_t object, 
   return {uint64_t{c1} << 32 | c0, uint64_t{c3} << 32 | c2};
 }
 
-// Tile by s_t exp(m_t - m), then token by exp(z - m_t), both as integers of 2^40.
-GROUPER_INLINE int64_t Choose(const Row& row, const RowStats& stats, Words words) {
+// Tiles whose statistics are kept from the row's own pass: a vocabulary of 262,144.
+constexpr int64_t kKeptTiles = 1024;
+
+GROUPER_INLINE uint64_t TileMass(const TileStats& tile, real m) {
+  return tile.m > -INFINITY ? Mass(tile.s * ExpReal(tile.m - m)) : 0;
+}
+
+// Tile by s_t exp(m_t - m), then token by exp(z - m_t), both as integers of 2^40. tiles: of the
+// row, or nullptr.
+GROUPER_INLINE int64_t Choose(const Row& row, const RowStats& stats, const TileStats* tiles,
+                              Words words) {
+  const auto tile_at = [&](int64_t first) {
+    return tiles != nullptr ? tiles[first / kTile] : StatsOf(row, first);
+  };
   uint64_t total = 0;
   for (int64_t first = 0; first < row.vocab; first += kTile) {
-    const TileStats tile = StatsOf(row, first);
-    if (tile.m > -INFINITY) total += Mass(tile.s * ExpReal(tile.m - stats.m));
+    total += TileMass(tile_at(first), stats.m);
   }
   uint64_t target = Below(words.first, total);
   for (int64_t first = 0; first < row.vocab; first += kTile) {
-    const TileStats tile = StatsOf(row, first);
+    const TileStats tile = tile_at(first);
     if (!(tile.m > -INFINITY)) continue;
-    const uint64_t mass = Mass(tile.s * ExpReal(tile.m - stats.m));
+    const uint64_t mass = TileMass(tile, stats.m);
     if (target >= mass) {
       target -= mass;
       continue;
@@ -78,18 +89,20 @@ void SampleToken(Stream& stream, const SampleTokenArgs& args) {
   const bool greedy = args.rule.temperature == 0;
   const real inv = static_cast<real>(1 / (greedy ? 1.0 : args.rule.temperature));
   ParallelRows(stream, args.logits.shape[0], 8, [&](int64_t begin, int64_t end) {
+    TileStats kept_tiles[kKeptTiles];
+    TileStats* tiles = vocab <= kKeptTiles * kTile ? kept_tiles : nullptr;
     for (int64_t r = begin; r < end; ++r) {
       Row row{args.logits.as<real>() + r * args.logits.row_stride, vocab, inv, {}};
-      const RowStats all = StatsOf(row);
+      const RowStats all = StatsOf(row, tiles);
       int64_t token = -1;
       int32_t kept_size = 0;
       real log_prob = 0;
       if (all.good && greedy) {
         token = ArgMax(row, all);
       } else if (all.good) {
-        const Filtered kept = ApplyFilters(args.rule, all, &row);
+        const Filtered kept = ApplyFilters(args.rule, all, &row, tiles);
         kept_size = kept.kept_size;
-        token = Choose(row, kept.stats,
+        token = Choose(row, kept.stats, tiles,
                        DrawWords(args.seed, args.stream_id, args.rollout_ids.as<uint64_t>()[r],
                                  static_cast<uint32_t>(args.positions.as<int32_t>()[r])));
         log_prob = token < 0 ? real{0} : LogProb(row, kept.stats, token);

@@ -34,8 +34,8 @@ GROUPER_INLINE bool IsKept(const Kept& kept, real z, int64_t id) {
 // Sixteen z from id on; -inf past the vocabulary and outside the kept set.
 GROUPER_INLINE Lanes LoadZ(const Row& row, int64_t id) {
   const int64_t n = row.vocab - id;
-  const Lanes raw = Mul(LoadFirst(row.logits + id, n), Set(row.inv_temperature));
-  Lanes z = Select(FirstMask(n), raw, Set(-INFINITY));
+  Lanes z = Mul(LoadFirst(row.logits + id, n), Set(row.inv_temperature));
+  if (n < kLanes) z = Select(FirstMask(n), z, Set(-INFINITY));
   if (row.kept.threshold > -INFINITY) {
     const Lanes threshold = Set(row.kept.threshold);
     const Mask above = Less(threshold, z);
@@ -98,18 +98,21 @@ struct RowStats {
   bool good;  // no NaN, no +inf, something kept
 };
 
-GROUPER_INLINE RowStats StatsOf(const Row& row) {
+// tiles: where the statistics of the tiles are kept, [ceil(vocab / 256)]; nullptr: nowhere.
+GROUPER_INLINE RowStats StatsOf(const Row& row, TileStats* tiles = nullptr) {
   RowStats r{-INFINITY, 0, 0, 0, 0, true};
+  Lanes largest = Set(-INFINITY);
   for (int64_t id = 0; id < row.vocab; id += kLanes) {
     const Lanes raw = LoadFirst(row.logits + id, row.vocab - id);
     if (Bits(Equal(raw, raw)) != 0xffffu) r.good = false;  // NaN
-    const real m = MaxOf(LoadZ(row, id));
-    r.m = m > r.m ? m : r.m;
+    largest = Max(LoadZ(row, id), largest);
   }
+  r.m = MaxOf(largest);
   r.good = r.good && r.m > -INFINITY && r.m < INFINITY;
   if (!r.good) return r;
   for (int64_t first = 0; first < row.vocab; first += kTile) {
     const TileStats tile = StatsOf(row, first);
+    if (tiles != nullptr) tiles[first / kTile] = tile;
     if (!(tile.m > -INFINITY)) continue;
     const real d = tile.m - r.m, c = ExpReal(d);
     r.s = FmaReal(c, tile.s, r.s);
@@ -219,11 +222,12 @@ struct Filtered {
   int32_t kept_size;  // 0 without filters
 };
 
-// Gives the row its kept set; `all` are its statistics without one.
-GROUPER_INLINE Filtered ApplyFilters(const SamplingRule& rule, const RowStats& all, Row* row) {
+// Gives the row its kept set; `all` and `tiles` are its statistics without one.
+GROUPER_INLINE Filtered ApplyFilters(const SamplingRule& rule, const RowStats& all, Row* row,
+                                     TileStats* tiles = nullptr) {
   if (!rule.filtered()) return {all, 0};
   row->kept = FindKept(*row, rule, all.m);
-  return {StatsOf(*row), KeptSize(*row)};
+  return {StatsOf(*row, tiles), KeptSize(*row)};
 }
 
 }  // namespace
