@@ -4,6 +4,8 @@
 // read, also beside its learner. It starts from the newest valid checkpoint at or before the step,
 // else from the run's first weights; steps in between are made and compared too. Verdicts are the
 // record's, for all of these steps: no reward service is needed, and no judgement is repeated.
+// Settings that a resume may change are those of the last start: a COSINE schedule follows `steps`,
+// so steps made towards another goal need that goal again (--set steps=N).
 #pragma once
 
 #include <functional>
