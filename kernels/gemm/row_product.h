@@ -11,8 +11,8 @@ namespace {
 
 // A block of a panel, [kDepthBlock][32], fills three quarters of 32 KiB.
 constexpr int64_t kDepthBlock = 192;
-// Rows of a chunk: their block of x stays in L2 beside the weights that pass.
-constexpr int64_t kChunkRows = 126;
+// Most rows of a chunk, in full tiles: their block of x stays in L2 beside the weights that pass.
+constexpr int64_t kChunkRows = (132 + kTileRows - 1) / kTileRows * kTileRows;
 
 // Row r of a product reads x row source(r): the row itself, or through a list.
 struct RowSource {
@@ -47,6 +47,14 @@ GROUPER_INLINE void RowTile(const RowSource& source, const DepthBlock& b, const 
                             int64_t row, int64_t column, real* resting, const real* fetch) {
   const real* rows[kRows];
   for (int r = 0; r < kRows; ++r) rows[r] = source.row(row + r) + b.k;
+  if (b.last) {
+    // Where the tile is stored, so that no store waits for memory.
+    for (int r = 0; r < kRows; ++r) {
+      for (int v = 0; v < kVectors; ++v) {
+        __builtin_prefetch(o.out + (row + r) * o.stride + column + v * kLanes, 1);
+      }
+    }
+  }
   Lanes acc[kRows][kVectors];
   if (!b.first) {
     for (int r = 0; r < kRows; ++r) {
@@ -135,8 +143,12 @@ __attribute__((noinline)) void Product(const RowSource& source, const real* weig
   real resting[kChunkRows * 32];
   // A single tile of rows reads weights once: nothing to keep near.
   const int64_t blocks = end - begin <= kTileRows ? 1 : (in + kDepthBlock - 1) / kDepthBlock;
-  for (int64_t row = begin; row < end; row += kChunkRows) {
-    const int64_t count = end - row < kChunkRows ? end - row : kChunkRows;
+  // Chunks of about equal size: a short last one would read all weights for a few rows.
+  const int64_t chunks = (end - begin + kChunkRows - 1) / kChunkRows;
+  const int64_t share = (end - begin + chunks - 1) / (chunks > 0 ? chunks : 1);
+  const int64_t rows = (share + kTileRows - 1) / kTileRows * kTileRows;
+  for (int64_t row = begin; row < end; row += rows) {
+    const int64_t count = end - row < rows ? end - row : rows;
     const int64_t tiles = (count + kTileRows - 1) / kTileRows * (2 / kTileVectors);
     for (int64_t panel = first; panel < last; ++panel) {
       for (int64_t i = 0; i < blocks; ++i) {
