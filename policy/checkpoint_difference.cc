@@ -61,12 +61,18 @@ std::optional<TensorDifference> Compare(const std::string& folder, const std::st
 }  // namespace
 
 std::optional<TensorDifference> FirstTensorDifference(const std::string& folder,
-                                                      const Policy& policy, Optimizer* optimizer) {
+                                                      const Policy& policy, Optimizer* optimizer,
+                                                      const Policy* reference) {
   const Weights& weights = policy.weights();
   auto difference = Compare(folder, "model.safetensors", weights, {{&weights.values(), "", true}});
-  if (difference) return difference;
-  return Compare(folder, "optimizer.safetensors", weights,
-                 {{&optimizer->m(), "exp_avg.", false}, {&optimizer->v(), "exp_avg_sq.", false}});
+  if (!difference) {
+    difference =
+        Compare(folder, "optimizer.safetensors", weights,
+                {{&optimizer->m(), "exp_avg.", false}, {&optimizer->v(), "exp_avg_sq.", false}});
+  }
+  if (difference || reference == nullptr) return difference;
+  const Weights& frozen = reference->weights();
+  return Compare(folder, "reference.safetensors", frozen, {{&frozen.values(), "", true}});
 }
 
 }  // namespace grouper

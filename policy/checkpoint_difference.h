@@ -19,9 +19,10 @@ struct TensorDifference {
   std::string stored, here;  // bits of the element in hexadecimal
 };
 
-// The first that differs, weights before moments, tensors in order of name. kUser when a file
-// cannot be read at all.
+// The first that differs: weights, moments, then the reference policy's weights (nullptr: none),
+// tensors in order of name. kUser when a file cannot be read at all.
 std::optional<TensorDifference> FirstTensorDifference(const std::string& folder,
-                                                      const Policy& policy, Optimizer* optimizer);
+                                                      const Policy& policy, Optimizer* optimizer,
+                                                      const Policy* reference);
 
 }  // namespace grouper

@@ -138,8 +138,10 @@ void Replayer::Note(int64_t step, const std::string& place, const std::string& f
 void Replayer::CompareWeights(int64_t step, uint64_t version, Trainer* trainer) {
   const std::string checkpoint = CheckpointPath(options_.run, step + 1);
   if (!FolderExists(checkpoint)) return;
-  const auto difference = FirstTensorDifference(checkpoint, trainer->session().policy(),
-                                                &trainer->learner().optimizer());
+  const Reference* reference = trainer->reference();
+  const auto difference = FirstTensorDifference(
+      checkpoint, trainer->session().policy(), &trainer->learner().optimizer(),
+      reference == nullptr ? nullptr : &reference->policy());
   std::string damage;
   Manifest manifest;
   try {
@@ -229,6 +231,11 @@ ReplayResult Replayer::Run(RecordedSteps* steps, std::stop_token stop) {
     same("policy_version", recorded.end.policy_version(), version);
     same("checked_tokens", recorded.end.checked_tokens(),
          static_cast<uint64_t>(trainer.checked_tokens() - checked));
+    const Reference* reference = trainer.reference();
+    if (reference != nullptr && recorded.end.reference_digest() != reference->digest()) {
+      Note(step, place, "reference_digest", BitsText(recorded.end.reference_digest()),
+           BitsText(reference->digest()));
+    }
     result_.weights_from.clear();
     CompareWeights(step, version, &trainer);
     const uint64_t digest = trainer.session().policy().weights().Digest();

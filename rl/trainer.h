@@ -72,6 +72,7 @@ class Trainer {
 
   Session& session() { return session_; }
   Learner& learner() { return learner_; }
+  const Reference* reference() const { return reference_.get(); }  // nullptr: none
   Evaluator* evaluator() { return evaluator_.get(); }
 
  private:

@@ -251,6 +251,26 @@ TEST(Replay, WhatCannotBeMadeAgainIsSaid) {
   EXPECT_NE(profile.err.find("cpu-fp32-1"), std::string::npos) << profile.err;
 }
 
+TEST(Replay, SeveralUpdatesAStepAndAReferenceAreEqualToo) {
+  const std::string folder = FreshFolder("replay-r1"), run = folder + "/run";
+  std::ofstream(folder + "/tiny.textproto") << kTiny;
+  std::ofstream(folder + "/r1.textproto") << R"(
+    checkpoint_every: 3 batch { minibatches: 2 } loss { kl: K3 kl_beta: 0.1 }
+    reference { refresh_every: 4 })";
+  const Ran ran = RunProgram("grouper", {"train", "--config", folder + "/tiny.textproto",
+                                         "--config", folder + "/r1.textproto", "--run", run});
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  for (int step : {1, 2, 5}) {
+    const Ran replay = Replay(run, step);
+    EXPECT_EQ(replay.code, 0) << step << ": " << replay.err;
+    EXPECT_EQ(ParseJson(replay.out, "json").Integer("first_step", "json"), step < 3 ? 0 : 3);
+  }
+  const Ran refreshed = Replay(run, 5, {"--set", "reference.refresh_every=3"});
+  EXPECT_EQ(refreshed.code, 1) << refreshed.err;
+  const Json json = ParseJson(refreshed.out, "json");
+  EXPECT_EQ(json.At("difference", "json").String("field", "json"), "reference_digest");
+}
+
 TEST(Replay, WorksBesideARunningLearner) {
   const std::string folder = FreshFolder("replay-live"), run = folder + "/run";
   std::ofstream(folder + "/tiny.textproto") << kTiny;
