@@ -1,6 +1,7 @@
 // Reference numbers in float64: experts, attention with rope, losses, softmax, AdamW.
 #include "tests/testing/golden.h"
 
+#include <algorithm>
 #include <functional>
 
 #include "kernels/act/swiglu.h"
@@ -371,6 +372,8 @@ TEST(Golden, PolicyLossesAndTheirGradients) {
     const std::vector<double> expected = packed(c.At("grad_logp", "g"));
     for (size_t t = 0; t < expected.size(); ++t)
       EXPECT_NEAR(gradient[t], expected[t], 1e-5) << name << " " << t;
+    EXPECT_EQ(std::count(gradient.begin(), gradient.end(), 0.0), c.Number("zero_grad_tokens", "g"))
+        << name;
     ++cases;
   }
   EXPECT_EQ(cases, 17);
