@@ -122,6 +122,7 @@ void AssignAdvantages(const AdvantageConfig& config, Group* group) {
           "[advantage] a group's advantages have a wrong mean or size (prompt, mean, largest)",
           group->prompt().ordinal(), sum / n, largest);
   }
+  if (!group->dropped().empty()) group->clear_advantages();
 }
 
 }  // namespace grouper

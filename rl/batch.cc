@@ -18,6 +18,7 @@ std::vector<TrainSequence> SequencesOf(std::span<const Group> groups,
                                        LossConfig::Truncated truncated) {
   std::vector<TrainSequence> sequences;
   for (const Group& group : groups) {
+    if (!group.dropped().empty()) continue;
     CHECK(group.advantages_size() == group.completions_size(),
           "[batch] a group without advantages cannot be packed, prompt", group.prompt().ordinal());
     for (int i = 0; i < group.completions_size(); ++i) {

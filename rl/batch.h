@@ -25,8 +25,9 @@ struct TrainSequence {
   int64_t input_tokens() const { return static_cast<int64_t>(ids.size()) - 1; }
 };
 
-// Every completion of the groups with at least one token, in canonical order. MASK takes those that
-// the length cap cut out of the loss; their rewards stay in their group's mean and deviation.
+// Every completion, with at least one token, of the groups that are not dropped, in canonical
+// order. MASK takes those that the length cap cut out of the loss; their rewards stay in their
+// group's mean and deviation.
 std::vector<TrainSequence> SequencesOf(std::span<const Group> groups,
                                        LossConfig::Truncated truncated = LossConfig::KEEP);
 void SortCanonically(std::vector<TrainSequence>* sequences);

@@ -48,6 +48,7 @@ ResumePoint GoOn(const Config& config, int64_t steps, RunDir* run, DiskWait* wai
   KILL_POINT("resume.loaded");
   point = {.resumed = true,
            .step = manifest.step(),
+           .prompts_used = manifest.prompts_used(),
            .metrics_bytes = static_cast<int64_t>(manifest.metrics_bytes()),
            .events_bytes = static_cast<int64_t>(manifest.events_bytes()),
            .trace_bytes = static_cast<int64_t>(manifest.trace_bytes())};

@@ -19,7 +19,8 @@ DiskWait MakeDiskWait(const Config& config);
 
 struct ResumePoint {
   bool resumed = false;
-  int64_t step = 0;  // steps done
+  int64_t step = 0;           // steps done
+  uint64_t prompts_used = 0;  // by these steps
   // Where the run's append-only files stood; 0: they start anew.
   int64_t metrics_bytes = 0;
   int64_t events_bytes = 0;

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/kill_point.h"
+#include "rl/dynamic_sampling.h"
 #include "rl/learner.h"
 #include "rl/length_schedule.h"
 #include "rl/reward_shuffle.h"
@@ -19,11 +20,12 @@ double SecondsSince(int64_t nanos) {
   return static_cast<double>(SystemClock().MonotonicNanos() - nanos) * 1e-9;
 }
 
-EngineStats Difference(const EngineStats& after, const EngineStats& before) {
-  return {.sampled_tokens = after.sampled_tokens - before.sampled_tokens,
-          .forwarded_tokens = after.forwarded_tokens - before.forwarded_tokens,
-          .steps = after.steps - before.steps,
-          .preemptions = after.preemptions - before.preemptions};
+// What the engine did since `before`.
+void Add(const EngineStats& after, const EngineStats& before, EngineStats* sum) {
+  sum->sampled_tokens += after.sampled_tokens - before.sampled_tokens;
+  sum->forwarded_tokens += after.forwarded_tokens - before.forwarded_tokens;
+  sum->steps += after.steps - before.steps;
+  sum->preemptions += after.preemptions - before.preemptions;
 }
 
 }  // namespace
@@ -72,14 +74,10 @@ void RolloutStage::Check(const std::vector<Group>& groups, const GenerateOptions
   }
 }
 
-bool RolloutStage::Run(int64_t step, uint64_t policy_version, uint64_t weights_digest,
-                       const Tamper& tamper, StepRollout* out, std::stop_token stop) {
+bool RolloutStage::Run(int64_t step, uint64_t first_prompt, uint64_t policy_version,
+                       uint64_t weights_digest, const Tamper& tamper, StepRollout* out,
+                       std::stop_token stop) {
   *out = {};
-  const int64_t begin = SystemClock().MonotonicNanos();
-  std::vector<Prompt> prompts;
-  for (int64_t i = 0; i < config_.prompts_per_step(); ++i) {
-    prompts.push_back(prompts_->At(static_cast<uint64_t>(step * config_.prompts_per_step() + i)));
-  }
   GenerateOptions options;
   options.rule = RuleOf(config_.sampling());
   options.max_new_tokens = LengthCapAt(config_.sampling(), static_cast<int64_t>(policy_version));
@@ -88,6 +86,29 @@ bool RolloutStage::Run(int64_t step, uint64_t policy_version, uint64_t weights_d
   options.seed = config_.seed();
   options.policy_version = policy_version;
   options.weights_digest = weights_digest;
+  const DynamicSamplingConfig& dynamic = config_.dynamic_sampling();
+  for (;;) {
+    if (!Round(step, first_prompt + out->groups.size(), options, tamper, out, stop)) return false;
+    ++out->rounds;
+    if (!dynamic.enabled()) break;
+    out->missing =
+        config_.prompts_per_step() - ChooseGroups(config_.prompts_per_step(), out->groups);
+    if (out->missing == 0 || out->rounds >= dynamic.max_rounds()) break;
+  }
+  if (config_.reward().shuffle()) ShuffleRewards(config_.seed(), step, &out->groups);
+  return true;
+}
+
+// Samples and scores the groups of the next prompts_per_step prompts and puts them behind those of
+// earlier rounds.
+bool RolloutStage::Round(int64_t step, uint64_t first_prompt, const GenerateOptions& round,
+                         const Tamper& tamper, StepRollout* out, std::stop_token stop) {
+  const int64_t begin = SystemClock().MonotonicNanos();
+  std::vector<Prompt> prompts;
+  for (int64_t i = 0; i < config_.prompts_per_step(); ++i) {
+    prompts.push_back(prompts_->At(first_prompt + static_cast<uint64_t>(i)));
+  }
+  GenerateOptions options = round;
   // A tampered group must be scored as it then is.
   std::optional<ScoringAhead> ahead;
   if (!tamper) {
@@ -97,24 +118,25 @@ bool RolloutStage::Run(int64_t step, uint64_t policy_version, uint64_t weights_d
                   });
     options.on_group = [&](size_t place, const Group& group) { ahead->Add(place, group); };
   }
+  std::vector<Group> groups;
   const EngineStats before = session_->engine().stats();
-  if (!session_->engine().Generate(prompts, options, &out->groups, stop)) return false;
-  out->engine = Difference(session_->engine().stats(), before);
-  out->generate_seconds = SecondsSince(begin);
-  if (tamper) tamper(step, &out->groups);
-  Check(out->groups, options);
+  if (!session_->engine().Generate(prompts, options, &groups, stop)) return false;
+  Add(session_->engine().stats(), before, &out->engine);
+  out->generate_seconds += SecondsSince(begin);
+  if (tamper) tamper(step, &groups);
+  Check(groups, options);
   KILL_POINT("step.generated");
 
   const int64_t scoring = SystemClock().MonotonicNanos();
   if (!ahead) {
-    out->verdicts_reused = reward_->Score(&out->groups, kept_);
-  } else if (!ahead->Finish(&out->groups, stop)) {
+    out->verdicts_reused += reward_->Score(&groups, kept_);
+  } else if (!ahead->Finish(&groups, stop)) {
     return false;
   }
-  if (config_.reward().shuffle()) ShuffleRewards(config_.seed(), step, &out->groups);
-  out->score_seconds = SecondsSince(scoring);
+  out->score_seconds += SecondsSince(scoring);
   if (stop.stop_requested()) return false;
   KILL_POINT("step.scored");
+  for (Group& group : groups) out->groups.push_back(std::move(group));
   return true;
 }
 

@@ -48,8 +48,8 @@ void CheckFilesReach(const std::string& run, const Manifest& manifest) {
 }
 
 // What may change from one start to the next, because no bit of what was done depends on it: how
-// far to go, when to save and wait, where the reward services stand. The rest is the run's
-// identity.
+// far to go, when to save and wait, how many rounds are too many, where the reward services stand.
+// The rest is the run's identity.
 std::vector<std::string> IdentityLines(const std::string& text, const std::string& where) {
   Config config;
   MergeTextproto(text, where, &config);
@@ -57,6 +57,7 @@ std::vector<std::string> IdentityLines(const std::string& text, const std::strin
   config.clear_checkpoint_every();
   config.clear_checkpoint_keep_every();
   config.clear_disk_wait_seconds();
+  if (config.has_dynamic_sampling()) config.mutable_dynamic_sampling()->clear_max_rounds();
   RewardConfig* reward = config.mutable_reward();
   reward->clear_addresses();
   reward->clear_deadline_seconds();

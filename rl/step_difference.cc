@@ -144,6 +144,7 @@ void Finder::Compare(const Group& a, const Group& b) {
   rollout_.reset();
   SameBits("reward_mean", a.reward_mean(), b.reward_mean());
   SameBits("reward_std", a.reward_std(), b.reward_std());
+  SameText("dropped", a.dropped(), b.dropped());
   Same("no_signal", static_cast<int>(a.no_signal()), static_cast<int>(b.no_signal()));
 }
 

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <map>
 
+#include "rl/dynamic_sampling.h"
 #include "rl/evaluator.h"
 
 namespace grouper {
@@ -51,6 +52,20 @@ void CollectRewards(std::span<const Group> groups, StepMetrics* metrics) {
   metrics->Add("rollout.length_mean", tokens / all);
   metrics->AddCount("rollout.length_max", static_cast<int64_t>(longest));
   metrics->Add("rollout.truncated", truncated / all);
+}
+
+void CollectDropped(std::span<const Group> groups, int64_t rounds, StepMetrics* metrics) {
+  std::map<std::string, int64_t> reasons;
+  for (const Group& group : groups) {
+    if (!group.dropped().empty()) ++reasons[group.dropped()];
+  }
+  int64_t dropped = 0;
+  for (const auto& [reason, count] : reasons) dropped += count;
+  metrics->AddCount("rollout.rounds", rounds);
+  metrics->AddCount("group.trained", static_cast<int64_t>(groups.size()) - dropped);
+  metrics->AddCount("group.dropped", dropped);
+  for (const auto& [reason, count] : reasons) metrics->AddCount("group.dropped." + reason, count);
+  metrics->AddCount("rollout.dropped_tokens", DroppedTokens(groups));
 }
 
 void CollectUpdates(const StepUpdate& step, uint64_t policy_version, StepMetrics* metrics) {
@@ -126,6 +141,10 @@ std::string ProgressLine(int64_t step, const StepMetrics& m) {
       m.Get("rate.generate_tokens_per_second") / 1000, m.Get("time.score_seconds"),
       m.Get("rate.train_tokens_per_second") / 1000);
   std::string text = line;
+  if (m.Get("rollout.rounds") > 1) {
+    std::snprintf(line, sizeof(line), " | rounds %.0f", m.Get("rollout.rounds"));
+    text += line;
+  }
   if (m.Get("eval.length_mean") > 0) {
     std::snprintf(line, sizeof(line), " | eval pass@1 %.3f greedy %.3f", m.Get("eval.pass_at_1"),
                   m.Get("eval.greedy"));

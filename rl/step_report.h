@@ -15,6 +15,9 @@ namespace grouper {
 // reward.*, group.*, rollout.length_* and .truncated: means over SCORED completions, drops by
 // status and reason.
 void CollectRewards(std::span<const Group> groups, StepMetrics* metrics);
+// Under dynamic sampling: rollout.rounds, group.trained, group.dropped and its reasons,
+// rollout.dropped_tokens.
+void CollectDropped(std::span<const Group> groups, int64_t rounds, StepMetrics* metrics);
 // check.*, update.*, loss.*, kl.*, ratio.*, clip.*, batch.*, router.*, optimizer.*: sums, means or
 // ends over the step's updates; policy_version after them.
 void CollectUpdates(const StepUpdate& step, uint64_t policy_version, StepMetrics* metrics);

@@ -8,6 +8,7 @@
 #include "kernels/numerics.h"
 #include "proto/textproto.h"
 #include "rl/advantage.h"
+#include "rl/dynamic_sampling.h"
 #include "rl/length_schedule.h"
 #include "rl/loss_rule.h"
 #include "rl/minibatch.h"
@@ -56,6 +57,7 @@ void CheckTrainConfig(const Config& config) {
   CheckLossConfig(config.loss());
   CheckMinibatches(config);
   CheckReferenceConfig(config);
+  CheckDynamicSampling(config.dynamic_sampling());
   USER_CHECK(config.reward().rubric_size() > 0,
              "[config] reward.rubric is empty: name at least one set of scoring rules "
              "(examples/quickstart_rl.textproto)");
@@ -77,6 +79,7 @@ Trainer::Trainer(const Config& config, const std::string& run_folder, const Sess
   const ResumePoint point =
       GoOn(config_, config_.steps(), &run_, &disk_wait_, &session_, &learner_, reference_.get());
   next_step_ = point.step;
+  prompts_used_ = point.prompts_used;
   if (point.resumed) saved_step_ = point.step;
   // A shuffled reward is no verdict of its rollout.
   if (!config_.reward().shuffle()) {
@@ -128,14 +131,27 @@ bool Trainer::MakeStep(std::stop_token stop) {
   return true;
 }
 
+// The step cannot be made under these settings; the state at its start is saved first.
+void Trainer::StopForWantOfGroups(int64_t step, const StepRollout& rollout) {
+  if (saved_step_ != step) Save(step);
+  ThrowUser(
+      "[dynamic_sampling] too few groups have both right and wrong members after "
+      "dynamic_sampling.max_rounds rounds; the state is saved: raise max_rounds and start the same "
+      "command again, or take prompts that the policy sometimes solves (step, rounds, groups "
+      "needed, missing)",
+      step, rollout.rounds, config_.prompts_per_step(), rollout.missing);
+}
+
 bool Trainer::Step(int64_t step, std::stop_token stop) {
   KILL_POINT("step.begun");
   const int64_t begin = SystemClock().MonotonicNanos();
   StepMetrics metrics;
   StepRollout rollout;
-  if (!rollouts_.Run(step, learner_.version(), weights_digest_, hooks_.tamper, &rollout, stop)) {
+  if (!rollouts_.Run(step, prompts_used_, learner_.version(), weights_digest_, hooks_.tamper,
+                     &rollout, stop)) {
     return false;
   }
+  if (rollout.missing > 0) StopForWantOfGroups(step, rollout);
   std::vector<Group>& groups = rollout.groups;
   for (Group& group : groups) {
     group.set_step(step);
@@ -150,16 +166,16 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
   const double train_seconds = SecondsSince(training);
   KILL_POINT("step.updated");
   weights_digest_ = session_.policy().weights().Digest();
-  const int64_t sampled = rollout.engine.sampled_tokens;
-  CHECK(
-      config_.check() == Config::OFF || update.check.tokens + update.tokens_not_compared == sampled,
-      "[trainer] not every sampled token was compared (compared, off policy without an audit, "
-      "sampled)",
-      update.check.tokens, update.tokens_not_compared, sampled);
-  CHECK(update.tokens + update.tokens_unscored + update.tokens_truncated == sampled,
+  const int64_t sampled = rollout.engine.sampled_tokens, dropped = DroppedTokens(groups);
+  CHECK(config_.check() == Config::OFF ||
+            update.check.tokens + update.tokens_not_compared + dropped == sampled,
+        "[trainer] not every sampled token was compared (compared, off policy without an audit, of "
+        "dropped groups, sampled)",
+        update.check.tokens, update.tokens_not_compared, dropped, sampled);
+  CHECK(update.tokens + update.tokens_unscored + update.tokens_truncated + dropped == sampled,
         "[trainer] tokens in the loss and tokens left out are not the tokens sampled (in, "
-        "unscored, truncated, sampled)",
-        update.tokens, update.tokens_unscored, update.tokens_truncated, sampled);
+        "unscored, truncated, dropped, sampled)",
+        update.tokens, update.tokens_unscored, update.tokens_truncated, dropped, sampled);
   CHECK(learner_.optimizer().updates() == static_cast<int64_t>(learner_.version()),
         "[trainer] the policy version is not the number of updates (version, updates)",
         learner_.version(), learner_.optimizer().updates());
@@ -167,6 +183,7 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
   CollectRewards(groups, &metrics);
   metrics.AddCount("reward.reused", rollout.verdicts_reused);
   CollectUpdates(update, learner_.version(), &metrics);
+  if (config_.dynamic_sampling().enabled()) CollectDropped(groups, rollout.rounds, &metrics);
   metrics.AddCount("rollout.sampled_tokens", sampled);
   metrics.AddCount("rollout.preemptions", rollout.engine.preemptions);
   metrics.Add("time.generate_seconds", rollout.generate_seconds);
@@ -203,6 +220,7 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
     KILL_POINT("step.evaluated");
   }
   metrics_->Write(step, metrics);
+  prompts_used_ += groups.size();
   KILL_POINT("step.done");
   if (hooks_.print) hooks_.print(ProgressLine(step, metrics));
   return true;
@@ -221,7 +239,7 @@ void Trainer::Save(int64_t step) {
   metrics_->Sync();
   traces_->Sync();
   Manifest manifest;
-  manifest.set_prompts_used(static_cast<uint64_t>(step * config_.prompts_per_step()));
+  manifest.set_prompts_used(prompts_used_);
   manifest.set_metrics_bytes(metrics_->metrics_bytes());
   manifest.set_events_bytes(metrics_->events_bytes());
   manifest.set_trace_bytes(traces_->offset_bytes());

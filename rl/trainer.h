@@ -78,6 +78,7 @@ class Trainer {
  private:
   bool Step(int64_t step, std::stop_token stop);
   void Save(int64_t step);
+  [[noreturn]] void StopForWantOfGroups(int64_t step, const StepRollout& rollout);
 
   Config config_;
   TrainHooks hooks_;
@@ -96,6 +97,7 @@ class Trainer {
   std::unique_ptr<TraceWriter> traces_;
   int64_t saved_step_ = -1;
   int64_t next_step_ = 0;
+  uint64_t prompts_used_ = 0;  // by the steps before next_step_
   uint64_t weights_digest_ = 0;
   TrainResult result_;
 };

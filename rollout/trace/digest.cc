@@ -90,6 +90,7 @@ void TraceDigest::Add(const Group& group) {
   out.Word<uint64_t>(static_cast<uint64_t>(group.scores_size()));
   for (const reward::v1::ScoreResult& score : group.scores()) Write(score, &out);
   out.Array(group.advantages());
+  if (!group.dropped().empty()) out.Bytes(group.dropped());
   hash_.Update(buffer_);
   ++groups_;
   completions_ += group.completions_size();

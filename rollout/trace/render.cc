@@ -278,7 +278,9 @@ void RenderGroup(const GroupEntry& entry, const RenderOptions& options, std::ost
       << EscapeForTerminal(prompt.rubric()) << '\n';
   out << group.completions_size() << " completions: " << VerdictSummary(group) << "  reward mean "
       << FormatShort(group.reward_mean()) << "  std " << FormatShort(group.reward_std())
-      << (group.no_signal() ? "  no signal" : "") << '\n';
+      << (group.no_signal() ? "  no signal" : "")
+      << (group.dropped().empty() ? "" : "  not trained on: " + EscapeForTerminal(group.dropped()))
+      << '\n';
   PrintLegend(options.color, out);
   out << "\n--- prompt, " << prompt.ids_size() << " tokens";
   for (const std::string& gold : prompt.math().golds()) {

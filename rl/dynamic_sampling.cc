@@ -1,0 +1,52 @@
+#include "rl/dynamic_sampling.h"
+
+#include "base/error.h"
+#include "rl/eval_tally.h"
+
+namespace grouper {
+namespace {
+
+// Why a group teaches nothing by its own verdicts; empty: it does.
+const char* LackOf(const Group& group) {
+  int64_t scored = 0, right = 0;
+  for (const reward::v1::ScoreResult& score : group.scores()) {
+    if (score.status() != reward::v1::ScoreResult::SCORED) continue;
+    ++scored;
+    right += IsRight(score) ? 1 : 0;
+  }
+  if (scored == 0) return "unscored";
+  if (right == 0) return "all_wrong";
+  return right == scored ? "all_right" : "";
+}
+
+}  // namespace
+
+void CheckDynamicSampling(const DynamicSamplingConfig& config) {
+  USER_CHECK(config.max_rounds() >= 1,
+             "[config] dynamic_sampling.max_rounds must be at least 1, got", config.max_rounds());
+}
+
+int64_t ChooseGroups(int64_t wanted, std::span<Group> groups) {
+  int64_t trained = 0;
+  for (Group& group : groups) {
+    group.set_dropped(LackOf(group));
+    if (!group.dropped().empty()) continue;
+    if (trained == wanted) {
+      group.set_dropped("surplus");
+    } else {
+      ++trained;
+    }
+  }
+  return trained;
+}
+
+int64_t DroppedTokens(std::span<const Group> groups) {
+  int64_t tokens = 0;
+  for (const Group& group : groups) {
+    if (group.dropped().empty()) continue;
+    for (const Completion& completion : group.completions()) tokens += completion.ids_size();
+  }
+  return tokens;
+}
+
+}  // namespace grouper
