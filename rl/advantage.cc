@@ -91,14 +91,18 @@ void AssignAdvantages(const AdvantageConfig& config, Group* group) {
         "[advantage] a group must have one score a completion (group, scores, completions)",
         group->prompt().ordinal(), group->scores_size(), group->completions_size());
   std::vector<std::optional<double>> rewards;
-  for (const reward::v1::ScoreResult& score : group->scores()) {
+  CHECK(group->kl_penalties_size() == 0 || group->kl_penalties_size() == group->scores_size(),
+        "[advantage] not one KL penalty a completion, prompt", group->prompt().ordinal());
+  for (int i = 0; i < group->scores_size(); ++i) {
+    const reward::v1::ScoreResult& score = group->scores(i);
     const bool scored = score.status() == reward::v1::ScoreResult::SCORED;
     CHECK(scored == score.has_reward(),
           "[advantage] a reward must be present exactly when the status is SCORED, item",
           score.item_id());
     CHECK(!scored || std::isfinite(score.reward()), "[advantage] a reward is not finite, item",
           score.item_id());
-    rewards.push_back(scored ? std::optional<double>(score.reward()) : std::nullopt);
+    const double penalty = group->kl_penalties_size() > 0 ? group->kl_penalties(i) : 0;
+    rewards.push_back(scored ? std::optional<double>(score.reward() - penalty) : std::nullopt);
   }
   const std::vector<double> advantages = GroupAdvantages(rewards, config);
   const Moments m = MomentsOf(rewards, -1);

@@ -17,7 +17,7 @@ std::vector<double> GroupAdvantages(std::span<const std::optional<double>> rewar
                                     const AdvantageConfig& config);
 
 // Fills advantages (a dropped group gets none), reward_mean, reward_std and no_signal from
-// group->scores. kInternal naming the
+// group->scores, less group->kl_penalties where there are some. kInternal naming the
 // group when a reward is not finite or a property of the advantages fails (grpo.md 11, 4).
 void AssignAdvantages(const AdvantageConfig& config, Group* group);
 

@@ -14,6 +14,19 @@ void SortCanonically(std::vector<TrainSequence>* sequences) {
             });
 }
 
+TrainSequence SequenceOf(const Group& group, int i) {
+  const Completion& completion = group.completions(i);
+  TrainSequence s;
+  s.rollout_id = completion.rollout_id();
+  s.ids.assign(group.prompt().ids().begin(), group.prompt().ids().end());
+  const int32_t prompt = static_cast<int32_t>(s.ids.size());
+  s.ids.insert(s.ids.end(), completion.ids().begin(), completion.ids().end());
+  for (int32_t t = prompt; t < static_cast<int32_t>(s.ids.size()); ++t) s.targets.push_back(t);
+  s.group = &group;
+  s.completion = &completion;
+  return s;
+}
+
 std::vector<TrainSequence> SequencesOf(std::span<const Group> groups,
                                        LossConfig::Truncated truncated) {
   std::vector<TrainSequence> sequences;
@@ -24,20 +37,13 @@ std::vector<TrainSequence> SequencesOf(std::span<const Group> groups,
     for (int i = 0; i < group.completions_size(); ++i) {
       const Completion& completion = group.completions(i);
       if (completion.ids_size() == 0) continue;
-      TrainSequence s;
-      s.rollout_id = completion.rollout_id();
-      s.ids.assign(group.prompt().ids().begin(), group.prompt().ids().end());
-      const int32_t prompt = static_cast<int32_t>(s.ids.size());
-      s.ids.insert(s.ids.end(), completion.ids().begin(), completion.ids().end());
-      for (int32_t t = prompt; t < static_cast<int32_t>(s.ids.size()); ++t) s.targets.push_back(t);
+      TrainSequence s = SequenceOf(group, i);
       s.advantage = group.advantages(i);
       const bool scored = group.scores(i).status() == reward::v1::ScoreResult::SCORED;
       s.masked = scored && truncated == LossConfig::MASK &&
                  completion.finish_reason() == Completion::LENGTH;
       s.in_loss = scored && !s.masked;
       s.signal = s.in_loss && s.advantage != 0;
-      s.group = &group;
-      s.completion = &completion;
       sequences.push_back(std::move(s));
     }
   }

@@ -25,6 +25,9 @@ struct TrainSequence {
   int64_t input_tokens() const { return static_cast<int64_t>(ids.size()) - 1; }
 };
 
+// Completion i of the group, which needs no advantages yet; group outlives it.
+TrainSequence SequenceOf(const Group& group, int i);
+
 // Every completion, with at least one token, of the groups that are not dropped, in canonical
 // order. MASK takes those that the length cap cut out of the loss; their rewards stay in their
 // group's mean and deviation.

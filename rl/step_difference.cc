@@ -139,6 +139,7 @@ void Finder::Compare(const Group& a, const Group& b) {
   }
   for (int c = 0; c < a.completions_size(); ++c) {
     rollout_ = a.completions(c).rollout_id();
+    SameBits("kl_penalties", At(a.kl_penalties(), c), At(b.kl_penalties(), c));
     SameBits("advantages", At(a.advantages(), c), At(b.advantages(), c));
   }
   rollout_.reset();

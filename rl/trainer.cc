@@ -1,5 +1,7 @@
 #include "rl/trainer.h"
 
+#include <algorithm>
+
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/error.h"
@@ -9,6 +11,7 @@
 #include "proto/textproto.h"
 #include "rl/advantage.h"
 #include "rl/dynamic_sampling.h"
+#include "rl/kl_penalty.h"
 #include "rl/length_schedule.h"
 #include "rl/loss_rule.h"
 #include "rl/minibatch.h"
@@ -133,7 +136,7 @@ bool Trainer::MakeStep(std::stop_token stop) {
 
 // The step cannot be made under these settings; the state at its start is saved first.
 void Trainer::StopForWantOfGroups(int64_t step, const StepRollout& rollout) {
-  if (saved_step_ != step) Save(step);
+  if (!hooks_.scores && saved_step_ != step) Save(step);  // a replay saves nothing
   ThrowUser(
       "[dynamic_sampling] too few groups have both right and wrong members after "
       "dynamic_sampling.max_rounds rounds; the state is saved: raise max_rounds and start the same "
@@ -153,6 +156,8 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
   }
   if (rollout.missing > 0) StopForWantOfGroups(step, rollout);
   std::vector<Group>& groups = rollout.groups;
+  KlPenaltySum penalties;
+  if (KlInReward(config_.loss())) penalties = AddKlPenalties(config_, reference_.get(), groups);
   for (Group& group : groups) {
     group.set_step(step);
     AssignAdvantages(config_.advantage(), &group);
@@ -184,6 +189,10 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
   metrics.AddCount("reward.reused", rollout.verdicts_reused);
   CollectUpdates(update, learner_.version(), &metrics);
   if (config_.dynamic_sampling().enabled()) CollectDropped(groups, rollout.rounds, &metrics);
+  if (KlInReward(config_.loss())) {
+    metrics.Add("kl.in_reward",
+                penalties.estimator / static_cast<double>(std::max<int64_t>(1, penalties.tokens)));
+  }
   metrics.AddCount("rollout.sampled_tokens", sampled);
   metrics.AddCount("rollout.preemptions", rollout.engine.preemptions);
   metrics.Add("time.generate_seconds", rollout.generate_seconds);

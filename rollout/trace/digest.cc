@@ -90,7 +90,14 @@ void TraceDigest::Add(const Group& group) {
   out.Word<uint64_t>(static_cast<uint64_t>(group.scores_size()));
   for (const reward::v1::ScoreResult& score : group.scores()) Write(score, &out);
   out.Array(group.advantages());
-  if (!group.dropped().empty()) out.Bytes(group.dropped());
+  if (!group.dropped().empty()) {
+    out.Word<uint8_t>('D');
+    out.Bytes(group.dropped());
+  }
+  if (group.kl_penalties_size() > 0) {
+    out.Word<uint8_t>('K');
+    out.Array(group.kl_penalties());
+  }
   hash_.Update(buffer_);
   ++groups_;
   completions_ += group.completions_size();

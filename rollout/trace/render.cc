@@ -212,6 +212,9 @@ void PrintCompletion(const Group& group, int member, const RenderOptions& option
   if (member < group.advantages_size()) {
     out << "  advantage " << FormatShort(group.advantages(member));
   }
+  if (member < group.kl_penalties_size()) {
+    out << "  KL penalty " << FormatShort(group.kl_penalties(member));
+  }
   out << '\n';
   if (score != nullptr) PrintDetails(*score, out);
   if (completion.ids_size() == 0) {

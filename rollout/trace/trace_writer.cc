@@ -94,6 +94,7 @@ void ReduceGroup(const Group& group, Group* reduced) {
   reduced->set_no_signal(group.no_signal());
   reduced->set_prompt_experts(group.prompt_experts());
   reduced->set_dropped(group.dropped());
+  *reduced->mutable_kl_penalties() = group.kl_penalties();
 }
 
 }  // namespace

@@ -44,9 +44,8 @@ TEST(DynamicSampling, TheFirstGroupsWithBothKindsAreTakenInOrderOfPrompt) {
   std::vector<Group> groups =
       Groups({"rrr", "rww", "www", "ttt", "rrw", "rtr", "rtw", "rwr", "www"});
   EXPECT_EQ(ChooseGroups(3, groups), 3);
-  EXPECT_EQ(Reasons(groups),
-            (std::vector<std::string>{"all_right", "", "all_wrong", "unscored", "", "all_right",
-                                      "", "surplus", "all_wrong"}));
+  EXPECT_EQ(Reasons(groups), (std::vector<std::string>{"all_right", "", "all_wrong", "unscored", "",
+                                                       "all_right", "", "surplus", "all_wrong"}));
   EXPECT_EQ(DroppedTokens(groups), 6 * 3);
 }
 

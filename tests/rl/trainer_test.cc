@@ -144,6 +144,41 @@ TEST_F(TrainerTest, ALengthCapHoldsFromTheStepThatBeginsAtItsUpdate) {
   EXPECT_EQ(longest, (std::map<uint64_t, int64_t>{{0, 9}, {1, 14}, {2, 14}}));
 }
 
+TEST_F(TrainerTest, KlInTheRewardMovesAdvantagesAndSurvivesAResume) {
+  config_.mutable_loss()->set_kl(LossConfig::K1);
+  config_.mutable_loss()->set_kl_beta(0.5);
+  config_.mutable_loss()->set_kl_place(LossConfig::IN_REWARD);
+  config_.mutable_optimizer()->set_lr(0.05);
+  int64_t zero = 0, other = 0;
+  TrainHooks hooks;
+  hooks.before_update = [&](int64_t, std::vector<Group>* groups) {
+    for (const Group& group : *groups) {
+      ASSERT_EQ(group.kl_penalties_size(), group.completions_size());
+      for (int i = 0; i < group.completions_size(); ++i) {
+        const bool first = group.completions(i).spans(0).policy_version() == 0;
+        EXPECT_EQ(first, group.kl_penalties(i) == 0) << "the reference is the first policy";
+        ++(first ? zero : other);
+      }
+    }
+  };
+  const std::string whole = JoinPath(folder_.path(), "whole"),
+                    parts = JoinPath(folder_.path(), "parts");
+  config_.set_steps(5);
+  const TrainResult reference = Run(whole, hooks);
+  EXPECT_GT(zero, 0);
+  EXPECT_GT(other, 0);
+  for (const int64_t steps : {2, 4, 5}) {
+    config_.set_steps(steps);
+    const TrainResult part = Run(parts, {});
+    if (steps == 5) EXPECT_EQ(part.weights_sha256, reference.weights_sha256);
+  }
+  JsonLinesReader rows(JoinPath(parts, "metrics.jsonl"), "metrics");
+  Json row;
+  ASSERT_TRUE(rows.Next(&row));
+  ASSERT_NE(row.Find("kl.in_reward"), nullptr);
+  EXPECT_EQ(row.Find("kl.in_reward")->number, 0);
+}
+
 TEST_F(TrainerTest, UnscorableCompletionsLeaveTheirGroupAndAreCounted) {
   const std::string run = JoinPath(folder_.path(), "dropped");
   Run(run, {});

@@ -79,6 +79,8 @@ std::vector<Change> CoveredChanges() {
          score(g)->mutable_components()->erase("format");
          (*score(g)->mutable_components())["formau"] = 0.5;
        }},
+      {"dropped", [](Group* g) { g->set_dropped("surplus"); }},
+      {"KL penalty", [](Group* g) { g->add_kl_penalties(0); }},
       {"advantage", [](Group* g) { g->set_advantages(0, Flip(g->advantages(0))); }},
       {"members swapped", [](Group* g) { g->mutable_completions()->SwapElements(0, 1); }},
   };

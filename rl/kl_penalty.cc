@@ -1,0 +1,56 @@
+#include "rl/kl_penalty.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "base/error.h"
+#include "policy/token_cut.h"
+#include "rl/batch.h"
+#include "rl/learner.h"
+#include "rl/loss_rule.h"
+
+namespace grouper {
+
+KlPenaltySum AddKlPenalties(const Config& config, Reference* reference, std::span<Group> groups) {
+  CHECK(reference != nullptr, "[kl] a penalty needs a reference policy");
+  std::vector<TrainSequence> sequences;
+  std::map<uint64_t, double*> places;  // by rollout id
+  for (Group& group : groups) {
+    group.clear_kl_penalties();
+    if (!group.dropped().empty()) continue;
+    group.mutable_kl_penalties()->Resize(group.completions_size(), 0);
+    for (int i = 0; i < group.completions_size(); ++i) {
+      if (group.completions(i).ids_size() == 0) continue;
+      sequences.push_back(SequenceOf(group, i));
+      places[sequences.back().rollout_id] = group.mutable_kl_penalties()->Mutable(i);
+    }
+  }
+  SortCanonically(&sequences);
+  const KlRule rule = KlRuleOf(config.loss());
+  const int64_t cut_tokens = std::min(config.batch().max_tokens_per_micro_batch(),
+                                      TokensPerCut(reference->policy().config()));
+  KlPenaltySum all;
+  for (const Cut& cut : CutMicroBatches(sequences, cut_tokens)) {
+    const auto micro = std::span(sequences).subspan(cut.begin, cut.end - cut.begin);
+    const std::span<const float> log_probs = reference->LogProbs(micro, RuleOf(config.sampling()));
+    size_t next = 0;
+    for (const TrainSequence& s : micro) {
+      double sum = 0;
+      for (float recorded : s.completion->rollout_log_probs()) {
+        sum +=
+            KlOf(rule, static_cast<double>(recorded), static_cast<double>(log_probs[next++])).value;
+      }
+      CHECK(std::isfinite(sum), "[kl] the penalty of a completion is not finite, rollout",
+            s.rollout_id);
+      *places.at(s.rollout_id) = config.loss().kl_beta() * sum;
+      all.estimator += sum;
+      all.tokens += static_cast<int64_t>(s.targets.size());
+    }
+    CHECK(next == log_probs.size(), "[kl] not one reference log-prob a token", next,
+          log_probs.size());
+  }
+  return all;
+}
+
+}  // namespace grouper
