@@ -271,6 +271,29 @@ TEST(Replay, SeveralUpdatesAStepAndAReferenceAreEqualToo) {
   EXPECT_EQ(json.At("difference", "json").String("field", "json"), "reference_digest");
 }
 
+// One token is drawn of 123, one of them is right; so most steps take several rounds of prompts.
+TEST(Replay, DynamicSamplingAndAPenaltyInTheRewardAreEqualToo) {
+  const std::string folder = FreshFolder("replay-dynamic"), run = folder + "/run";
+  std::ofstream(folder + "/tiny.textproto") << kTiny;
+  std::ofstream(folder + "/rows.jsonl") << "{\"question\":\"1+2\",\"answer\":\"3\"}\n"
+                                        << "{\"question\":\"4+4\",\"answer\":\"8\"}\n";
+  std::ofstream(folder + "/dynamic.textproto") << R"(
+    data { train: "rows.jsonl" } group_size: 64 checkpoint_every: 3
+    loss { kl: K1 kl_beta: 0.1 kl_place: IN_REWARD } sampling { max_new_tokens: 1 }
+    dynamic_sampling { enabled: true max_rounds: 50 })";
+  const Ran ran = RunProgram("grouper", {"train", "--config", folder + "/tiny.textproto",
+                                         "--config", folder + "/dynamic.textproto", "--run", run});
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  int64_t rollouts = 0;
+  for (int step : {1, 2, 4}) {
+    const Ran replay = Replay(run, step);
+    EXPECT_EQ(replay.code, 0) << step << ": " << replay.err;
+    if (step == 2) rollouts = ParseJson(replay.out, "json").Integer("rollouts", "json");
+  }
+  EXPECT_GT(rollouts, 3 * 2 * 64) << "no step took a second round: nothing was tested";
+  EXPECT_EQ(Replay(run, 5, {"--set", "loss.kl_beta=0.2"}).code, 1);
+}
+
 TEST(Replay, WorksBesideARunningLearner) {
   const std::string folder = FreshFolder("replay-live"), run = folder + "/run";
   std::ofstream(folder + "/tiny.textproto") << kTiny;
