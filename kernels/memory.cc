@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -16,13 +17,30 @@ constexpr size_t kAlign = 64;
 // the processor can keep addresses of small pages for.
 constexpr size_t kHugePage = size_t{2} << 20;
 size_t RoundUp(size_t n, size_t align = kAlign) { return (n + align - 1) / align * align; }
+bool IsHuge(size_t bytes) { return bytes >= 2 * kHugePage; }
+
+std::atomic<size_t> live_bytes = 0, most_bytes = 0;
+
+void Count(size_t bytes) {
+  const size_t live = live_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  size_t most = most_bytes.load(std::memory_order_relaxed);
+  while (live > most && !most_bytes.compare_exchange_weak(most, live, std::memory_order_relaxed)) {
+  }
+}
 }  // namespace
+
+// aligned_alloc takes whole multiples of the alignment only.
+size_t Buffer::Footprint(size_t bytes) {
+  return RoundUp(bytes, IsHuge(bytes) ? kHugePage : kAlign);
+}
+size_t Buffer::LiveBytes() { return live_bytes.load(std::memory_order_relaxed); }
+size_t Buffer::MostBytes() { return most_bytes.load(std::memory_order_relaxed); }
+void Buffer::ForgetMost() { most_bytes.store(LiveBytes(), std::memory_order_relaxed); }
 
 Buffer::Buffer(size_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
-  const bool huge = bytes >= 2 * kHugePage;
-  const size_t align = huge ? kHugePage : kAlign;
-  const size_t size = RoundUp(bytes, align);  // aligned_alloc takes whole multiples only
+  const bool huge = IsHuge(bytes);
+  const size_t align = huge ? kHugePage : kAlign, size = Footprint(bytes);
   data_ = std::aligned_alloc(align, size);
   if (data_ == nullptr)
     ThrowInternal(
@@ -32,8 +50,13 @@ Buffer::Buffer(size_t bytes) : bytes_(bytes) {
   // A kernel without them refuses the advice, and small pages serve.
   if (huge) static_cast<void>(madvise(data_, size, MADV_HUGEPAGE));
   std::memset(data_, 0, size);
+  Count(size);
 }
-Buffer::~Buffer() { std::free(data_); }
+Buffer::~Buffer() {
+  if (data_ == nullptr) return;
+  live_bytes.fetch_sub(Footprint(bytes_), std::memory_order_relaxed);
+  std::free(data_);
+}
 Buffer::Buffer(Buffer&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
 Buffer& Buffer::operator=(Buffer&& other) noexcept {
@@ -46,8 +69,10 @@ Arena::Arena(std::string name, size_t bytes) : name_(std::move(name)) {
   if (bytes > 0) chunks_.emplace_back(RoundUp(bytes));
 }
 
+size_t Arena::PieceBytes(size_t bytes) { return RoundUp(std::max<size_t>(bytes, 1)); }
+
 void* Arena::Allocate(std::string_view name, size_t bytes) {
-  const size_t need = RoundUp(std::max<size_t>(bytes, 1));
+  const size_t need = PieceBytes(bytes);
   while (chunk_ < chunks_.size() && used_ + need > chunks_[chunk_].bytes()) {
     before_ += chunks_[chunk_].bytes();
     ++chunk_;
@@ -77,6 +102,13 @@ void Arena::Reset() {
     chunks_.emplace_back(total);
   }
   chunk_ = used_ = before_ = 0;
+}
+
+void Arena::Reserve(size_t bytes) {
+  CHECK(chunk_ == 0 && used_ == 0, "[memory] an arena in use cannot be reserved anew", name_);
+  if (chunks_.size() == 1 && chunks_[0].bytes() >= bytes) return;
+  chunks_.clear();  // before the new one is taken: never both
+  if (bytes > 0) chunks_.emplace_back(RoundUp(bytes));
 }
 
 void Arena::ReturnTo(Mark mark) {

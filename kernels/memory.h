@@ -14,7 +14,8 @@
 
 namespace grouper {
 
-// 64-byte aligned host memory, zeroed.
+// 64-byte aligned host memory, zeroed. Every live byte of the process is counted: the memory plan
+// is compared with what was really taken.
 class Buffer {
  public:
   Buffer() = default;
@@ -24,6 +25,13 @@ class Buffer {
   Buffer& operator=(Buffer&& other) noexcept;
   void* data() const { return data_; }
   size_t bytes() const { return bytes_; }
+
+  // What a buffer takes from the system: whole pages of 2 MiB where it is large.
+  static size_t Footprint(size_t bytes);
+  // Footprints of all buffers that live, and the most they came to since ForgetMost. Any thread.
+  static size_t LiveBytes();
+  static size_t MostBytes();
+  static void ForgetMost();
 
  private:
   void* data_ = nullptr;
@@ -42,7 +50,11 @@ class Arena {
   Tensor Block(std::string_view name, DType dtype, int64_t a, int64_t b, int64_t c, int64_t d);
   // Uninitialised bytes, 64-byte aligned.
   void* Allocate(std::string_view name, size_t bytes);
+  // What a piece takes of the arena.
+  static size_t PieceBytes(size_t bytes);
   void Reset();
+  // After Reset: makes room for that many bytes of pieces in one chunk, so that none is added.
+  void Reserve(size_t bytes);
 
   // Marks and returns to a place: scratch as a stack.
   struct Mark {

@@ -9,12 +9,14 @@
 
 namespace grouper {
 
+int64_t Optimizer::NormBytes(int64_t elements) { return (elements / numerics::kNormBlock + 1) * 8; }
+
 Optimizer::Optimizer(Weights* weights)
     : weights_(weights),
       grads_(weights->flat_bytes()),
       m_(weights->flat_bytes()),
       v_(weights->flat_bytes()),
-      blocks_(static_cast<size_t>(weights->elements() / numerics::kNormBlock + 1) * 8),
+      blocks_(static_cast<size_t>(NormBytes(weights->elements()))),
       grad_tensors_(weights->ViewsOf(grads_)) {}
 
 void Optimizer::ClearGrads() { std::memset(grads_.data(), 0, grads_.bytes()); }

@@ -20,6 +20,8 @@ struct OptimizerRule {
 class Optimizer {
  public:
   explicit Optimizer(Weights* weights);  // not owned
+  // Of the norm's partial sums over that many gradients; the rest is three times the weights.
+  static int64_t NormBytes(int64_t elements);
 
   Buffer& grads() { return grads_; }
   const PolicyTensors& grad_tensors() const { return grad_tensors_; }

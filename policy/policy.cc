@@ -7,6 +7,7 @@
 #include "kernels/embed/packed_embedding.h"
 #include "kernels/gemm/matmul.h"
 #include "kernels/norm/rms_norm.h"
+#include "policy/activation_bytes.h"
 #include "policy/blocks.h"
 #include "policy/tied_gradient.h"
 
@@ -26,6 +27,11 @@ void Policy::Forward(Stream& stream, const TokenBatch& batch, KvCache* cache,
         batch.given_experts.size(), MoeLayers(config));
   Arena& arena = acts->arena;
   arena.Reset();
+  arena.Reserve(static_cast<size_t>(
+      ActivationBytesOf(
+          config, dtype(),
+          {.tokens = tokens, .logit_rows = batch.logit_rows.dim(0), .keep = acts->keep})
+          .total));
   acts->layers.assign(static_cast<size_t>(config.layers()), {});
   for (int64_t i = 0; i < config.layers(); ++i) {
     if (!IsMoeLayer(config, i)) continue;

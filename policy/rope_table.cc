@@ -6,9 +6,14 @@
 
 namespace grouper {
 
+int64_t RopeTable::BytesOf(const PolicyConfig& config, DType dtype) {
+  return 2 * config.max_positions() * (config.attention().head_dim() / 2) *
+         static_cast<int64_t>(SizeOf(dtype));
+}
+
 RopeTable::RopeTable(const PolicyConfig& config, DType dtype) {
   const int64_t half = config.attention().head_dim() / 2, rows = config.max_positions();
-  memory_ = Buffer(static_cast<size_t>(2 * rows * half) * SizeOf(dtype));
+  memory_ = Buffer(static_cast<size_t>(BytesOf(config, dtype)));
   char* second =
       static_cast<char*>(memory_.data()) + rows * half * static_cast<int64_t>(SizeOf(dtype));
   cos_ = Tensor::Matrix(memory_.data(), dtype, rows, half);

@@ -16,6 +16,7 @@ class RopeTable {
   const Tensor& cos() const { return cos_; }  // [max_positions, head_dim / 2]
   const Tensor& sin() const { return sin_; }
   std::string Sha256() const;
+  static int64_t BytesOf(const PolicyConfig& config, DType dtype);
 
  private:
   Buffer memory_;

@@ -89,13 +89,15 @@ PolicyTensors Weights::Layout(char* base, bool transposed, bool record) {
   return views;
 }
 
-Weights::Weights(const PolicyConfig& config, DType dtype) : config_(config), dtype_(dtype) {
+Weights::Weights(const PolicyConfig& config, DType dtype, Unallocated)
+    : config_(config), dtype_(dtype) {
   CheckPolicyConfig(config);
   Layout(nullptr, false, true);
-  values_ = Buffer(flat_bytes());
-  tensors_ = Layout(static_cast<char*>(values_.data()), false, false);
+}
+
+Weights::Bytes Weights::BytesOfBuffers() {
   // A transposed tensor has other padding, so its own size.
-  int64_t transposed_elements = PackedElements(config.vocab_size(), config.width());
+  int64_t transposed_elements = PackedElements(config_.vocab_size(), config_.width());
   const PolicyTensors shapes = Layout(nullptr, true, false);
   for (const LayerTensors& layer : shapes.layers) {
     for (const Tensor& t :
@@ -104,11 +106,25 @@ Weights::Weights(const PolicyConfig& config, DType dtype) : config_(config), dty
       transposed_elements += t.rank == 0 ? 0 : t.elements();
     }
   }
-  transposed_values_ = Buffer(static_cast<size_t>(transposed_elements) * SizeOf(dtype));
+  const int64_t biases =
+      std::max<int64_t>(MoeLayers(config_), 1) * std::max<int64_t>(config_.moe().experts(), 1);
+  const int64_t size = static_cast<int64_t>(SizeOf(dtype_));
+  return {.values = static_cast<int64_t>(flat_bytes()),
+          .transposed = transposed_elements * size,
+          .router_bias = biases * size};
+}
+
+Weights::Bytes Weights::BytesOf(const PolicyConfig& config, DType dtype) {
+  return Weights(config, dtype, Unallocated{}).BytesOfBuffers();
+}
+
+Weights::Weights(const PolicyConfig& config, DType dtype) : Weights(config, dtype, Unallocated{}) {
+  const Bytes bytes = BytesOfBuffers();
+  values_ = Buffer(static_cast<size_t>(bytes.values));
+  tensors_ = Layout(static_cast<char*>(values_.data()), false, false);
+  transposed_values_ = Buffer(static_cast<size_t>(bytes.transposed));
   transposed_ = Layout(static_cast<char*>(transposed_values_.data()), true, false);
-  router_bias_ = Buffer(static_cast<size_t>(std::max<int64_t>(MoeLayers(config), 1) *
-                                            std::max<int64_t>(config.moe().experts(), 1)) *
-                        SizeOf(dtype));
+  router_bias_ = Buffer(static_cast<size_t>(bytes.router_bias));
   ListFileTensors();
 }
 

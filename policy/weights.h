@@ -60,6 +60,14 @@ class Weights {
  public:
   Weights(const PolicyConfig& config, DType dtype);
 
+  // What the buffers of such weights hold, known before anything is allocated.
+  struct Bytes {
+    int64_t values = 0;  // also of gradients and of each Adam moment
+    int64_t transposed = 0;
+    int64_t router_bias = 0;
+  };
+  static Bytes BytesOf(const PolicyConfig& config, DType dtype);
+
   const PolicyConfig& config() const { return config_; }
   DType dtype() const { return dtype_; }
   int64_t elements() const { return elements_; }
@@ -96,6 +104,9 @@ class Weights {
   uint64_t Digest() const;
 
  private:
+  struct Unallocated {};
+  Weights(const PolicyConfig& config, DType dtype, Unallocated);
+  Bytes BytesOfBuffers();
   PolicyTensors Layout(char* base, bool transposed, bool record);
   void ListFileTensors();
 

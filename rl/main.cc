@@ -24,7 +24,9 @@ void AddRunFlags(CLI::App* app, RunOptions* options, bool run_folder) {
     app->add_option("--run", options->run,
                     "run folder; one that holds a checkpoint goes on from it");
     app->add_flag("--dry-run", options->dry_run,
-                  "check config and data, print the resolved config, start nothing");
+                  "check config and data, start nothing; train: print its schedule and memory");
+    app->add_flag("--print-config", options->print_config,
+                  "print the resolved config and nothing else, start nothing");
   }
   app->add_option("--threads", options->threads, "threads; 0: GROUPER_THREADS or the cores")
       ->check(CLI::Range(0, 1024));

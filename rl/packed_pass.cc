@@ -52,8 +52,8 @@ void PackedPass::BuildBatch(std::span<const TrainSequence> sequences) {
   }
   if (cache_ == nullptr || cache_->blocks() < blocks) {
     const int64_t bytes = KvCache::BlockBytes(policy_->config(), policy_->dtype());
-    cache_ = std::make_unique<KvCache>(policy_->config(), policy_->dtype(),
-                                       (blocks + blocks / 4) * bytes);
+    cache_.reset();  // never both
+    cache_ = std::make_unique<KvCache>(policy_->config(), policy_->dtype(), blocks * bytes);
   }
   cache_->Clear();
 

@@ -13,18 +13,23 @@ void CheckTokenizer(const std::string& folder, const Manifest& manifest, const C
              folder, manifest.tokenizer(), config.data().tokenizer());
 }
 
+std::unique_ptr<Tokenizer> MakeTokenizer(Config* config) {
+  std::unique_ptr<Tokenizer> tokenizer = Tokenizer::Make(config->data().tokenizer());
+  PolicyConfig* shape = config->mutable_policy();
+  if (shape->vocab_size() == 0) shape->set_vocab_size(tokenizer->vocab_size());
+  USER_CHECK(shape->vocab_size() == tokenizer->vocab_size(),
+             "[config] policy.vocab_size is not the tokenizer's; leave it out (config, tokenizer)",
+             shape->vocab_size(), tokenizer->vocab_size());
+  return tokenizer;
+}
+
 Session::Session(Config* config, const SessionOptions& options) {
   const int threads = options.threads > 0 ? options.threads : cpu::ChooseThreads();
   stream_.isa = cpu::ChooseIsa();
   if (threads > 1) pool_ = std::make_unique<cpu::ThreadPool>(threads);
   stream_.pool = pool_.get();
-  tokenizer_ = Tokenizer::Make(config->data().tokenizer());
-  PolicyConfig* shape = config->mutable_policy();
-  if (shape->vocab_size() == 0) shape->set_vocab_size(tokenizer_->vocab_size());
-  USER_CHECK(shape->vocab_size() == tokenizer_->vocab_size(),
-             "[config] policy.vocab_size is not the tokenizer's; leave it out (config, tokenizer)",
-             shape->vocab_size(), tokenizer_->vocab_size());
-  policy_ = std::make_unique<Policy>(*shape, DType::kFloat32);
+  tokenizer_ = MakeTokenizer(config);
+  policy_ = std::make_unique<Policy>(config->policy(), DType::kFloat32);
   if (config->init_from().empty()) {
     InitRandom(config->seed(), &policy_->weights(), stream_);
   } else {

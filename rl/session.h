@@ -23,10 +23,14 @@ struct SessionOptions {
 // hide that every id means something else.
 void CheckTokenizer(const std::string& folder, const Manifest& manifest, const Config& config);
 
+// The tokenizer of data.tokenizer; completes config->policy.vocab_size from it. kUser when the
+// config asks for another.
+std::unique_ptr<Tokenizer> MakeTokenizer(Config* config);
+
 class Session {
  public:
-  // Completes config->policy.vocab_size from the tokenizer; kUser when the config asks for another.
-  // Weights: config.init_from, else random from the seed.
+  // Completes the config as MakeTokenizer does. Weights: config.init_from, else random from the
+  // seed.
   Session(Config* config, const SessionOptions& options);
 
   Stream& stream() { return stream_; }

@@ -20,6 +20,7 @@ struct RunOptions {
   int threads = 0;
   bool json = false;
   bool dry_run = false;
+  bool print_config = false;
 };
 
 struct QuickstartOptions {

@@ -2,8 +2,13 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/machine_memory.h"
+#include "kernels/cpu/parallel.h"
+#include "policy/policy_config.h"
 #include "proto/textproto.h"
+#include "rl/command/plan_table.h"
 #include "rl/command/run_options.h"
+#include "rl/run_plan.h"
 #include "rl/sft.h"
 #include "rl/trainer.h"
 
@@ -36,10 +41,38 @@ int Report(const RunOptions& options, const TrainResult& result) {
   return result.stopped ? kExitTryAgain : 0;
 }
 
-// The resolved config and what the data holds; starts nothing.
-int DryRun(const Config& config) {
+int PrintConfig(Config config) {
+  MakeTokenizer(&config);
   std::printf("%s", ToTextproto(config).c_str());
   return 0;
+}
+
+// What the run would do and take; allocates nothing of it.
+int DryRun(const RunOptions& options, Config config) {
+  const std::unique_ptr<Tokenizer> tokenizer = MakeTokenizer(&config);
+  CheckPolicyConfig(config.policy());
+  const PromptSet prompts(config, *tokenizer);
+  if (prompts.skipped() > 0) {
+    Say(true, "data.train: " + std::to_string(prompts.skipped()) + " rows skipped");
+  }
+  const RunFacts facts =
+      FactsOf(config, prompts, options.threads > 0 ? options.threads : cpu::ChooseThreads());
+  const int64_t machine = MachineMemoryBytes();
+  std::printf("%s\n", (options.json ? PlanJson : PlanText)(config, facts, machine).c_str());
+  std::fflush(stdout);
+  const MemoryPlan memory = PlanMemory(config, facts);
+  if (machine > 0) CheckFits(memory, memory.total, "the run", machine);
+  // A checkpoint of another policy is found now.
+  if (!config.init_from().empty()) Session session(&config, {.threads = options.threads});
+  return 0;
+}
+
+// What does not even start must not begin to fill the machine.
+void CheckStartFits(Config config) {
+  MakeTokenizer(&config);
+  const MemoryPlan memory = PlanMemory(config, {});
+  const int64_t machine = MachineMemoryBytes();
+  if (machine > 0) CheckFits(memory, memory.from_start, "the policy with its caches", machine);
 }
 
 TrainHooks HooksOf(const RunOptions& options) {
@@ -53,16 +86,10 @@ TrainHooks HooksOf(const RunOptions& options) {
 int RunTrainCommand(const RunOptions& options, std::stop_token stop) {
   Config config = LoadConfig(options);
   CheckTrainConfig(config);
-  if (options.dry_run) {
-    Session session(&config, {.threads = options.threads});
-    const PromptSet prompts(config, session.tokenizer());
-    Say(true, "data.train: " + std::to_string(prompts.rows()) + " prompts, " +
-                  std::to_string(prompts.skipped()) + " skipped; policy: " +
-                  std::to_string(ParameterCount(config.policy())) + " parameters, " +
-                  std::to_string(ActiveParameterCount(config.policy())) + " active a token");
-    return DryRun(config);
-  }
+  if (options.print_config) return PrintConfig(std::move(config));
+  if (options.dry_run) return DryRun(options, std::move(config));
   USER_CHECK(!options.run.empty(), "[run] name a run folder with --run DIR");
+  CheckStartFits(config);
   Trainer trainer(config, options.run, {.threads = options.threads}, HooksOf(options));
   const TrainResult result = trainer.Run(stop);
   if (result.last_eval) {
@@ -77,12 +104,13 @@ int RunTrainCommand(const RunOptions& options, std::stop_token stop) {
 
 int RunSftCommand(const RunOptions& options, std::stop_token stop) {
   Config config = LoadConfig(options);
+  if (options.print_config) return PrintConfig(std::move(config));
   if (options.dry_run) {
     Session session(&config, {.threads = options.threads});
     const DocumentSet documents(config, session.tokenizer());
     Say(true, "data.train: " + std::to_string(documents.size()) + " documents, " +
                   std::to_string(documents.skipped()) + " skipped");
-    return DryRun(config);
+    return PrintConfig(std::move(config));
   }
   USER_CHECK(!options.run.empty(), "[run] name a run folder with --run DIR");
   return Report(options,

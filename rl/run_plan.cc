@@ -1,0 +1,249 @@
+#include "rl/run_plan.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "kernels/memory.h"
+#include "policy/activation_bytes.h"
+#include "policy/kv_cache.h"
+#include "policy/optimizer.h"
+#include "policy/rope_table.h"
+#include "policy/token_cut.h"
+#include "policy/weights.h"
+#include "rl/length_schedule.h"
+#include "rl/loss_rule.h"
+#include "rl/schedule.h"
+#include "rl/update_stage.h"
+#include "rollout/engine_bytes.h"
+
+namespace grouper {
+namespace {
+
+constexpr DType kType = DType::kFloat32;
+
+int64_t Footprint(int64_t bytes) {
+  return static_cast<int64_t>(Buffer::Footprint(static_cast<size_t>(bytes)));
+}
+
+bool HasReference(const Config& config) {
+  return KlInLoss(config.loss()) || KlInReward(config.loss());
+}
+
+int64_t Outputs(const Config& config) { return config.prompts_per_step() * config.group_size(); }
+
+int64_t AnswersOf(const EvalConfig& eval) { return eval.samples() + (eval.greedy() ? 1 : 0); }
+
+// The largest micro-batch: inputs, targets and blocks of the KV cache.
+struct MicroBatch {
+  int64_t tokens = 0, targets = 0, blocks = 0;
+};
+
+MicroBatch LargestMicroBatch(const Config& config, const RunFacts& facts) {
+  const int64_t cap = LongestCap(config.sampling());
+  const int64_t cut =
+      std::min(config.batch().max_tokens_per_micro_batch(), TokensPerCut(config.policy()));
+  const int64_t outputs = std::max<int64_t>(1, Outputs(config) / config.batch().minibatches());
+  // The last token of a sequence is never fed.
+  const int64_t longest = facts.longest_prompt + cap - 1;
+  const int64_t shortest = std::max<int64_t>(1, facts.shortest_prompt);
+  // A sequence above the cut is a micro-batch of its own.
+  if (longest > cut || outputs == 1) return {longest, cap, KvCache::BlocksFor(longest)};
+  MicroBatch most;
+  most.tokens = std::min(cut, outputs * longest);
+  // Most targets where the shortest prompts have the longest completions.
+  const int64_t full = std::min(shortest + cap - 1, most.tokens);
+  const int64_t sequences = most.tokens / full, rest = most.tokens % full;
+  most.targets = sequences * (full - shortest + 1) + std::max<int64_t>(0, rest - shortest + 1);
+  // Most blocks where sequences of one length leave their blocks emptiest.
+  for (int64_t length = shortest; length <= std::min(longest, most.tokens); ++length) {
+    most.blocks =
+        std::max(most.blocks, std::min(outputs, most.tokens / length) * KvCache::BlocksFor(length));
+  }
+  return most;
+}
+
+// Numbers of one output in a step's messages, in training sequences and in the frame of the trace.
+// Fields of messages grow by doubling.
+int64_t RolloutBytes(const Config& config, const RunFacts& facts) {
+  const SamplingConfig& sampling = config.sampling();
+  const bool filtered = sampling.top_k() > 0 || sampling.top_p() < 1 || sampling.min_p() > 0;
+  const PolicyConfig& policy = config.policy();
+  const int64_t experts =
+      MoeLayers(policy) > 0 ? MoeLayers(policy) * policy.moe().experts_per_token() : 0;
+  // id, log-prob, entropy and end in the text, 4 bytes each; about 2 of text.
+  const int64_t token = 16 + (filtered ? 4 : 0) + 2 + experts;
+  const int64_t cap = LongestCap(sampling);
+  const int64_t sequence = 8 * cap + 4 * facts.longest_prompt;
+  constexpr int64_t kMessages = 1024;  // of an output: scores, spans, headers
+  return Outputs(config) * (3 * token / 2 * cap + sequence + kMessages) +
+         config.prompts_per_step() * facts.longest_prompt * (4 + experts);
+}
+
+void AddReference(const Config& config, const MicroBatch& micro, int64_t block_bytes,
+                  std::vector<MemoryRow>* rows) {
+  if (!HasReference(config)) return;
+  const Weights::Bytes weights = Weights::BytesOf(config.policy(), kType);
+  rows->push_back({"reference weights, both packings",
+                   Footprint(weights.values) + Footprint(weights.transposed) +
+                       Footprint(weights.router_bias) +
+                       Footprint(RopeTable::BytesOf(config.policy(), kType)),
+                   MemoryRow::When::kFromStart, "loss.kl=NONE, policy.width, policy.layers"});
+  const ActivationBytes pass = ActivationBytesOf(
+      config.policy(), kType, {.tokens = micro.tokens, .logit_rows = micro.targets});
+  rows->push_back({"reference activations, KV cache",
+                   Footprint(pass.total) + Footprint(micro.blocks * block_bytes),
+                   MemoryRow::When::kOnceReached,
+                   "loss.kl=NONE, sampling.max_new_tokens, batch.max_tokens_per_micro_batch"});
+}
+
+}  // namespace
+
+SchedulePlan PlanSchedule(const Config& config, const RunFacts& facts) {
+  SchedulePlan plan;
+  plan.steps = config.steps();
+  plan.minibatches = config.batch().minibatches();
+  plan.updates = UpdatesOf(config);
+  plan.outputs_per_step = Outputs(config);
+  plan.outputs_per_update = plan.outputs_per_step / plan.minibatches;
+
+  const int64_t warm = config.optimizer().warmup_updates(), last = plan.updates - 1;
+  const auto rate = [&](const std::string& mark, int64_t update) {
+    if (update < 0 || update > last) return;
+    if (!plan.rates.empty() && plan.rates.back().update >= update) return;
+    plan.rates.push_back({mark, update, LearningRateAt(config.optimizer(), update, plan.updates)});
+  };
+  rate("first", 0);
+  if (warm > 0) rate("warm-up done", warm - 1);
+  rate("middle", plan.updates / 2);
+  rate("last", last);
+
+  for (int64_t i = -1; i < config.sampling().length_schedule_size(); ++i) {
+    const int64_t from =
+        i < 0 ? 0 : config.sampling().length_schedule(static_cast<int>(i)).from_update();
+    const int64_t step = (from + plan.minibatches - 1) / plan.minibatches;
+    if (step >= plan.steps) continue;
+    const int64_t done = step * plan.minibatches, cap = LengthCapAt(config.sampling(), done);
+    if (!plan.caps.empty() && plan.caps.back().from_step == step) plan.caps.pop_back();
+    plan.caps.push_back({step, done, cap});
+    plan.most_new_tokens = std::max(plan.most_new_tokens, plan.outputs_per_step * cap);
+  }
+  plan.most_step_tokens = plan.most_new_tokens + plan.outputs_per_step * facts.longest_prompt;
+
+  plan.reference = HasReference(config);
+  if (plan.reference && config.reference().refresh_every() > 0) {
+    plan.reference_refreshes = plan.updates / config.reference().refresh_every();
+  }
+  if (facts.eval_questions > 0) {
+    const int64_t every = config.eval_every();
+    plan.evaluations = every > 0 ? plan.steps / every : 0;
+    if (every == 0 || plan.steps % every != 0 || plan.steps == 0) ++plan.evaluations;
+    plan.answers_per_evaluation = facts.eval_questions * AnswersOf(config.eval());
+  }
+  const int64_t save = config.checkpoint_every();
+  plan.checkpoints = 1 + (save > 0 && plan.steps > 0 ? (plan.steps - 1) / save : 0);
+  plan.questions = plan.steps * config.prompts_per_step();
+  plan.most_questions =
+      plan.questions *
+      (config.dynamic_sampling().enabled() ? config.dynamic_sampling().max_rounds() : 1);
+  return plan;
+}
+
+MemoryPlan PlanMemory(const Config& config, const RunFacts& facts) {
+  using When = MemoryRow::When;
+  const PolicyConfig& policy = config.policy();
+  const Weights::Bytes weights = Weights::BytesOf(policy, kType);
+  const int64_t elements = weights.values / static_cast<int64_t>(SizeOf(kType));
+  const int64_t block_bytes = KvCache::BlockBytes(policy, kType);
+  const std::string shape = "policy.width, policy.layers, policy.moe";
+  MemoryPlan plan;
+  std::vector<MemoryRow>& rows = plan.rows;
+  rows.push_back({"weights, fp32 master", Footprint(weights.values), When::kFromStart, shape});
+  rows.push_back(
+      {"weights, transposed packing", Footprint(weights.transposed), When::kFromStart, shape});
+  rows.push_back({"router bias, rotations",
+                  Footprint(weights.router_bias) + Footprint(RopeTable::BytesOf(policy, kType)),
+                  When::kFromStart, "policy.max_positions"});
+  rows.push_back({"Adam moments", 2 * Footprint(weights.values), When::kFromStart, shape});
+  rows.push_back({"gradients",
+                  Footprint(weights.values) + Footprint(Optimizer::NormBytes(elements)),
+                  When::kFromStart, shape});
+  const MicroBatch micro = LargestMicroBatch(config, facts);
+  AddReference(config, micro, block_bytes, &rows);
+  rows.push_back({"rollout KV cache",
+                  Footprint(config.rollout().kv_cache_bytes() / block_bytes * block_bytes),
+                  When::kFromStart, "rollout.kv_cache_bytes"});
+
+  const int64_t cap = LongestCap(config.sampling());
+  int64_t engine = EngineActivationBytes(policy, kType, config.rollout(),
+                                         {.prompts = config.prompts_per_step(),
+                                          .completions = Outputs(config),
+                                          .longest_prompt = facts.longest_prompt,
+                                          .longest_sequence = facts.longest_prompt + cap},
+                                         facts.threads);
+  if (facts.eval_questions > 0) {
+    const int64_t eval_cap =
+        config.eval().max_new_tokens() > 0 ? config.eval().max_new_tokens() : cap;
+    engine = std::max(engine, EngineActivationBytes(
+                                  policy, kType, config.rollout(),
+                                  {.prompts = facts.eval_questions,
+                                   .completions = facts.eval_questions * config.eval().samples(),
+                                   .longest_prompt = facts.longest_eval_prompt,
+                                   .longest_sequence = facts.longest_eval_prompt + eval_cap},
+                                  facts.threads));
+  }
+  rows.push_back({"rollout activations", engine, When::kOnceReached,
+                  "rollout.max_running, rollout.prefill_tokens"});
+  const ActivationBytes pass = ActivationBytesOf(
+      policy, kType, {.tokens = micro.tokens, .logit_rows = micro.targets, .keep = true});
+  const std::string lengths =
+      "sampling.max_new_tokens, sampling.length_schedule, batch.max_tokens_per_micro_batch";
+  rows.push_back(
+      {"learner activations", Footprint(pass.total) - pass.logits, When::kOnceReached, lengths});
+  rows.push_back({"learner logits", pass.logits, When::kOnceReached, lengths});
+  rows.push_back(
+      {"learner KV cache", Footprint(micro.blocks * block_bytes), When::kOnceReached, lengths});
+  rows.push_back({"rollouts of a step", RolloutBytes(config, facts), When::kInStep,
+                  "prompts_per_step, group_size, sampling.max_new_tokens"});
+  // The optimizer's file is made in memory from its tensors: both moments stand there twice.
+  rows.push_back({"files of a checkpoint",
+                  4 * ParameterCount(policy) * static_cast<int64_t>(SizeOf(kType)),
+                  When::kWhileSaving, shape});
+
+  int64_t reached = 0, step = 0, saving = 0;
+  for (const MemoryRow& row : rows) {
+    switch (row.when) {
+      case When::kFromStart:
+        plan.from_start += row.bytes;
+        break;
+      case When::kOnceReached:
+        reached += row.bytes;
+        break;
+      case When::kInStep:
+        step += row.bytes;
+        break;
+      case When::kWhileSaving:
+        saving += row.bytes;
+        break;
+    }
+  }
+  plan.total = plan.from_start + reached + std::max(step, saving);
+  return plan;
+}
+
+void CheckFits(const MemoryPlan& plan, int64_t bytes, const std::string& what,
+               int64_t machine_bytes) {
+  if (bytes <= machine_bytes) return;
+  std::vector<MemoryRow> largest = plan.rows;
+  std::stable_sort(largest.begin(), largest.end(),
+                   [](const MemoryRow& a, const MemoryRow& b) { return a.bytes > b.bytes; });
+  std::string words;
+  for (size_t i = 0; i < 2 && i < largest.size(); ++i) {
+    words += (i == 0 ? "" : "; ") + largest[i].name + ": lower " + largest[i].lower;
+  }
+  ThrowUser("[memory] " + what + " does not fit into this machine, nothing was started. The " +
+                "largest parts are " + words + " (bytes needed, bytes of the machine)",
+            bytes, machine_bytes);
+}
+
+}  // namespace grouper
