@@ -161,7 +161,8 @@ ScoringPools::End ScoringPools::Score(const ScoreBatchRequest& request,
               .rubrics = rubrics,
               .response = response,
               .budget = {deadline, cancel.get_token()},
-              .begin = Clock::now()};
+              .begin = Clock::now(),
+              .done = {}};
   // Before the lock: it is left after the lock, whose mutex it takes.
   Stay stay(this, &batch, cancel);
   std::unique_lock lock(mutex_);

@@ -26,10 +26,11 @@ void CheckLengthSchedule(const Config& config) {
                    "this)",
                before.from_update(), cap.from_update());
   }
-  USER_CHECK(LongestCap(sampling) < config.policy().max_positions(),
-             "[config] the most new tokens of sampling leave no room for a prompt in "
-             "policy.max_positions; raise it (max_new_tokens, max_positions)",
-             LongestCap(sampling), config.policy().max_positions());
+  USER_CHECK(
+      LongestCap(sampling) < config.policy().max_positions(),
+      "[config] sampling.max_new_tokens, or a cap of sampling.length_schedule, leaves no room "
+      "for a prompt: lower it or raise policy.max_positions (cap, max_positions)",
+      LongestCap(sampling), config.policy().max_positions());
 }
 
 int64_t LengthCapAt(const SamplingConfig& sampling, int64_t updates) {

@@ -401,7 +401,8 @@ TEST(Golden, SoftmaxEntropyAndTheirGradient) {
                              .targets = targets,
                              .rule = rule,
                              .log_probs = log_probs,
-                             .entropies = entropies});
+                             .entropies = entropies,
+                             .kept_sizes = {}});
       TokenLogProbsBackward(stream, {.logits = z,
                                      .targets = targets,
                                      .rule = rule,

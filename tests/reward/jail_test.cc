@@ -209,7 +209,8 @@ TEST_F(StandingJail, AStarvedProgramIsNoSleeper) {
     if (others.back() > 0) continue;
     setsid();  // or the scheduler may share by session, and they would be one
     alarm(60);
-    for (volatile int spin = 0;; spin = spin + 1) {
+    for (volatile int spin = 0;;) {
+      static_cast<void>(spin);
     }
   }
   JailRequest work = Request("def f():\n    return len(str(sum(range(8000000))))\n");

@@ -212,7 +212,7 @@ TEST(Reward, IsTheClampedSumOfWeightedClampedValues) {
 }
 
 TEST(Reward, ThatIsNotFiniteIsInternal) {
-  for (const std::string& rubric :
+  for (const char* rubric :
        {"component { name: \"accuracy\" wrong: 1e308 weight: 1e308 }",
         "component { name: \"accuracy\" wrong: 1e308 weight: 1e308 } clamp { low: -1 high: 1 }",
         "component { name: \"accuracy\" wrong: nan }",
@@ -315,7 +315,8 @@ TEST(Scorer, LooksAtTimeBeforeItAsksAGrader) {
   const FakeGrader grader([](const auto&, const auto&) -> Judgement { throw 1; });
   const Scorer scorer(&grader, &grader);
   const Rubric rubric = RubricFrom("component { name: \"accuracy\" }");
-  const Result late = scorer.Score(MathItem("i", ""), rubric, {std::chrono::steady_clock::now()});
+  const Result late =
+      scorer.Score(MathItem("i", ""), rubric, {std::chrono::steady_clock::now(), {}});
   EXPECT_EQ(late.status(), Result::TIMEOUT);
   EXPECT_EQ(late.reason(), "deadline");
   std::stop_source stop;

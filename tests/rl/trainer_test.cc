@@ -170,7 +170,9 @@ TEST_F(TrainerTest, KlInTheRewardMovesAdvantagesAndSurvivesAResume) {
   for (const int64_t steps : {2, 4, 5}) {
     config_.set_steps(steps);
     const TrainResult part = Run(parts, {});
-    if (steps == 5) EXPECT_EQ(part.weights_sha256, reference.weights_sha256);
+    if (steps == 5) {
+      EXPECT_EQ(part.weights_sha256, reference.weights_sha256);
+    }
   }
   JsonLinesReader rows(JoinPath(parts, "metrics.jsonl"), "metrics");
   Json row;

@@ -145,7 +145,8 @@ TEST(EngineRandom, StaleNaNInTheCacheChangesNoBit) {
                         .positions = vector(positions),
                         .sequence = vector(sequence),
                         .block_table = Tensor::Matrix(table.data(), DType::kInt32, 1, 10),
-                        .logit_rows = vector(rows)},
+                        .logit_rows = vector(rows),
+                        .given_experts = {}},
                        &cache, &activations);
         const float* logits = activations.logits.as<float>();
         all.insert(all.end(), logits, logits + count * kVocab);
