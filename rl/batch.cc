@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "policy/token_cut.h"
 
 namespace grouper {
 
@@ -49,6 +50,10 @@ std::vector<TrainSequence> SequencesOf(std::span<const Group> groups,
   }
   SortCanonically(&sequences);
   return sequences;
+}
+
+int64_t MicroBatchTokens(const BatchConfig& batch, const PolicyConfig& policy) {
+  return std::min(batch.max_tokens_per_micro_batch(), TokensPerCut(policy));
 }
 
 std::vector<Cut> CutMicroBatches(std::span<const TrainSequence> sequences, int64_t max_tokens) {

@@ -35,6 +35,9 @@ std::vector<TrainSequence> SequencesOf(std::span<const Group> groups,
                                        LossConfig::Truncated truncated = LossConfig::KEEP);
 void SortCanonically(std::vector<TrainSequence>* sequences);
 
+// Most input tokens of a micro-batch of this policy: the setting, or what is as fast.
+int64_t MicroBatchTokens(const BatchConfig& batch, const PolicyConfig& policy);
+
 // Cuts [begin, end) into runs of at most max_tokens input tokens, one sequence at the least.
 struct Cut {
   size_t begin, end;

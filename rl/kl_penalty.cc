@@ -5,7 +5,6 @@
 #include <map>
 
 #include "base/error.h"
-#include "policy/token_cut.h"
 #include "rl/batch.h"
 #include "rl/learner.h"
 #include "rl/loss_rule.h"
@@ -28,8 +27,7 @@ KlPenaltySum AddKlPenalties(const Config& config, Reference* reference, std::spa
   }
   SortCanonically(&sequences);
   const KlRule rule = KlRuleOf(config.loss());
-  const int64_t cut_tokens = std::min(config.batch().max_tokens_per_micro_batch(),
-                                      TokensPerCut(reference->policy().config()));
+  const int64_t cut_tokens = MicroBatchTokens(config.batch(), reference->policy().config());
   KlPenaltySum all;
   for (const Cut& cut : CutMicroBatches(sequences, cut_tokens)) {
     const auto micro = std::span(sequences).subspan(cut.begin, cut.end - cut.begin);

@@ -6,7 +6,6 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "policy/token_cut.h"
 #include "rl/length_schedule.h"
 #include "rl/loss_rule.h"
 
@@ -56,8 +55,7 @@ Learner::Learner(Policy* policy, const Config& config, const Stream& stream)
 }
 
 std::vector<Cut> Learner::MicroBatches(std::span<const TrainSequence> sequences) const {
-  return CutMicroBatches(sequences, std::min(config_.batch().max_tokens_per_micro_batch(),
-                                             TokensPerCut(policy_->config())));
+  return CutMicroBatches(sequences, MicroBatchTokens(config_.batch(), policy_->config()));
 }
 
 void Learner::CountExperts() {

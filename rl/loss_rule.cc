@@ -123,6 +123,8 @@ bool KlInReward(const LossConfig& loss) {
   return HasKl(loss) && loss.kl_place() == LossConfig::IN_REWARD;
 }
 
+bool NeedsReference(const LossConfig& loss) { return HasKl(loss); }
+
 bool EveryTokenTrains(const LossConfig& loss) { return loss.entropy() != 0 || KlInLoss(loss); }
 
 }  // namespace grouper

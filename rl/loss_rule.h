@@ -19,10 +19,11 @@ PolicyLossRule LossRuleOf(const LossConfig& loss, int64_t length_cap);
 // The estimator of loss.kl, wherever its term stands.
 KlRule KlRuleOf(const LossConfig& loss);
 
-// beta > 0 and an estimator: as a term of every token, or taken off the reward. Without either no
-// reference is needed.
+// beta > 0 and an estimator: as a term of every token, or taken off the reward.
 bool KlInLoss(const LossConfig& loss);
 bool KlInReward(const LossConfig& loss);
+// Either of them.
+bool NeedsReference(const LossConfig& loss);
 
 // Terms beside the advantage's: tokens without signal have a gradient too.
 bool EveryTokenTrains(const LossConfig& loss);

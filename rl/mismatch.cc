@@ -71,6 +71,16 @@ void CompareExperts(const TrainSequence& s, const Activations& acts, int64_t fir
 
 }  // namespace
 
+void MismatchCounts::Add(const MismatchCounts& more) {
+  tokens += more.tokens;
+  logprob_mismatch += more.logprob_mismatch;
+  expert_mismatch += more.expert_mismatch;
+  kept_set_mismatch += more.kept_set_mismatch;
+  ratio_not_one += more.ratio_not_one;
+  nonfinite += more.nonfinite;
+  if (first.empty()) first = more.first;
+}
+
 void CompareSequence(const TrainSequence& s, const LearnerTokens& learner, const Activations& acts,
                      int64_t first_token, MismatchCounts* counts) {
   CHECK(static_cast<size_t>(s.completion->rollout_log_probs_size()) == learner.log_probs.size(),

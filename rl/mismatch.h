@@ -23,6 +23,8 @@ struct MismatchCounts {
   int64_t total() const {
     return logprob_mismatch + expert_mismatch + kept_set_mismatch + ratio_not_one + nonfinite;
   }
+  // Of other tokens.
+  void Add(const MismatchCounts& more);
 };
 
 // What the learner computed, one entry a target of a sequence.

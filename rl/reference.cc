@@ -39,7 +39,7 @@ void CheckReferenceConfig(const Config& config) {
   USER_CHECK(reference.refresh_every() >= 0,
              "[config] reference.refresh_every must not be negative, got",
              reference.refresh_every());
-  USER_CHECK(KlInLoss(config.loss()) || KlInReward(config.loss()) ||
+  USER_CHECK(NeedsReference(config.loss()) ||
                  (reference.refresh_every() == 0 && reference.init_from().empty()),
              "[config] reference is set and no KL term asks for it: set loss.kl and a "
              "loss.kl_beta above 0, or leave reference out");
@@ -47,7 +47,7 @@ void CheckReferenceConfig(const Config& config) {
 
 std::unique_ptr<Reference> MakeReference(const Config& config, const Policy& policy,
                                          const Stream& stream) {
-  if (!KlInLoss(config.loss()) && !KlInReward(config.loss())) return nullptr;
+  if (!NeedsReference(config.loss())) return nullptr;
   auto reference = std::make_unique<Reference>(policy, 0, stream);
   if (!config.reference().init_from().empty()) {
     reference->LoadFrom(config.reference().init_from());

@@ -9,8 +9,8 @@
 #include "policy/kv_cache.h"
 #include "policy/optimizer.h"
 #include "policy/rope_table.h"
-#include "policy/token_cut.h"
 #include "policy/weights.h"
+#include "rl/batch.h"
 #include "rl/length_schedule.h"
 #include "rl/loss_rule.h"
 #include "rl/schedule.h"
@@ -26,10 +26,6 @@ int64_t Footprint(int64_t bytes) {
   return static_cast<int64_t>(Buffer::Footprint(static_cast<size_t>(bytes)));
 }
 
-bool HasReference(const Config& config) {
-  return KlInLoss(config.loss()) || KlInReward(config.loss());
-}
-
 int64_t Outputs(const Config& config) { return config.prompts_per_step() * config.group_size(); }
 
 int64_t AnswersOf(const EvalConfig& eval) { return eval.samples() + (eval.greedy() ? 1 : 0); }
@@ -41,8 +37,7 @@ struct MicroBatch {
 
 MicroBatch LargestMicroBatch(const Config& config, const RunFacts& facts) {
   const int64_t cap = LongestCap(config.sampling());
-  const int64_t cut =
-      std::min(config.batch().max_tokens_per_micro_batch(), TokensPerCut(config.policy()));
+  const int64_t cut = MicroBatchTokens(config.batch(), config.policy());
   const int64_t outputs = std::max<int64_t>(1, Outputs(config) / config.batch().minibatches());
   // The last token of a sequence is never fed.
   const int64_t longest = facts.longest_prompt + cap - 1;
@@ -82,7 +77,7 @@ int64_t RolloutBytes(const Config& config, const RunFacts& facts) {
 
 void AddReference(const Config& config, const MicroBatch& micro, int64_t block_bytes,
                   std::vector<MemoryRow>* rows) {
-  if (!HasReference(config)) return;
+  if (!NeedsReference(config.loss())) return;
   const Weights::Bytes weights = Weights::BytesOf(config.policy(), kType);
   rows->push_back({"reference weights, both packings",
                    Footprint(weights.values) + Footprint(weights.transposed) +
@@ -130,7 +125,7 @@ SchedulePlan PlanSchedule(const Config& config, const RunFacts& facts) {
   }
   plan.most_step_tokens = plan.most_new_tokens + plan.outputs_per_step * facts.longest_prompt;
 
-  plan.reference = HasReference(config);
+  plan.reference = NeedsReference(config.loss());
   if (plan.reference && config.reference().refresh_every() > 0) {
     plan.reference_refreshes = plan.updates / config.reference().refresh_every();
   }

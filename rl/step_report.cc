@@ -70,11 +70,7 @@ void CollectDropped(std::span<const Group> groups, int64_t rounds, StepMetrics* 
 
 void CollectUpdates(const StepUpdate& step, uint64_t policy_version, StepMetrics* metrics) {
   const std::vector<UpdateResult>& updates = step.updates;
-  const auto sum = [&](auto UpdateResult::*field) {
-    auto total = updates.front().*field;
-    for (size_t u = 1; u < updates.size(); ++u) total += updates[u].*field;
-    return total;
-  };
+  const auto sum = [&](auto UpdateResult::*field) { return step.Sum(field); };
   const auto mean = [&](double UpdateResult::*field) {
     return sum(field) / static_cast<double>(updates.size());
   };

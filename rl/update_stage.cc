@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/kill_point.h"
 #include "base/log.h"
+#include "policy/policy_config.h"
 #include "rl/loss_rule.h"
 #include "rl/minibatch.h"
 #include "rl/schedule.h"
@@ -49,19 +50,7 @@ auto DoOrExplain(const std::string& run, const std::function<void()>& before_sec
 
 bool Replays(const Config& config) {
   return config.batch().routing_replay() == BatchConfig::REPLAY ||
-         (config.batch().routing_replay() == BatchConfig::AUTO &&
-          config.policy().moe().experts() > 0);
-}
-
-// Counts of tokens that were not compared before are added.
-void Add(const MismatchCounts& more, MismatchCounts* sum) {
-  sum->tokens += more.tokens;
-  sum->logprob_mismatch += more.logprob_mismatch;
-  sum->expert_mismatch += more.expert_mismatch;
-  sum->kept_set_mismatch += more.kept_set_mismatch;
-  sum->ratio_not_one += more.ratio_not_one;
-  sum->nonfinite += more.nonfinite;
-  if (sum->first.empty()) sum->first = more.first;
+         (config.batch().routing_replay() == BatchConfig::AUTO && MoeLayers(config.policy()) > 0);
 }
 
 bool Audits(const Config& config, int64_t step) {
@@ -108,11 +97,7 @@ StepUpdate UpdateStage::Run(int64_t step, std::span<const Group> groups,
     options.reference = KlInLoss(config_.loss()) ? reference_ : nullptr;
     const UpdateResult update = DoOrExplain(run_folder_, before_second_update,
                                             [&] { return learner_->Update(minibatch, options); });
-    if (!audits || result.updates.empty()) Add(update.check, &result.check);
-    result.tokens += update.tokens;
-    result.tokens_unscored += update.tokens_unscored;
-    result.tokens_truncated += update.tokens_truncated;
-    result.forwarded_tokens += update.forwarded_tokens;
+    if (!audits || result.updates.empty()) result.check.Add(update.check);
     if (!audits) result.tokens_not_compared += update.tokens_off_policy;
     result.updates.push_back(update);
     if (reference_ != nullptr && update.updated && refresh_every > 0 &&

@@ -19,9 +19,14 @@ struct StepUpdate {
   MismatchCounts check;               // over the step; a token counts once
   std::vector<UpdateResult> updates;  // one a minibatch, in order
   int64_t refreshes = 0;              // of the reference
-  // Sums over the updates.
-  int64_t tokens = 0, tokens_unscored = 0, tokens_truncated = 0, forwarded_tokens = 0;
   int64_t tokens_not_compared = 0;  // sampled under an older version than their update's, no audit
+
+  template <typename Number>
+  Number Sum(Number UpdateResult::*field) const {
+    Number sum = 0;
+    for (const UpdateResult& update : updates) sum += update.*field;
+    return sum;
+  }
 };
 
 class UpdateStage {

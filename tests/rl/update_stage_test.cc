@@ -95,7 +95,7 @@ TEST(UpdateStage, TheFirstRatioIsExactlyOneAndLaterOnesAreNot) {
     }
     EXPECT_EQ(update.check.tokens, world.Sampled()) << "all compared, before the first update";
     EXPECT_EQ(update.check.total(), 0);
-    EXPECT_EQ(update.tokens, world.Sampled());
+    EXPECT_EQ(update.Sum(&UpdateResult::tokens), world.Sampled());
     EXPECT_EQ(update.tokens_not_compared, 0);
   }
   EXPECT_EQ(world.learner->version(), 8u);
