@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "tests/e2e/program.h"
+#include "tests/e2e/tiny_run.h"
 
 namespace grouper {
 namespace {
@@ -19,43 +20,26 @@ namespace {
 using testing::Background;
 using testing::FreshFolder;
 using testing::Ran;
+using testing::ResultOf;
 using testing::RunProgram;
+using testing::TinyRun;
+using testing::TrainArguments;
 using Strings = std::vector<std::string>;
-
-constexpr const char* kTiny = R"(
-steps: 6 prompts_per_step: 2 group_size: 4 eval_every: 0 checkpoint_every: 2
-policy { width: 16 layers: 1 attention { heads: 2 kv_heads: 1 head_dim: 8 }
-         moe { experts: 2 experts_per_token: 1 width: 8 shared_width: 8 } max_positions: 64 }
-data { train: "tasks:calc,fit" eval: "" }
-sampling { max_new_tokens: 8 }
-optimizer { lr: 1e-2 }
-reward { rubric { name: "calc" extraction: WHOLE component { name: "accuracy" }
-                  component { name: "overlong" weight: 0.5 max_tokens: 8 ramp_tokens: 8 } }
-         rubric { name: "fit" extraction: ANSWER_TAG component { name: "accuracy" }
-                  component { name: "overlong" weight: 0.5 max_tokens: 8 ramp_tokens: 8 } } }
-)";
 
 class BadRun : public ::testing::Test {
  protected:
   BadRun()
       : folder_(FreshFolder("bad-run")),
-        config_(JoinPath(folder_, "tiny.textproto")),
+        config_(TinyRun().Write(folder_)),
         run_(JoinPath(folder_, "run")) {
-    std::ofstream(config_) << kTiny;
     const std::string reference = JoinPath(folder_, "reference");
     EXPECT_EQ(RunProgram("grouper", Train(reference)).code, 0);
-    reference_ = Result(reference);
+    reference_ = ResultOf(reference);
   }
   ~BadRun() override { RemoveTree(folder_); }
 
   Strings Train(const std::string& run, const Strings& settings = {}) const {
-    Strings arguments = {"train", "--config", config_, "--run", run, "--threads", "1"};
-    for (const std::string& s : settings) arguments.insert(arguments.end(), {"--set", s});
-    return arguments;
-  }
-  static std::string Result(const std::string& run) {
-    return ReadFile(JoinPath(run, "result.json"), "result") +
-           RunProgram("grouper-trace", {"digest", run}).out;
+    return TrainArguments(config_, run, settings);
   }
   void ExpectWords(const Ran& ran, int code, const Strings& words) {
     EXPECT_EQ(ran.code, code) << ran.err;
@@ -105,7 +89,7 @@ TEST_F(BadRun, HalfACheckpointIsNoneAndIsCleanedAway) {
   }
   const Ran ran = RunProgram("grouper", Train(run_));
   ExpectWords(ran, 0, {"step-00000005", "step-00000007", "not valid", "step-00000004"});
-  EXPECT_EQ(Result(run_), reference_);
+  EXPECT_EQ(ResultOf(run_), reference_);
   EXPECT_EQ(ListFolder(checkpoints).back(), "step-00000007") << "newer than all that is valid";
 }
 
@@ -140,7 +124,7 @@ TEST_F(BadRun, AServiceThatDiesInABatchIsWaitedForAndNothingIsScoredTwiceOrAsZer
   heir.ReadReportLine(std::chrono::seconds(60));
   const Ran ran = running.Wait();
   EXPECT_EQ(ran.code, 0) << ran.err;
-  EXPECT_EQ(Result(run_), reference_);
+  EXPECT_EQ(ResultOf(run_), reference_);
 }
 
 TEST_F(BadRun, AServiceThatStaysDeadIs75AndTheRunGoesOnLater) {
@@ -154,7 +138,7 @@ TEST_F(BadRun, AServiceThatStaysDeadIs75AndTheRunGoesOnLater) {
   const Ran again = RunProgram(
       "grouper", Train(run_, {"reward.addresses=" + address, "reward.max_wait_seconds=0.5"}));
   EXPECT_EQ(again.code, 0) << again.err;
-  EXPECT_EQ(Result(run_), reference_);
+  EXPECT_EQ(ResultOf(run_), reference_);
 }
 
 // The trainer's own service, killed from outside.
@@ -172,7 +156,7 @@ TEST_F(BadRun, TheOwnServiceIsStartedAgain) {
   const Ran ran = running.Wait();
   EXPECT_EQ(ran.code, 0) << ran.err;
   ASSERT_EQ(RunProgram("grouper", Train(folder_ + "/left-alone", {"steps=400"})).code, 0);
-  EXPECT_EQ(Result(run_), Result(folder_ + "/left-alone"));
+  EXPECT_EQ(ResultOf(run_), ResultOf(folder_ + "/left-alone"));
 }
 
 }  // namespace

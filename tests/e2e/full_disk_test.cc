@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "tests/e2e/program.h"
+#include "tests/e2e/tiny_run.h"
 
 namespace grouper {
 namespace {
@@ -22,18 +23,9 @@ using testing::Background;
 using testing::FreshFolder;
 using testing::Ran;
 using testing::RunProgram;
+using testing::TinyRun;
+using testing::TrainArguments;
 using Strings = std::vector<std::string>;
-
-constexpr const char* kTiny = R"(
-steps: 3 prompts_per_step: 2 group_size: 4 eval_every: 0 checkpoint_every: 1
-policy { width: 16 layers: 1 attention { heads: 2 kv_heads: 1 head_dim: 8 }
-         moe { experts: 2 experts_per_token: 1 width: 8 shared_width: 8 } max_positions: 64 }
-data { train: "rows.jsonl" eval: "" tokenizer: "bytes" }
-sampling { max_new_tokens: 8 }
-optimizer { lr: 1e-2 }
-reward { rubric { name: "calc" extraction: WHOLE component { name: "accuracy" }
-                  component { name: "overlong" weight: 0.5 max_tokens: 8 ramp_tokens: 8 } } }
-)";
 
 struct Outcome {
   std::string weights, digest;
@@ -42,10 +34,9 @@ struct Outcome {
 
 class FullDisk : public ::testing::Test {
  protected:
-  FullDisk() : folder_(FreshFolder("full")), config_(JoinPath(folder_, "tiny.textproto")) {
-    std::ofstream(config_) << kTiny;
-    std::ofstream(JoinPath(folder_, "rows.jsonl"))
-        << "{\"question\":\"1+1=\",\"answer\":\"2\"}\n{\"question\":\"2+3=\",\"answer\":\"5\"}\n";
+  FullDisk()
+      : folder_(FreshFolder("full")),
+        config_(TinyRun{.steps = 3, .checkpoint_every = 1, .rows = true}.Write(folder_)) {
     const Strings arguments = Train(JoinPath(folder_, "reference"), 0);
     EXPECT_EQ(RunProgram("grouper", arguments).code, 0);
     reference_ = OutcomeOf(JoinPath(folder_, "reference"));
@@ -56,9 +47,7 @@ class FullDisk : public ::testing::Test {
   }
 
   Strings Train(const std::string& run, double wait_seconds) const {
-    return {"train", "--config", config_,
-            "--run", run,        "--threads",
-            "1",     "--set",    "disk_wait_seconds=" + std::to_string(wait_seconds)};
+    return TrainArguments(config_, run, {"disk_wait_seconds=" + std::to_string(wait_seconds)});
   }
   static Outcome OutcomeOf(const std::string& run) {
     const std::string file = JoinPath(run, "result.json");

@@ -3,52 +3,39 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <fstream>
-
 #include "base/file.h"
 #include "base/json_lines.h"
 #include "tests/e2e/program.h"
+#include "tests/e2e/tiny_run.h"
 
 namespace grouper {
 namespace {
 
 using testing::FreshFolder;
 using testing::Ran;
+using testing::ResultOf;
 using testing::RunProgram;
-
-constexpr const char* kTiny = R"(
-steps: 6 prompts_per_step: 4 group_size: 4 eval_every: 0 checkpoint_every: 2
-policy { width: 16 layers: 2 attention { heads: 2 kv_heads: 1 head_dim: 8 }
-         moe { experts: 4 experts_per_token: 2 width: 8 shared_width: 8 } max_positions: 64 }
-data { train: "tasks:calc,fit" eval: "" }
-sampling { max_new_tokens: 8 }
-batch { minibatches: 4 }
-loss { aggregation: SEQ kl: K3 kl_beta: 0.01 }
-reference { refresh_every: 6 }
-optimizer { lr: 1e-2 }
-reward { rubric { name: "calc" extraction: WHOLE component { name: "accuracy" }
-                  component { name: "overlong" weight: 0.5 max_tokens: 8 ramp_tokens: 8 } }
-         rubric { name: "fit" extraction: ANSWER_TAG component { name: "accuracy" }
-                  component { name: "overlong" weight: 0.5 max_tokens: 8 ramp_tokens: 8 } } }
-)";
+using testing::TinyRun;
+using testing::TrainArguments;
 
 class OffPolicy : public ::testing::Test {
  protected:
-  OffPolicy() : folder_(FreshFolder("off-policy")), config_(JoinPath(folder_, "tiny.textproto")) {
-    std::ofstream(config_) << kTiny;
-  }
+  OffPolicy()
+      : folder_(FreshFolder("off-policy")),
+        config_(TinyRun{.prompts_per_step = 4,
+                        .layers = 2,
+                        .experts = 4,
+                        .experts_per_token = 2,
+                        .settings = "batch { minibatches: 4 } loss { aggregation: SEQ kl: K3 "
+                                    "kl_beta: 0.01 } reference { refresh_every: 6 }"}
+                    .Write(folder_)) {}
   ~OffPolicy() override { RemoveTree(folder_); }
 
   std::string Run(const std::string& name) const { return JoinPath(folder_, name); }
   Ran Train(const std::string& name, const std::vector<std::string>& environment = {}) const {
-    return RunProgram("grouper",
-                      {"train", "--config", config_, "--run", Run(name), "--threads", "1"},
-                      environment);
+    return RunProgram("grouper", TrainArguments(config_, Run(name)), environment);
   }
-  std::string Outcome(const std::string& name) const {
-    return ReadFile(JoinPath(Run(name), "result.json"), "result") +
-           RunProgram("grouper-trace", {"digest", Run(name)}).out;
-  }
+  std::string Outcome(const std::string& name) const { return ResultOf(Run(name)); }
 
   std::string folder_, config_;
 };

@@ -9,13 +9,13 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 
 #include "base/file.h"
 #include "base/record_file.h"
 #include "rl/run_dir.h"
 #include "rollout/trace/trace_writer.h"
 #include "tests/e2e/program.h"
+#include "tests/e2e/tiny_run.h"
 
 namespace grouper {
 namespace {
@@ -24,19 +24,11 @@ using testing::FreshFolder;
 using testing::PowerDisk;
 using testing::PowerRecord;
 using testing::Ran;
+using testing::ResultOf;
 using testing::RunProgram;
+using testing::TinyRun;
+using testing::TrainArguments;
 using Strings = std::vector<std::string>;
-
-constexpr const char* kTiny = R"(
-steps: 6 prompts_per_step: 2 group_size: 4 eval_every: 0 checkpoint_every: 1
-policy { width: 8 layers: 1 attention { heads: 2 kv_heads: 1 head_dim: 4 }
-         moe { experts: 2 experts_per_token: 1 width: 8 shared_width: 8 } max_positions: 64 }
-data { train: "rows.jsonl" eval: "" tokenizer: "bytes" }
-sampling { max_new_tokens: 8 }
-optimizer { lr: 1e-2 }
-reward { rubric { name: "calc" extraction: WHOLE component { name: "accuracy" }
-                  component { name: "overlong" weight: 0.5 max_tokens: 8 ramp_tokens: 8 } } }
-)";
 
 // The step of the newest checkpoint whose publishing had returned before the op: renamed, and the
 // folder synced behind it.
@@ -68,9 +60,8 @@ class PowerCut : public ::testing::Test {
   // A run that is killed in step 3 and goes on: the ways of a start, of a save and of a resume.
   static void SetUpTestSuite() {
     folder_ = FreshFolder("power");
-    std::ofstream(folder_ + "/tiny.textproto") << kTiny;
-    std::ofstream(folder_ + "/rows.jsonl")
-        << "{\"question\":\"1+1=\",\"answer\":\"2\"}\n{\"question\":\"2+3=\",\"answer\":\"5\"}\n";
+    config_file_ =
+        TinyRun{.checkpoint_every = 1, .width = 8, .head_dim = 4, .rows = true}.Write(folder_);
     const std::string run = folder_ + "/recorded", log = folder_ + "/log";
     MakeFolders(run);
     Strings shim = {std::string("LD_PRELOAD=") + GROUPER_POWER_SHIM, "POWER_FOLDER=" + run,
@@ -80,19 +71,13 @@ class PowerCut : public ::testing::Test {
     EXPECT_EQ(RunProgram("grouper", Train(run), killed).code, 128 + SIGKILL);
     const Ran ran = RunProgram("grouper", Train(run), shim);
     EXPECT_EQ(ran.code, 0) << ran.err;
-    result_ = Result(run);
+    result_ = ResultOf(run);
     config_ = ReadFile(run + "/config.textproto", "config");
     record_ = std::make_unique<PowerRecord>(log);
   }
   static void TearDownTestSuite() { RemoveTree(folder_); }
 
-  static Strings Train(const std::string& run) {
-    return {"train", "--config", folder_ + "/tiny.textproto", "--run", run, "--threads", "1"};
-  }
-  static std::string Result(const std::string& run) {
-    return ReadFile(JoinPath(run, "result.json"), "result") +
-           RunProgram("grouper-trace", {"digest", run}).out;
-  }
+  static Strings Train(const std::string& run) { return TrainArguments(config_file_, run); }
   // Calls visit(op, folder) for `images` cuts spread over the record; as if the records of a kind
   // had never been.
   static void ForEachCut(int images, const std::function<void(size_t, const std::string&)>& visit,
@@ -132,7 +117,7 @@ class PowerCut : public ::testing::Test {
            (place > 0 ? ", " + record_->line(place - 1) : "");
   }
 
-  static inline std::string folder_, result_, config_;
+  static inline std::string folder_, config_file_, result_, config_;
   static inline std::unique_ptr<PowerRecord> record_;
 };
 
@@ -188,7 +173,7 @@ TEST_F(PowerCut, GoesOnToTheSameBits) {
   ForEachCut(images, [&](size_t place, const std::string& folder) {
     const Ran ran = RunProgram("grouper", Train(folder));
     EXPECT_EQ(ran.code, 0) << Where(place) << "\n" << ran.err;
-    const bool equal = ran.code == 0 && Result(folder) == result_;
+    const bool equal = ran.code == 0 && ResultOf(folder) == result_;
     EXPECT_TRUE(equal) << Where(place);
     same += equal ? 1 : 0;
   });

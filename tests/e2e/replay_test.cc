@@ -15,6 +15,7 @@
 #include "base/record_file.h"
 #include "proto/trace.pb.h"
 #include "tests/e2e/program.h"
+#include "tests/e2e/tiny_run.h"
 
 namespace grouper {
 namespace {
@@ -23,26 +24,16 @@ using testing::Background;
 using testing::FreshFolder;
 using testing::Ran;
 using testing::RunProgram;
+using testing::TinyRun;
 using Strings = std::vector<std::string>;
 
-constexpr const char* kTiny = R"(
-steps: 6 prompts_per_step: 2 group_size: 4 eval_every: 0 checkpoint_every: 2
-policy { width: 16 layers: 2 attention { heads: 2 kv_heads: 1 head_dim: 8 }
-         moe { experts: 4 experts_per_token: 2 width: 8 shared_width: 8 } max_positions: 64 }
-data { train: "tasks:calc,fit" eval: "" }
-sampling { max_new_tokens: 8 }
-optimizer { lr: 1e-2 }
-reward { rubric { name: "calc" extraction: WHOLE component { name: "accuracy" }
-                  component { name: "overlong" weight: 0.5 max_tokens: 8 ramp_tokens: 8 } }
-         rubric { name: "fit" extraction: ANSWER_TAG component { name: "accuracy" }
-                  component { name: "overlong" weight: 0.5 max_tokens: 8 ramp_tokens: 8 } } }
-)";
+const TinyRun kTiny = {.layers = 2, .experts = 4, .experts_per_token = 2};
 
 // Steps 0 to 5 with checkpoints 2, 4 and 6; made once.
 const std::string& TheRun() {
   static const std::string run = [] {
-    const std::string folder = FreshFolder("replay"), config = JoinPath(folder, "tiny.textproto");
-    std::ofstream(config) << kTiny;
+    const std::string folder = FreshFolder("replay");
+    const std::string config = kTiny.Write(folder);
     const Ran ran = RunProgram("grouper", {"train", "--config", config, "--run", folder + "/run"});
     EXPECT_EQ(ran.code, 0) << ran.err;
     return folder + "/run";
@@ -253,7 +244,7 @@ TEST(Replay, WhatCannotBeMadeAgainIsSaid) {
 
 TEST(Replay, SeveralUpdatesAStepAndAReferenceAreEqualToo) {
   const std::string folder = FreshFolder("replay-r1"), run = folder + "/run";
-  std::ofstream(folder + "/tiny.textproto") << kTiny;
+  kTiny.Write(folder);
   std::ofstream(folder + "/r1.textproto") << R"(
     checkpoint_every: 3 batch { minibatches: 2 } loss { kl: K3 kl_beta: 0.1 }
     reference { refresh_every: 4 })";
@@ -274,7 +265,7 @@ TEST(Replay, SeveralUpdatesAStepAndAReferenceAreEqualToo) {
 // One token is drawn of 123, one of them is right; so most steps take several rounds of prompts.
 TEST(Replay, DynamicSamplingAndAPenaltyInTheRewardAreEqualToo) {
   const std::string folder = FreshFolder("replay-dynamic"), run = folder + "/run";
-  std::ofstream(folder + "/tiny.textproto") << kTiny;
+  kTiny.Write(folder);
   std::ofstream(folder + "/rows.jsonl") << "{\"question\":\"1+2\",\"answer\":\"3\"}\n"
                                         << "{\"question\":\"4+4\",\"answer\":\"8\"}\n";
   std::ofstream(folder + "/dynamic.textproto") << R"(
@@ -296,7 +287,7 @@ TEST(Replay, DynamicSamplingAndAPenaltyInTheRewardAreEqualToo) {
 
 TEST(Replay, WorksBesideARunningLearner) {
   const std::string folder = FreshFolder("replay-live"), run = folder + "/run";
-  std::ofstream(folder + "/tiny.textproto") << kTiny;
+  kTiny.Write(folder);
   Background learner("grouper", {"train", "--config", folder + "/tiny.textproto", "--run", run,
                                  "--set", "steps=100000", "--set", "checkpoint_every=0"});
   ASSERT_TRUE(learner.HasLines(run + "/metrics.jsonl", 3)) << learner.err();

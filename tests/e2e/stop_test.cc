@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "tests/e2e/kill_case.h"
+#include "tests/e2e/tiny_run.h"
 
 namespace grouper {
 namespace {
@@ -23,7 +24,10 @@ using testing::KillCase;
 using testing::KillPlace;
 using testing::Outcome;
 using testing::Ran;
+using testing::ResultOf;
 using testing::RunProgram;
+using testing::TinyRun;
+using testing::TrainArguments;
 using Strings = std::vector<std::string>;
 
 // Of the shrunk quickstart. Rows are left out: a signal during an evaluation cuts the evaluation.
@@ -59,40 +63,21 @@ TEST(Stop, ASignalAtAnyPlaceEndsWith75AndLosesNothing) {
   }
 }
 
-constexpr const char* kTiny = R"(
-steps: 4 prompts_per_step: 2 group_size: 4 eval_every: 0 checkpoint_every: 2
-policy { width: 16 layers: 1 attention { heads: 2 kv_heads: 1 head_dim: 8 }
-         moe { experts: 2 experts_per_token: 1 width: 8 shared_width: 8 } max_positions: 64 }
-data { train: "tasks:calc,fit" eval: "tasks:calc,fit" }
-sampling { max_new_tokens: 8 }
-optimizer { lr: 1e-2 }
-reward { rubric { name: "calc" extraction: WHOLE component { name: "accuracy" }
-                  component { name: "overlong" weight: 0.5 max_tokens: 8 ramp_tokens: 8 } }
-         rubric { name: "fit" extraction: ANSWER_TAG component { name: "accuracy" }
-                  component { name: "overlong" weight: 0.5 max_tokens: 8 ramp_tokens: 8 } } }
-)";
-
 class StoppedRun : public ::testing::Test {
  protected:
-  StoppedRun() : folder_(FreshFolder("stopped")), run_(JoinPath(folder_, "run")) {
-    std::ofstream(JoinPath(folder_, "tiny.textproto")) << kTiny;
-  }
+  StoppedRun()
+      : folder_(FreshFolder("stopped")),
+        config_(TinyRun{.steps = 4, .eval = "tasks:calc,fit"}.Write(folder_)),
+        run_(JoinPath(folder_, "run")) {}
   ~StoppedRun() override { RemoveTree(folder_); }
 
   Strings Train(const std::string& run, const Strings& settings = {}) const {
-    Strings arguments = {"train",     "--config", folder_ + "/tiny.textproto", "--run", run,
-                         "--threads", "1"};
-    for (const std::string& s : settings) arguments.insert(arguments.end(), {"--set", s});
-    return arguments;
-  }
-  static std::string Result(const std::string& run) {
-    return ReadFile(JoinPath(run, "result.json"), "result") +
-           RunProgram("grouper-trace", {"digest", run}).out;
+    return TrainArguments(config_, run, settings);
   }
   std::string Reference(const Strings& settings = {}) const {
     const std::string run = folder_ + "/reference";
     EXPECT_EQ(RunProgram("grouper", Train(run, settings)).code, 0);
-    return Result(run);
+    return ResultOf(run);
   }
   static int64_t Lines(const std::string& file) {
     const std::string text = ReadFile(file, "lines");
@@ -100,7 +85,7 @@ class StoppedRun : public ::testing::Test {
   }
   std::string File(const std::string& name) const { return JoinPath(run_, name); }
 
-  std::string folder_, run_;
+  std::string folder_, config_, run_;
 };
 
 // The second signal leaves at once, whatever the program does; the older checkpoint stands.
@@ -181,7 +166,7 @@ TEST_F(StoppedRun, FilesThatAreShorterThanTheCheckpointSays) {
     EXPECT_EQ(ran.code, 0) << ran.err;
     EXPECT_NE(ran.err.find("step-00000004 is not valid"), std::string::npos) << ran.err;
     EXPECT_NE(ran.err.find(name), std::string::npos) << ran.err;
-    EXPECT_EQ(Result(run_), reference);
+    EXPECT_EQ(ResultOf(run_), reference);
     EXPECT_EQ(Lines(File("metrics.jsonl")), 4);
 
     std::filesystem::remove(File(name));
