@@ -114,6 +114,8 @@ std::vector<OpCase> CasesOf(const Options& options) {
       AddProducts(policy, rows, &all);
       AddAttention(policy, rows, &all);
       AddRowOps(policy, rows, &all);
+      if (policy.experts > 0) AddRouting(policy, rows, &all);
+      AddTables(policy, rows, &all);
     }
     AddOptimizer(policy, &all);
   }

@@ -42,9 +42,20 @@ class Operands {
   uint32_t state_ = 1;
 };
 
+// Operands of a case and the call on them.
+template <typename Args>
+std::function<void(Stream&)> Bind(std::shared_ptr<Operands> operands, const Args& args,
+                                  void (*op)(Stream&, const Args&)) {
+  return [operands, args, op](Stream& stream) { op(stream, args); };
+}
+
 void AddProducts(const PolicyShape& policy, int64_t rows, std::vector<OpCase>* cases);
 void AddRowOps(const PolicyShape& policy, int64_t rows, std::vector<OpCase>* cases);
 void AddAttention(const PolicyShape& policy, int64_t rows, std::vector<OpCase>* cases);
+// Choice of experts and the sum of their outputs; only policies with experts have them.
+void AddRouting(const PolicyShape& policy, int64_t rows, std::vector<OpCase>* cases);
+// Rows that find their place by an index: gradient of the embedding, keys and values to the cache.
+void AddTables(const PolicyShape& policy, int64_t rows, std::vector<OpCase>* cases);
 // Optimizer and gradient norm over all parameters of the policy.
 void AddOptimizer(const PolicyShape& policy, std::vector<OpCase>* cases);
 

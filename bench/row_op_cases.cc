@@ -13,12 +13,7 @@
 namespace grouper::bench {
 namespace {
 
-// Operands of a case and the call on them.
 using Run = std::function<void(Stream&)>;
-template <typename Args>
-Run Bind(std::shared_ptr<Operands> operands, const Args& args, void (*op)(Stream&, const Args&)) {
-  return [operands, args, op](Stream& stream) { op(stream, args); };
-}
 
 void AddSampling(const PolicyShape& p, int64_t rows, std::vector<OpCase>* cases) {
   const int64_t vocab = p.vocab;
