@@ -13,6 +13,8 @@ constexpr int64_t kGradTokens = 256 / (kTileVectors > 1 ? 2 : 1);  // of a block
 constexpr int64_t kGradPanels = 8;                                 // of a group
 constexpr int64_t kGradTiles = 8;                                  // of rows, copied at a time
 constexpr int64_t kGradWidth = kTileVectors * kLanes;
+constexpr int64_t kMove = kTileRows > 8 ? 16 : kTileRows > 2 ? 8 : 2;  // elements moved at once
+constexpr int64_t kTileStride = kTileRows * kGradTokens + kMove;       // of copied tiles of x
 
 // Tokens [begin, begin + tokens) of dy's columns [column, columns): at most kGradWidth a token.
 GROUPER_INLINE void CopyColumns(const real* dy, int64_t stride, int64_t begin, int64_t tokens,
@@ -45,13 +47,32 @@ GROUPER_INLINE void GradTile(const real* x, const real* dy, int64_t tokens, real
   }
 }
 
-// Rows [k, k + kRows) of all panels of a group, copied and multiplied.
+// Columns [k, k + kRows) of x, token after token.
 template <int kRows>
 GROUPER_INLINE void CopyRows(const RowSource& x, int64_t begin, int64_t tokens, int64_t k,
                              real* to) {
   for (int64_t t = 0; t < tokens; ++t) {
     const real* from = x.row(begin + t) + k;
     for (int r = 0; r < kRows; ++r) to[t * kRows + r] = from[r];
+  }
+}
+
+// The same for several full tiles side by side, a row of x at a time: rows lie far apart, and each
+// of their cache lines passes once. A tile's elements move as one vector, whose surplus the next
+// token overwrites; the row's last tile, where that would read behind the row, moves one by one.
+GROUPER_INLINE void CopyTiles(const RowSource& x, int64_t begin, int64_t tokens, int64_t k,
+                              int64_t tiles, int64_t in, real* to) {
+  const bool last = k + (tiles - 1) * kTileRows + kMove > in;
+  const int64_t moved = last ? tiles - 1 : tiles;
+  for (int64_t t = 0; t < tokens; ++t) {
+    const real* from = x.row(begin + t) + k;
+    real* tile = to + t * kTileRows;
+    for (int64_t i = 0; i < moved; ++i) {
+      __builtin_memcpy(tile + i * kTileStride, from + i * kTileRows, kMove * sizeof(real));
+    }
+  }
+  if (last) {
+    CopyRows<kTileRows>(x, begin, tokens, k + moved * kTileRows, to + moved * kTileStride);
   }
 }
 
@@ -78,7 +99,7 @@ GROUPER_INLINE void LastRows(const RowSource& x, int64_t begin, int64_t tokens, 
 __attribute__((noinline)) void GradPanels(const RowSource& x, const real* dy, int64_t dy_stride,
                                           int64_t begin, int64_t end, real* gradient, int64_t in,
                                           int64_t panel, int64_t panels, int64_t columns) {
-  real copied_dy[kGradPanels * 32 * kGradTokens], copied_x[kGradTiles * kTileRows * kGradTokens];
+  real copied_dy[kGradPanels * 32 * kGradTokens], copied_x[kGradTiles * kTileStride];
   real* grad = gradient + panel * in * 32;
   const int64_t parts = panels * 32 / kGradWidth, full = in / kTileRows * kTileRows;
   for (int64_t at = begin; at < end; at += kGradTokens) {
@@ -89,15 +110,12 @@ __attribute__((noinline)) void GradPanels(const RowSource& x, const real* dy, in
     }
     for (int64_t k = 0; k < full; k += kGradTiles * kTileRows) {
       const int64_t rest = (full - k) / kTileRows, tiles = rest < kGradTiles ? rest : kGradTiles;
-      for (int64_t i = 0; i < tiles; ++i) {
-        CopyRows<kTileRows>(x, at, tokens, k + i * kTileRows,
-                            copied_x + i * kTileRows * kGradTokens);
-      }
+      CopyTiles(x, at, tokens, k, tiles, in, copied_x);
       for (int64_t p = 0; p < parts; ++p) {
         const int64_t column = p * kGradWidth;
         for (int64_t i = 0; i < tiles; ++i) {
-          GradTile<kTileRows>(copied_x + i * kTileRows * kGradTokens,
-                              copied_dy + p * kGradTokens * kGradWidth, tokens,
+          GradTile<kTileRows>(copied_x + i * kTileStride, copied_dy + p * kGradTokens * kGradWidth,
+                              tokens,
                               grad + (column / 32 * in + k + i * kTileRows) * 32 + column % 32);
         }
       }

@@ -103,8 +103,8 @@ TEST(Matmul, BiasStartsTheChainAndTheResidualIsAddedAfterIt) {
 }
 
 TEST(MatmulWeightGrad, ContinuesOneChainOverRowsWhateverTheCut) {
-  // Past a block of tokens, a block of rows and a group of panels.
-  const int64_t rows = 300, in = 53, out = 270;
+  // Past a block of tokens, a block of rows and a group of panels; the last tile ends with the row.
+  const int64_t rows = 300, in = 54, out = 270;
   const Owned x = Normal(DType::kFloat32, {rows, in}, 9),
               dy = Normal(DType::kFloat32, {rows, out}, 10);
   Owned expected(DType::kFloat32, {1, in, out});
