@@ -11,6 +11,8 @@ namespace {
 
 // A block of a panel, [kDepthBlock][32], fills three quarters of 32 KiB.
 constexpr int64_t kDepthBlock = 192;
+// Beyond this depth a chunk's x leaves L2: each of its blocks passes several panels.
+constexpr int64_t kDeep = 4000, kDeepPanels = 8;
 // Most rows of a chunk, in full tiles: their block of x stays in L2 beside the weights that pass.
 constexpr int64_t kChunkRows = (132 + kTileRows - 1) / kTileRows * kTileRows;
 
@@ -140,9 +142,10 @@ __attribute__((noinline)) void Product(const RowSource& source, const real* weig
     SingleRow(source, weight, in, o, begin, first, last);
     return;
   }
-  real resting[kChunkRows * 32];
+  real resting[kDeepPanels * kChunkRows * 32];
   // A single tile of rows reads weights once: nothing to keep near.
   const int64_t blocks = end - begin <= kTileRows ? 1 : (in + kDepthBlock - 1) / kDepthBlock;
+  const int64_t group = in > kDeep ? kDeepPanels : 1;
   // Chunks of about equal size: a short last one would read all weights for a few rows.
   const int64_t chunks = (end - begin + kChunkRows - 1) / kChunkRows;
   const int64_t share = (end - begin + chunks - 1) / (chunks > 0 ? chunks : 1);
@@ -150,10 +153,13 @@ __attribute__((noinline)) void Product(const RowSource& source, const real* weig
   for (int64_t row = begin; row < end; row += rows) {
     const int64_t count = end - row < rows ? end - row : rows;
     const int64_t tiles = (count + kTileRows - 1) / kTileRows * (2 / kTileVectors);
-    for (int64_t panel = first; panel < last; ++panel) {
-      for (int64_t i = 0; i < blocks; ++i) {
+    for (int64_t from = first; from < last; from += group) {
+      const int64_t panels = last - from < group ? last - from : group;
+      for (int64_t step = 0; step < blocks * panels; ++step) {
+        const int64_t i = step / panels, panel = from + step % panels;
         const int64_t k = in * i / blocks, next = in * (i + 1) / blocks;
-        const real* after = weight + (panel * in + next) * 32;
+        const real* after = step % panels + 1 < panels ? weight + ((panel + 1) * in + k) * 32
+                                                       : weight + (from * in + next) * 32;
         const int64_t lines = (next - k) * 2 / tiles;
         const DepthBlock b{.weight = weight + (panel * in + k) * 32,
                            .panel_step = 0,
@@ -162,7 +168,8 @@ __attribute__((noinline)) void Product(const RowSource& source, const real* weig
                            .first = i == 0,
                            .last = i + 1 == blocks,
                            .lines = lines < next - k ? lines : next - k};
-        RowTiles<kTileRows>(source, b, o, row, count, panel * 32, resting, after);
+        RowTiles<kTileRows>(source, b, o, row, count, panel * 32,
+                            resting + (panel - from) * rows * 32, after);
       }
     }
   }

@@ -44,8 +44,9 @@ TEST(Matmul, IsOneFusedChainPerOutputOnEveryInstructionSet) {
                                {29, 100, 128},
                                {2, 24, 200},
                                {70, 64, 123},
-                               {7, 193, 33},       // past a block of the depth
-                               {131, 500, 70}}) {  // and a chunk of rows
+                               {7, 193, 33},        // past a block of the depth
+                               {131, 500, 70},      // and a chunk of rows
+                               {20, 4001, 290}}) {  // deep: groups of panels
     const Owned x = Normal(DType::kFloat32, {rows, in}, 1),
                 w = Normal(DType::kFloat32, {1, in, out}, 2);
     const Owned packed = Pack(w, 1, in, out), expected = Chains(x, w, out);
