@@ -99,16 +99,34 @@ GROUPER_INLINE __m256i FirstBits8(int64_t n) {
 }
 GROUPER_INLINE Lanes LoadFirst(const real* p, int64_t n) {
   if (n >= kLanes) return Load(p);
+  if (n == 8) return {_mm256_loadu_ps(p), _mm256_setzero_ps()};
   return {_mm256_maskload_ps(p, FirstBits8(n)), _mm256_maskload_ps(p + 8, FirstBits8(n - 8))};
 }
-// A masked store is many times slower than a whole one on some processors.
+// A masked store is many times slower than whole ones on some processors: eight floats go at once,
+// the rest of up to seven as four, two and one.
 GROUPER_INLINE void StoreFirst(real* p, Lanes a, int64_t n) {
   if (n >= kLanes) {
     Store(p, a);
     return;
   }
-  _mm256_maskstore_ps(p, FirstBits8(n), a.lo);
-  _mm256_maskstore_ps(p + 8, FirstBits8(n - 8), a.hi);
+  __m256 part = a.lo;
+  if (n >= 8) {
+    _mm256_storeu_ps(p, a.lo);
+    part = a.hi;
+    p += 8;
+  }
+  __m128 four = _mm256_castps256_ps128(part);
+  if ((n & 4) != 0) {
+    _mm_storeu_ps(p, four);
+    four = _mm256_extractf128_ps(part, 1);
+    p += 4;
+  }
+  if ((n & 2) != 0) {
+    _mm_storel_pi(reinterpret_cast<__m64*>(p), four);
+    four = _mm_movehl_ps(four, four);
+    p += 2;
+  }
+  if ((n & 1) != 0) _mm_store_ss(p, four);
 }
 GROUPER_INLINE Lanes Add(Lanes a, Lanes b) {
   return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)};
@@ -324,23 +342,6 @@ GROUPER_INLINE real MaxOf(Lanes a) {
   }
   return x[0];
 #endif
-}
-
-// One chain per tree lane over a row: R256 of numerics.h. Add() takes 16 elements that start at a
-// multiple of 16; Sum() folds index bits 7 to 4, then the lane bits.
-struct Tree256 {
-  Lanes chain[16];
-};
-GROUPER_INLINE void Clear(Tree256* tree) {
-  for (int i = 0; i < 16; ++i) tree->chain[i] = Zero();
-}
-GROUPER_INLINE real Sum(const Tree256& tree) {
-  Lanes x[16];
-  for (int i = 0; i < 16; ++i) x[i] = tree.chain[i];
-  for (int step = 8; step > 0; step /= 2) {
-    for (int i = 0; i < step; ++i) x[i] = Add(x[i], x[i + step]);
-  }
-  return SumTree(x[0]);
 }
 
 }  // namespace grouper::cpu::GROUPER_VARIANT

@@ -36,7 +36,7 @@ TEST(RmsNorm, MatchesTheFormula) {
 // Element i in lane i mod 256, each lane a chain, lanes added by index bits 7 to 0; then the stated
 // roundings.
 TEST(RmsNorm, IsTheStatedTreeBitForBit) {
-  for (int64_t width : {1, 16, 100, 255, 256, 257, 300, 777, 1024}) {
+  for (int64_t width : {1, 16, 33, 64, 65, 100, 255, 256, 257, 300, 777, 1024}) {
     const Owned x = Normal(DType::kFloat32, {2, width}, 11),
                 gain = Normal(DType::kFloat32, {width}, 12);
     Owned expected(DType::kFloat32, {2, width});
@@ -88,6 +88,28 @@ Backward RunBackward(Stream stream, const Owned& x, const Owned& gain, const Own
   RmsNormBackward(stream,
                   {.x = x, .gain = gain, .dy = dy, .dx = r.dx, .dgain = r.dgain, .inv = inv});
   return r;
+}
+
+// A row of any width is written to its end and not beyond, on every instruction set.
+TEST(RmsNorm, LeavesWhatLiesBehindARowAlone) {
+  for (int64_t width = 1; width < 40; ++width) {
+    const Owned x = Normal(DType::kFloat32, {2, width}, 13),
+                gain = Normal(DType::kFloat32, {width}, 14);
+    const Owned expected = Forward(BestStream(), x, gain);
+    for (cpu::Isa isa : cpu::AvailableIsas()) {
+      Owned wide(DType::kFloat32, {2, 48});
+      for (int64_t i = 0; i < 96; ++i) wide.Put(i, 7);
+      Tensor out = wide;
+      out.shape[1] = width;
+      Stream stream{isa, nullptr};
+      RmsNorm(stream, {.x = x, .gain = gain, .out = out, .eps = 1e-6});
+      for (int64_t i = 0; i < 96; ++i) {
+        const int64_t column = i % 48;
+        EXPECT_EQ(wide.Get(i), column < width ? expected.Get(i / 48 * width + column) : 7)
+            << width << " " << i << " " << cpu::NameOf(isa);
+      }
+    }
+  }
 }
 
 TEST(RmsNormBackward, MatchesFiniteDifferences) {
