@@ -1,5 +1,5 @@
-#include "kernels/cpu/lanes.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/row_tree.h"
 #include "kernels/moe/combine.h"
 
 namespace grouper::cpu::GROUPER_VARIANT {
@@ -44,16 +44,14 @@ void CombineBackward(Stream& stream, const CombineBackwardArgs& args) {
         const real* y = args.y.as<real>() + row * args.y.row_stride;
         real* dy = args.dy.as<real>() + row * args.dy.row_stride;
         const Lanes w = Set(args.weights.as<real>()[t * args.weights.row_stride + slot]);
-        Tree256 tree;
-        Clear(&tree);
-        for (int64_t i = 0; i < width; i += kLanes) {
+        const real dot = RowTree(width, [&](int64_t i, Lanes chain) {
           const int64_t n = width - i;
           const Lanes d = LoadFirst(dout + i, n);
-          Lanes& chain = tree.chain[i / kLanes % 16];
-          chain = Fma(d, LoadFirst(y + i, n), chain);
+          const Lanes next = Fma(d, LoadFirst(y + i, n), chain);
           StoreFirst(dy + i, Mul(w, d), n);
-        }
-        args.dweights.as<real>()[t * args.dweights.row_stride + slot] = Sum(tree);
+          return next;
+        });
+        args.dweights.as<real>()[t * args.dweights.row_stride + slot] = dot;
       }
     }
   });

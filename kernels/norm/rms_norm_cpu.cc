@@ -1,5 +1,5 @@
 #include "kernels/cpu/parallel.h"
-#include "kernels/cpu/vec_math.h"
+#include "kernels/cpu/row_tree.h"
 #include "kernels/norm/rms_norm.h"
 
 namespace grouper::cpu::GROUPER_VARIANT {
@@ -9,14 +9,11 @@ constexpr int64_t kRowGrain = 32;
 
 // 1 / sqrt(sum / width + eps), IEEE division and root.
 GROUPER_INLINE real InverseRms(const real* x, int64_t width, real eps) {
-  Tree256 tree;
-  Clear(&tree);
-  for (int64_t i = 0; i < width; i += kLanes) {
+  const real squares = RowTree(width, [&](int64_t i, Lanes chain) {
     const Lanes v = LoadFirst(x + i, width - i);
-    Lanes& chain = tree.chain[i / kLanes % 16];
-    chain = Fma(v, v, chain);
-  }
-  return real{1} / SqrtReal(FmaReal(Sum(tree), real{1} / static_cast<real>(width), eps));
+    return Fma(v, v, chain);
+  });
+  return real{1} / SqrtReal(FmaReal(squares, real{1} / static_cast<real>(width), eps));
 }
 
 }  // namespace
@@ -51,15 +48,12 @@ void RmsNormBackward(Stream& stream, const RmsNormBackwardArgs& args) {
       real* dx = args.dx.as<real>() + t * args.dx.row_stride;
       const real r = InverseRms(x, width, eps);
       inv[t] = r;
-      Tree256 tree;
-      Clear(&tree);
-      for (int64_t i = 0; i < width; i += kLanes) {
+      const real dot = RowTree(width, [&](int64_t i, Lanes chain) {
         const int64_t n = width - i;
-        Lanes& chain = tree.chain[i / kLanes % 16];
-        chain = Fma(Mul(LoadFirst(dy + i, n), LoadFirst(gain + i, n)), LoadFirst(x + i, n), chain);
-      }
+        return Fma(Mul(LoadFirst(dy + i, n), LoadFirst(gain + i, n)), LoadFirst(x + i, n), chain);
+      });
       const Lanes scale = Set(r);
-      const Lanes pull = Set(-(r * r * r * (Sum(tree) / static_cast<real>(width))));
+      const Lanes pull = Set(-(r * r * r * (dot / static_cast<real>(width))));
       for (int64_t i = 0; i < width; i += kLanes) {
         const int64_t n = width - i;
         const Lanes g = Mul(LoadFirst(dy + i, n), LoadFirst(gain + i, n));

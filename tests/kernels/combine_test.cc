@@ -144,6 +144,23 @@ TEST(CombineBackward, InstructionSetsThreadsAndItsOwnOutputGiveTheSameBits) {
   }
 }
 
+// 256 lanes are added whatever the width: where the row ends before them, +0 meets a sum of -0.
+TEST(CombineBackward, AVanishingProductHasTheSignThatTheWholeTreeGives) {
+  for (int64_t width : {16, 64, 100, 255, 256}) {
+    Owned dout(DType::kFloat32, {1, width}), y(DType::kFloat32, {1, width}),
+        slot_row(DType::kInt32, {1, 1}), weights(DType::kFloat32, {1, 1});
+    for (int64_t i = 0; i < width; ++i) {
+      dout.Put(i, -1e-30);
+      y.Put(i, 1e-30);
+    }
+    for (cpu::Isa isa : cpu::AvailableIsas()) {
+      const CombineGrads g = Backward({isa, nullptr}, dout, y, slot_row, weights);
+      EXPECT_EQ(g.dweights.Get(0), 0);
+      EXPECT_EQ(std::signbit(g.dweights.Get(0)), width == 256) << width << " " << cpu::NameOf(isa);
+    }
+  }
+}
+
 TEST(Combine, RowsDoNotSeeEachOtherForwardAndBackward) {
   const Mixed m(256, 3, 40);
   const Owned all = RunCombine(BestStream(), m, true, true, true);
