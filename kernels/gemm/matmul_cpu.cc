@@ -1,4 +1,5 @@
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/transpose.h"
 #include "kernels/gemm/matmul.h"
 #include "kernels/gemm/row_product.h"
 #include "kernels/gemm/weight_gradient.h"
@@ -88,11 +89,10 @@ void TransposePacked(Stream& stream, const TransposePackedArgs& args) {
     const real* from = args.weight.as<real>() + e * from_size;
     real* to = args.transposed.as<real>() + e * to_size;
     for (int64_t panel = 0; panel < args.weight.shape[1]; ++panel) {
-      for (int64_t k = 0; k < in; ++k) {
-        const real* row = from + (panel * in + k) * 32;
-        for (int64_t c = 0; c < 32 && panel * 32 + c < out; ++c) {
-          to[(k / 32 * out + panel * 32 + c) * 32 + k % 32] = row[c];
-        }
+      const int64_t columns = out - panel * 32 < 32 ? out - panel * 32 : 32;
+      for (int64_t k = 0; k < in; k += 32) {
+        TransposeInto(from + (panel * in + k) * 32, 32, in - k < 32 ? in - k : 32, columns,
+                      to + (k / 32 * out + panel * 32) * 32, 32);
       }
     }
   });
