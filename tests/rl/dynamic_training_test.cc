@@ -1,103 +1,42 @@
 // Training with dynamic sampling: what each step consumed, that neither timing, threads nor a kill
 // changes a bit of it, and that a run without enough groups stops where it can go on.
-#include <gtest/gtest.h>
-
 #include <atomic>
 #include <chrono>
 #include <map>
-#include <set>
 #include <thread>
 
 #include "base/digest.h"
 #include "base/error.h"
-#include "base/file.h"
 #include "base/json_lines.h"
-#include "proto/textproto.h"
-#include "reward/scorer.h"
-#include "reward/service.h"
 #include "rl/eval_tally.h"
-#include "rl/quickstart.h"
-#include "rl/trainer.h"
-#include "rollout/trace/digest.h"
-#include "rollout/trace/trace_reader.h"
-#include "tests/testing/fake_grader.h"
-#include "tests/testing/temp_folder.h"
+#include "tests/rl/judged_run.h"
 
 namespace grouper {
 namespace {
 
-using testing_support::TempFolder;
 using testing_support::UserErrorOf;
 
 constexpr int64_t kPrompts = 3, kMembers = 4;
 
-class DynamicTrainingTest : public ::testing::Test {
+class DynamicTrainingTest : public testing::JudgedRunTest {
  protected:
   DynamicTrainingTest()
-      : grader_([this](const reward::v1::ScoreItem& item, const GradeBudget&) {
-          ++asked_;
+      : JudgedRunTest([this](const reward::v1::ScoreItem& item) {
           const uint32_t bits = Crc32c(item.completion());
           // A slow day comes in another order.
           if (slow_) std::this_thread::sleep_for(std::chrono::milliseconds(bits / 7 % 5));
-          return testing::Judged(bits % 6 == 0 && !hopeless_ ? reward::v1::ScoreResult::CORRECT
-                                                             : reward::v1::ScoreResult::WRONG);
-        }),
-        scorer_(&grader_, nullptr),
-        service_(&scorer_, {}) {
-    config_ = QuickstartConfig(QuickstartStage::kRl, 7, true);
+          return bits % 6 == 0 && !hopeless_;
+        }) {
     config_.set_steps(4);
     config_.set_prompts_per_step(kPrompts);
     config_.set_group_size(kMembers);
     config_.set_checkpoint_every(2);
-    config_.mutable_data()->set_train(folder_.Write(
-        "rows.jsonl",
-        "{\"question\":\"1+1=\",\"answer\":\"2\"}\n{\"question\":\"2+3=\",\"answer\":\"5\"}\n"));
-    config_.mutable_data()->set_tokenizer("bytes");
-    config_.mutable_data()->set_eval("");
-    config_.mutable_reward()->clear_rubric();
     MergeTextproto(
-        R"(reward { rubric { name: "calc" extraction: WHOLE component { name: "accuracy" } } }
-           sampling { max_new_tokens: 12 } dynamic_sampling { enabled: true max_rounds: 20 })",
-        "test", &config_);
-    config_.mutable_reward()->add_addresses(service_.address());
+        "sampling { max_new_tokens: 12 } dynamic_sampling { enabled: true max_rounds: 20 }", "test",
+        &config_);
   }
 
-  std::string Folder(const std::string& name) const { return JoinPath(folder_.path(), name); }
-  TrainResult Run(const std::string& run, TrainHooks hooks = {}, int threads = 1) {
-    Trainer trainer(config_, run, {.threads = threads}, std::move(hooks));
-    return trainer.Run({});
-  }
-  void RunUntil(const std::string& run, int64_t step) {
-    struct Killed {};
-    TrainHooks hooks;
-    hooks.before_update = [step](int64_t at, std::vector<Group>*) {
-      if (at == step) throw Killed();
-    };
-    EXPECT_THROW(Run(run, hooks), Killed);
-  }
-  static std::vector<Group> Traced(const std::string& run) {
-    TraceReader reader(run);
-    std::vector<Group> groups;
-    reader.ReadGroups({}, [&](GroupEntry& entry) {
-      groups.push_back(entry.group);
-      return true;
-    });
-    return groups;
-  }
-  // Of everything but the times that scoring took.
-  static std::string Digest(const std::string& run) {
-    TraceDigest digest;
-    for (const Group& group : Traced(run)) digest.Add(group);
-    return digest.FinishHex();
-  }
-
-  TempFolder folder_;
-  std::atomic<int64_t> asked_ = 0;
   std::atomic<bool> slow_ = false, hopeless_ = false;
-  testing::FakeGrader grader_;
-  Scorer scorer_;
-  RewardService service_;
-  Config config_;
 };
 
 TEST_F(DynamicTrainingTest, AStepTakesPromptsUntilItsBatchIsFull) {

@@ -1,60 +1,30 @@
 // A value that is not a number, put into logits, loss and gradient, or a policy that blew up: the
 // update stops naming the rollout or the tensor, no weight moves by a bit, and the run can go on.
-#include <gtest/gtest.h>
-
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "proto/textproto.h"
-#include "reward/scorer.h"
-#include "reward/service.h"
-#include "rl/quickstart.h"
-#include "rl/trainer.h"
-#include "tests/testing/fake_grader.h"
-#include "tests/testing/temp_folder.h"
+#include "tests/rl/judged_run.h"
 
 namespace grouper {
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-class NonfiniteTest : public ::testing::Test {
+class NonfiniteTest : public testing::JudgedRunTest {
  protected:
   using Spoil = std::function<void(Trainer*, std::vector<Group>*)>;
 
   NonfiniteTest()
-      : grader_([](const reward::v1::ScoreItem& item, const GradeBudget&) {
-          return testing::Judged(item.sample_index() % 2 == 0 ? reward::v1::ScoreResult::CORRECT
-                                                              : reward::v1::ScoreResult::WRONG);
-        }),
-        scorer_(&grader_, nullptr),
-        service_(&scorer_, {}) {
-    config_ = QuickstartConfig(QuickstartStage::kRl, 7, true);
+      : JudgedRunTest(
+            [](const reward::v1::ScoreItem& item) { return item.sample_index() % 2 == 0; }) {
     config_.set_steps(3);
     config_.set_checkpoint_every(1);
-    config_.mutable_data()->set_train(folder_.Write(
-        "rows.jsonl",
-        "{\"question\":\"1+1=\",\"answer\":\"2\"}\n{\"question\":\"2+3=\",\"answer\":\"5\"}\n"));
-    config_.mutable_data()->set_tokenizer("bytes");
-    config_.mutable_data()->set_eval("");
-    config_.mutable_reward()->clear_rubric();
-    MergeTextproto(
-        R"(reward { rubric { name: "calc" extraction: WHOLE component { name: "accuracy" } } })",
-        "test", &config_);
-    config_.mutable_reward()->add_addresses(service_.address());
-  }
-
-  std::string Weights(const std::string& run) {
-    Trainer trainer(config_, run, {.threads = 1}, {});
-    return trainer.Run({}).weights_sha256;
   }
 
   // Spoils step 1 before its update; the words of the error that ends the run.
   std::string Check(const std::string& name, const Spoil& spoil) {
-    const std::string run = JoinPath(folder_.path(), name);
+    const std::string run = Folder(name);
     Trainer* running = nullptr;
     std::string before;
     const auto values = [&] {
@@ -82,17 +52,12 @@ class NonfiniteTest : public ::testing::Test {
     }
     EXPECT_NE(words.find("no weight was changed"), std::string::npos) << words;
     EXPECT_NE(words.find("the same way twice"), std::string::npos) << words;
-    EXPECT_EQ(Weights(run), reference_) << name << ": the run does not go on";
+    EXPECT_EQ(Run(run).weights_sha256, reference_) << name << ": the run does not go on";
     return words;
   }
 
-  void SetUp() override { reference_ = Weights(JoinPath(folder_.path(), "reference")); }
+  void SetUp() override { reference_ = Run(Folder("reference")).weights_sha256; }
 
-  testing_support::TempFolder folder_;
-  testing::FakeGrader grader_;
-  Scorer scorer_;
-  RewardService service_;
-  Config config_;
   std::string reference_;
 };
 

@@ -1,87 +1,36 @@
 // Going on: verdicts of the trace are used again, checkpoints are kept and passed over by rule, a
 // clock that was set back disorders nothing.
-#include <gtest/gtest.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <filesystem>
 
 #include "base/digest.h"
 #include "base/error.h"
-#include "base/file.h"
 #include "base/json_lines.h"
+#include "base/record_file.h"
 #include "proto/event.pb.h"
-#include "proto/textproto.h"
-#include "reward/scorer.h"
-#include "reward/service.h"
-#include "rl/quickstart.h"
-#include "rl/trainer.h"
-#include "rollout/trace/digest.h"
-#include "rollout/trace/trace_reader.h"
-#include "tests/testing/fake_grader.h"
-#include "tests/testing/temp_folder.h"
+#include "tests/rl/judged_run.h"
 
 namespace grouper {
 namespace {
 
-using testing_support::TempFolder;
 using testing_support::UserErrorOf;
 
-class ResumeTest : public ::testing::Test {
+class ResumeTest : public testing::JudgedRunTest {
  protected:
   ResumeTest()
-      : grader_([this](const reward::v1::ScoreItem& item, const GradeBudget&) {
-          ++asked_;
-          const bool even = Crc32c(item.completion()) % 2 == 0;
-          return testing::Judged(even != changed_mind_ ? reward::v1::ScoreResult::CORRECT
-                                                       : reward::v1::ScoreResult::WRONG);
-        }),
-        scorer_(&grader_, nullptr),
-        service_(&scorer_, {}) {
-    config_ = QuickstartConfig(QuickstartStage::kRl, 7, true);
+      : JudgedRunTest([this](const reward::v1::ScoreItem& item) {
+          return (Crc32c(item.completion()) % 2 == 0) != changed_mind_;
+        }) {
     config_.set_steps(5);
     config_.set_checkpoint_every(2);
-    config_.mutable_data()->set_train(folder_.Write(
-        "rows.jsonl",
-        "{\"question\":\"1+1=\",\"answer\":\"2\"}\n{\"question\":\"2+3=\",\"answer\":\"5\"}\n"));
-    config_.mutable_data()->set_tokenizer("bytes");
-    config_.mutable_data()->set_eval("");
-    config_.mutable_reward()->clear_rubric();
-    MergeTextproto(
-        R"(reward { rubric { name: "calc" extraction: WHOLE component { name: "accuracy" } } })",
-        "test", &config_);
-    config_.mutable_reward()->add_addresses(service_.address());
   }
 
-  std::string Folder(const std::string& name) const { return JoinPath(folder_.path(), name); }
-  TrainResult Run(const std::string& run, TrainHooks hooks = {}) {
-    Trainer trainer(config_, run, {.threads = 1}, std::move(hooks));
-    return trainer.Run({});
-  }
-  // Ends as a kill would when the step stands in the trace.
-  void RunUntil(const std::string& run, int64_t step) {
-    struct Killed {};
-    TrainHooks hooks;
-    hooks.before_update = [step](int64_t at, std::vector<Group>*) {
-      if (at == step) throw Killed();
-    };
-    EXPECT_THROW(Run(run, hooks), Killed);
-  }
   // Of each step.
   static std::vector<int64_t> Reused(const std::string& run) {
     JsonLinesReader rows(JoinPath(run, "metrics.jsonl"), "metrics");
     std::vector<int64_t> reused;
     for (Json row; rows.Next(&row);) reused.push_back(row.Integer("reward.reused", "row"));
     return reused;
-  }
-  static std::string Digest(const std::string& run) {
-    TraceReader reader(run);
-    TraceDigest digest;
-    reader.ReadGroups({}, [&](GroupEntry& entry) {
-      digest.Add(entry.group);
-      return true;
-    });
-    return digest.FinishHex();
   }
   static std::vector<std::string> Checkpoints(const std::string& run) {
     return ListFolder(JoinPath(run, "checkpoints"));
@@ -94,13 +43,7 @@ class ResumeTest : public ::testing::Test {
     PublishFile(path, text.substr(0, text.size() / 2));
   }
 
-  TempFolder folder_;
-  std::atomic<int64_t> asked_ = 0;
   std::atomic<bool> changed_mind_ = false;
-  testing::FakeGrader grader_;
-  Scorer scorer_;
-  RewardService service_;
-  Config config_;
 };
 
 TEST_F(ResumeTest, VerdictsOfTheTraceAreUsedAgainAlsoAfterASecondKill) {
