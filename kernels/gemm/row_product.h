@@ -1,7 +1,7 @@
 // Rows times a packed weight, compiled per instruction set. Loops around the tile of tile.h: rows
-// in chunks, of a chunk one panel of 32 columns after the other, of a panel a block of the depth
-// that stays in the L1 cache while all rows of the chunk pass. Between two blocks a chain rests in
-// memory, in full; no loop changes a bit.
+// in chunks, of a chunk one panel of 32 columns (of a deep product: a group of panels) after the
+// other, of a panel a block of the depth that stays in the L1 cache while all rows of the chunk
+// pass. Between two blocks a chain rests in memory, in full; no loop changes a bit.
 #pragma once
 
 #include "kernels/gemm/tile.h"
