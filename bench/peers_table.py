@@ -14,7 +14,7 @@ GOALS = {  # (what, model): (times, the peer that counts; "best" of all)
 
 def json_lines(path):
     for line in path.read_text().splitlines():
-        if line.startswith("{"):
+        if line.startswith('{"'):  # TRL prints a Python dict of its own as well
             yield json.loads(line)
 
 
