@@ -1,4 +1,4 @@
-"""Medians and ratios from the raw outputs that bench/peers.sh keeps. argv: the folder."""
+"""Values and ratios of the rounds from the raw outputs that bench/peers.sh keeps. argv: the folder."""
 import json
 import pathlib
 import re
@@ -10,6 +10,7 @@ GOALS = {  # (what, model): (times, the peer that counts; "best" of all)
     ("decode 64 tok/s", "0.4M"): (7, "transformers"), ("decode 64 tok/s", "10M"): (2, "best"),
     ("decode 64 tok/s", "100M"): (1.3, "best"), ("GRPO step s", "0.4M"): (5, "trl"),
 }
+NEW_TOKENS = {"10M": 64, "100M": 24}  # of a sequence behind a prompt of 16, as bench_policy and the peers' programs sample
 
 
 def json_lines(path):
@@ -54,7 +55,10 @@ def collect(folder):
                 model = start.group(1) if start else model
                 cells = [c.strip() for c in line.split("|")[1:-1]]
                 if model and len(cells) == 10 and cells[2] in ("1", "64"):
-                    add(f"decode {cells[2]} tok/s", model, "llama.cpp", float(cells[7]))
+                    # It times prompts and new tokens apart; all others generate, prompts included: the time for as many.
+                    new, sequences = NEW_TOKENS[model], int(cells[2])
+                    seconds = float(cells[4]) + float(cells[6]) * new / int(cells[1])
+                    add(f"decode {cells[2]} tok/s", model, "llama.cpp", sequences * new / seconds)
         elif kind == "trl":
             for row in json_lines(path):
                 add("GRPO step s", "0.4M", "trl", row["s_per_step_median"])
@@ -63,23 +67,25 @@ def collect(folder):
 
 def main():
     values, notes = collect(pathlib.Path(sys.argv[1]))
-    medians = {key: statistics.median(numbers) for key, numbers in values.items()}
-    rounds = max((len(v) for v in values.values()), default=0)
-    print(f"medians of {rounds} round(s)\n| what | model | grouper | peer | its value | ratio | goal |\n| --- | --- | --- | --- | --- | --- | --- |")
-    for (what, model, who), ours in sorted(medians.items()):
+    print("| what | model | grouper | peer | its value | ratio, median of the rounds | goal |\n| --- | --- | --- | --- | --- | --- | --- |")
+    for (what, model, who), ours in sorted(values.items()):
         if who != "grouper":
             continue
-        rivals = {w: m for (a, b, w), m in medians.items() if (a, b) == (what, model) and w != "grouper"}
-        less_is_better = what.endswith(" s") and not what.endswith("/s")
-        best = (min if less_is_better else max)(rivals, key=rivals.get) if rivals else None
-        goal = GOALS.get((what, model))
-        for peer, theirs in sorted(rivals.items()):
-            ratio = theirs / ours if less_is_better else ours / theirs
+        less_is_better = what.endswith(" s")
+        number = "{:.3f}" if less_is_better else "{:,.0f}"
+        rivals = {}  # peer -> ratios of the rounds: what ran minutes apart is compared
+        for (a, b, peer), theirs in values.items():
+            if (a, b) == (what, model) and peer != "grouper":
+                rivals[peer] = [t / o if less_is_better else o / t for o, t in zip(ours, theirs)]
+        best = min(rivals, key=lambda peer: statistics.median(rivals[peer])) if rivals else None
+        times, counts = GOALS.get((what, model), (None, None))
+        for peer, ratios in sorted(rivals.items()):
+            ratio = statistics.median(ratios)
             words = ""
-            if goal and goal[1] in (peer, "best" if peer == best else None):
-                words = f"{goal[0]}x: {'reached' if ratio >= goal[0] else 'missed'}"
-            number = (lambda x: f"{x:.3f}") if less_is_better else (lambda x: f"{x:,.0f}")
-            print(f"| {what} | {model} | {number(ours)} | {peer} | {number(theirs)} | {ratio:.2f} | {words} |")
+            if counts == peer or (counts == "best" and peer == best):
+                words = f"{times}x: {'reached' if ratio >= times else 'missed'}"
+            shown = [" ".join(number.format(x) for x in v) for v in (ours, values[(what, model, peer)])]
+            print(f"| {what} | {model} | {shown[0]} | {peer} | {shown[1]} | {ratio:.2f} ({' '.join(f'{r:.2f}' for r in ratios)}) | {words} |")
     for (model, key), numbers in sorted(notes.items()):
         print(f"{model} {key}: {statistics.median(numbers):.4g}")
 
