@@ -103,9 +103,11 @@ TEST(Matmul, BiasStartsTheChainAndTheResidualIsAddedAfterIt) {
   }
 }
 
-TEST(MatmulWeightGrad, ContinuesOneChainOverRowsWhateverTheCut) {
-  // Past a block of tokens, a block of rows and a group of panels; the last tile ends with the row.
-  const int64_t rows = 300, in = 54, out = 270;
+class MatmulWeightGradDepth : public ::testing::TestWithParam<int64_t> {};
+
+TEST_P(MatmulWeightGradDepth, ContinuesOneChainOverRowsWhateverTheCut) {
+  // Past a block of tokens, a block of rows and a group of panels.
+  const int64_t rows = 300, in = GetParam(), out = 270;
   const Owned x = Normal(DType::kFloat32, {rows, in}, 9),
               dy = Normal(DType::kFloat32, {rows, out}, 10);
   Owned expected(DType::kFloat32, {1, in, out});
@@ -136,6 +138,9 @@ TEST(MatmulWeightGrad, ContinuesOneChainOverRowsWhateverTheCut) {
     }
   }
 }
+
+// 54: a multiple of six, where the last tile of six ends with the row; 53: rows are left over.
+INSTANTIATE_TEST_SUITE_P(Depths, MatmulWeightGradDepth, ::testing::Values(53, 54));
 
 struct Experts {
   int64_t tokens = 40, in = 24, out = 36, experts = 5;
