@@ -54,7 +54,7 @@ void AddProduct(const PolicyShape& policy, const std::string& name, int64_t rows
                           .bias = {},
                           .residual = {},
                           .out = o->Real({m, n})};
-    return [o, args](Stream& stream) { Matmul(stream, args); };
+    return Bind(o, args, &Matmul);
   };
   cases->push_back({policy.name, "matmul " + name, ShapeText(in, out), rows, flops, bytes,
                     [=] { return forward(rows, in, out); }});
@@ -67,7 +67,7 @@ void AddProduct(const PolicyShape& policy, const std::string& name, int64_t rows
                           .x = o->Real({rows, in}),
                           .dy = o->Real({rows, out}),
                           .grad = o->Real({PackedPanels(out), in, 32}, 0)};
-                      return [o, args](Stream& stream) { MatmulWeightGrad(stream, args); };
+                      return Bind(o, args, &MatmulWeightGrad);
                     }});
 }
 
@@ -107,7 +107,7 @@ void AddExperts(const PolicyShape& p, const std::string& name, int64_t rows, int
                           .offsets = lists.offsets,
                           .weight = o->Real({experts, PackedPanels(out), in, 32}, 0.1),
                           .out = o->Real({rows * top_k, out})};
-                      return [o, args](Stream& stream) { GroupedMatmul(stream, args); };
+                      return Bind(o, args, &GroupedMatmul);
                     }});
   cases->push_back({p.name, "grouped dW " + name, ShapeText(in, out), rows, flops, bytes, [=] {
                       auto o = std::make_shared<Operands>();
@@ -118,7 +118,7 @@ void AddExperts(const PolicyShape& p, const std::string& name, int64_t rows, int
                           .offsets = lists.offsets,
                           .dy = o->Real({rows * top_k, out}),
                           .grad = o->Real({experts, PackedPanels(out), in, 32}, 0)};
-                      return [o, args](Stream& stream) { GroupedMatmulWeightGrad(stream, args); };
+                      return Bind(o, args, &GroupedMatmulWeightGrad);
                     }});
 }
 
