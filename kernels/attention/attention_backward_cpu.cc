@@ -45,6 +45,11 @@ GROUPER_INLINE void Gather(const Task& task, int64_t first_key, int64_t count, i
     tile->dout[r] = args.dout.as<real>() + token * args.dout.row_stride + head * n;
     tile->dq[r] = args.dq.as<real>() + token * args.dq.row_stride + head * n;
     tile->stats[r] = args.max_and_sum.as<real>() + (token * args.heads + head) * 2;
+    for (int64_t d = 0; d < n; d += kLanes) {  // the forward's rows left the caches long ago
+      __builtin_prefetch(tile->q[r] + d);
+      __builtin_prefetch(tile->out[r] + d);
+      __builtin_prefetch(tile->dout[r] + d);
+    }
     const int64_t seen = i - first_key + 1;
     tile->visible[r] = static_cast<int32_t>(seen < count ? seen : count);
     if (++h == task.group) {

@@ -51,6 +51,7 @@ GROUPER_INLINE void RowTile(const RowSource& source, const DepthBlock& b, const 
   for (int r = 0; r < kRows; ++r) rows[r] = source.row(row + r) + b.k;
   if (b.last) {
     // Where the tile is stored, so that no store waits for memory.
+#pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       for (int v = 0; v < kVectors; ++v) {
         __builtin_prefetch(o.out + (row + r) * o.stride + column + v * kLanes, 1);
@@ -71,19 +72,19 @@ GROUPER_INLINE void RowTile(const RowSource& source, const DepthBlock& b, const 
     }
   }
   const real* weight = b.weight + column % 32;
-  Multiply<kRows, kVectors, true>(acc, rows, 1, weight, 32, b.panel_step, b.lines, fetch);
-  for (int r = 0; r < kRows; ++r) rows[r] += b.lines;
-  Multiply<kRows, kVectors>(acc, rows, 1, weight + b.lines * 32, 32, b.panel_step,
-                            b.depth - b.lines);
+  Multiply<kRows, kVectors>(acc, rows, 1, weight, 32, b.panel_step, b.depth, fetch, b.lines);
   if (!b.last) {
+#pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       for (int v = 0; v < kVectors; ++v) Store(resting + r * 32 + v * kLanes, acc[r][v]);
     }
     return;
   }
+#pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v) {
     const int64_t at = column + v * kLanes, n = o.columns - at;
     if (n <= 0) break;
+#pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       Lanes y = acc[r][v];
       if (o.residual != nullptr) {
@@ -106,7 +107,7 @@ GROUPER_INLINE void RowTiles(const RowSource& source, const DepthBlock& b, const
       for (int v = 0; v < 2; v += kVectors) {
         RowTile<kRows, kVectors>(source, b, o, row, column + v * kLanes, resting + v * kLanes,
                                  fetch);
-        fetch += b.lines * 16;
+        fetch += b.depth / kRun * b.lines * 16;
       }
     }
     RowTiles<kRows - 1>(source, b, o, row, count, column, resting, fetch);
@@ -160,14 +161,14 @@ __attribute__((noinline)) void Product(const RowSource& source, const real* weig
         const int64_t k = in * i / blocks, next = in * (i + 1) / blocks;
         const real* after = step % panels + 1 < panels ? weight + ((panel + 1) * in + k) * 32
                                                        : weight + (from * in + next) * 32;
-        const int64_t lines = (next - k) * 2 / tiles;
+        const int64_t lines = (kRun * 2 + tiles - 1) / tiles;
         const DepthBlock b{.weight = weight + (panel * in + k) * 32,
                            .panel_step = 0,
                            .k = k,
                            .depth = next - k,
                            .first = i == 0,
                            .last = i + 1 == blocks,
-                           .lines = lines < next - k ? lines : next - k};
+                           .lines = lines < kRun ? lines : kRun};
         RowTiles<kTileRows>(source, b, o, row, count, panel * 32,
                             resting + (panel - from) * rows * 32, after);
       }

@@ -22,23 +22,40 @@ constexpr int kTileVectors = 2;
 constexpr int kSinglePanels = 1;
 #endif
 
-// acc[r][v] = fma(a(r, k), b(k)[v], acc[r][v]) for k = 0 .. depth-1. a(r, k) = rows[r][k * a_step];
-// vectors lie side by side in panels of two, `panel_step` apart: b + k * b_step. kFetch: a cache
-// line of what comes next, fetch + k * 16, is brought near with every k.
-template <int kRows, int kVectors, bool kFetch = false>
+// acc[r][v] = fma(a(r, k), b(k)[v], acc[r][v]), one k. a(r, k) = rows[r][k * a_step]; vectors lie
+// side by side in panels of two, `panel_step` apart: b + k * b_step.
+template <int kRows, int kVectors>
+GROUPER_INLINE void MultiplyOne(Lanes (&acc)[kRows][kVectors], const real* const* rows,
+                                int64_t a_step, const real* b, int64_t b_step, int64_t panel_step,
+                                int64_t k) {
+  Lanes w[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    w[v] = Load(b + v / 2 * panel_step + v % 2 * kLanes + k * b_step);
+  }
+  for (int r = 0; r < kRows; ++r) {
+    const Lanes x = Set(rows[r][k * a_step]);
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = Fma(x, w[v], acc[r][v]);
+  }
+}
+
+// The same for k = 0 .. depth-1, by runs of a length that the compiler knows. With each run `lines`
+// cache lines of what comes next are brought near, from `fetch` on.
+constexpr int64_t kRun = 32;
+template <int kRows, int kVectors>
 GROUPER_INLINE void Multiply(Lanes (&acc)[kRows][kVectors], const real* const* rows, int64_t a_step,
                              const real* b, int64_t b_step, int64_t panel_step, int64_t depth,
-                             const real* fetch = nullptr) {
-  for (int64_t k = 0; k < depth; ++k) {
-    Lanes w[kVectors];
-    for (int v = 0; v < kVectors; ++v) {
-      w[v] = Load(b + v / 2 * panel_step + v % 2 * kLanes + k * b_step);
+                             const real* fetch, int64_t lines) {
+  int64_t k = 0;
+  for (; k + kRun <= depth; k += kRun) {
+    for (int64_t i = 0; i < lines; ++i) __builtin_prefetch(fetch + i * 16, 0, 2);
+    fetch += lines * 16;
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < kRun; ++i) {
+      MultiplyOne<kRows, kVectors>(acc, rows, a_step, b, b_step, panel_step, k + i);
     }
-    if (kFetch) __builtin_prefetch(fetch + k * 16, 0, 2);
-    for (int r = 0; r < kRows; ++r) {
-      const Lanes x = Set(rows[r][k * a_step]);
-      for (int v = 0; v < kVectors; ++v) acc[r][v] = Fma(x, w[v], acc[r][v]);
-    }
+  }
+  for (; k < depth; ++k) {
+    MultiplyOne<kRows, kVectors>(acc, rows, a_step, b, b_step, panel_step, k);
   }
 }
 

@@ -41,7 +41,9 @@ GROUPER_INLINE void GradTile(const real* x, const real* dy, int64_t tokens, real
       __builtin_prefetch(grad + (kRows + r) * 32 + v * kLanes, 1);  // the next tile's
     }
   }
-  Multiply<kRows, kTileVectors>(acc, rows, kRows, dy, kGradWidth, 0, tokens);
+  for (int64_t t = 0; t < tokens; ++t) {
+    MultiplyOne<kRows, kTileVectors>(acc, rows, kRows, dy, kGradWidth, 0, t);
+  }
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kTileVectors; ++v) Store(grad + r * 32 + v * kLanes, acc[r][v]);
   }
