@@ -85,20 +85,31 @@ GROUPER_INLINE void Slopes(const RowTile& tile, int64_t r, int64_t head_dim, rea
   }
 }
 
+// One body each: every tile shape stands in it, which takes long to compile.
+__attribute__((noinline)) void Scores(const real* const* rows, const real* columns, int64_t depth,
+                                      int64_t count, int64_t vectors, real* out) {
+  Dots<false>({rows, columns, depth, columns, out}, 0, count, vectors);
+}
+__attribute__((noinline)) void KeyGradient(const RowTile& tile, const real* weights,
+                                           const real* const* rows, int64_t depth, int64_t keys,
+                                           real* to) {
+  AddOuter({weights, rows, tile.rows, depth, tile.first_row, to}, keys);
+}
+
 // Gradient contributions of a tile's rows against one block of keys.
 __attribute__((noinline)) void TileStep(const Task& task, const real* keys, const RowTile& tile,
                                         KeyBlock* block) {
   const int64_t n = task.head_dim, rows = tile.rows, seen = tile.visible[rows - 1];
   const int64_t vectors = (seen + kLanes - 1) / kLanes;
   real p[kMaxRows * 64], dp[kMaxRows * 64];
-  Dots<false>({tile.q, keys, n, keys, p}, 0, rows, vectors);
-  Dots<false>({tile.dout, block->value_columns, n, keys, dp}, 0, rows, vectors);
+  Scores(tile.q, keys, n, rows, vectors, p);
+  Scores(tile.dout, block->value_columns, n, rows, vectors, dp);
   for (int64_t r = 0; r < rows; ++r) {
     Slopes(tile, r, n, static_cast<real>(task.args.scale), p + r * 64, dp + r * 64);
   }
   AddWeighted<false>({dp, tile.visible, block->key_rows, n, nullptr, keys, tile.dq}, 0, rows);
-  AddOuter({dp, tile.q, rows, n, tile.first_row, block->dk}, seen);
-  AddOuter({p, tile.dout, rows, n, tile.first_row, block->dv}, seen);
+  KeyGradient(tile, dp, tile.q, n, seen, block->dk);
+  KeyGradient(tile, p, tile.dout, n, seen, block->dv);
 }
 
 __attribute__((noinline)) void BackwardBlock(const Task& task, int64_t first_key) {
