@@ -21,6 +21,9 @@ namespace grouper {
 namespace {
 
 constexpr DType kType = DType::kFloat32;
+// What a process takes beside its tensors, measured: code and data of the libraries, the reward
+// service's channel; a thread's stack and heap.
+constexpr int64_t kProgramBytes = int64_t{16} << 20, kThreadBytes = int64_t{4} << 20;
 
 int64_t Footprint(int64_t bytes) {
   return static_cast<int64_t>(Buffer::Footprint(static_cast<size_t>(bytes)));
@@ -205,7 +208,10 @@ MemoryPlan PlanMemory(const Config& config, const RunFacts& facts) {
                   4 * ParameterCount(policy) * static_cast<int64_t>(SizeOf(kType)),
                   When::kWhileSaving, shape});
 
-  int64_t reached = 0, step = 0, saving = 0;
+  rows.push_back({"program, libraries, stacks", kProgramBytes + facts.threads * kThreadBytes,
+                  When::kProgram, "--threads"});
+
+  int64_t reached = 0, step = 0, saving = 0, program = 0;
   for (const MemoryRow& row : rows) {
     switch (row.when) {
       case When::kFromStart:
@@ -220,9 +226,13 @@ MemoryPlan PlanMemory(const Config& config, const RunFacts& facts) {
       case When::kWhileSaving:
         saving += row.bytes;
         break;
+      case When::kProgram:
+        program += row.bytes;
+        break;
     }
   }
-  plan.total = plan.from_start + reached + std::max(step, saving);
+  plan.buffers = plan.from_start + reached;
+  plan.total = plan.buffers + std::max(step, saving) + program;
   return plan;
 }
 

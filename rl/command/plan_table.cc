@@ -42,6 +42,8 @@ const char* NameOf(MemoryRow::When when) {
       return "within a step";
     case MemoryRow::When::kWhileSaving:
       return "while saving";
+    case MemoryRow::When::kProgram:
+      return "about, measured";
   }
   return "";
 }

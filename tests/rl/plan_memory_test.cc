@@ -78,7 +78,7 @@ void RunAndCompare(const std::string& text, size_t prompt_bytes, int threads) {
   ASSERT_EQ(Buffer::LiveBytes(), 0u) << "a plan takes nothing";
   const int64_t rollouts = BytesOf(plan, "rollouts of a step"),
                 files = BytesOf(plan, "files of a checkpoint");
-  const int64_t buffers = plan.total - std::max(rollouts, files);
+  const int64_t buffers = plan.buffers;
 
   Buffer::ForgetMost();
   int64_t truncated = 0;
