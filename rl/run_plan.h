@@ -63,7 +63,7 @@ struct MemoryRow {
 struct MemoryPlan {
   std::vector<MemoryRow> rows;
   int64_t from_start = 0;
-  int64_t total = 0;  // the most at any time: what stays, and the larger of step and saving
+  int64_t total = 0;    // the most at any time: what stays, and the larger of step and saving
   int64_t buffers = 0;  // of it, the most that tensors take
 };
 MemoryPlan PlanMemory(const Config& config, const RunFacts& facts);

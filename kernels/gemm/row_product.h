@@ -41,7 +41,7 @@ struct DepthBlock {
   int64_t panel_step;
   int64_t k, depth;
   bool first, last;
-  int64_t lines;  // of the next block's weights that a tile brings near, at most depth
+  int64_t lines;  // of the next block's weights that a tile brings near with each run of k
 };
 
 template <int kRows, int kVectors>
@@ -73,6 +73,7 @@ GROUPER_INLINE void RowTile(const RowSource& source, const DepthBlock& b, const 
   }
   const real* weight = b.weight + column % 32;
   Multiply<kRows, kVectors>(acc, rows, 1, weight, 32, b.panel_step, b.depth, fetch, b.lines);
+  // Unrolled whole, or acc would live in memory.
   if (!b.last) {
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
