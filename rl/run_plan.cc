@@ -21,8 +21,8 @@ namespace grouper {
 namespace {
 
 constexpr DType kType = DType::kFloat32;
-// What a process takes beside its tensors, measured: code and data of the libraries, the reward
-// service's channel; a thread's stack and heap.
+// What a process takes beside what this file counts, measured: code and data of the libraries, the
+// reward service's channel; a thread's stack and heap.
 constexpr int64_t kProgramBytes = int64_t{16} << 20, kThreadBytes = int64_t{4} << 20;
 
 int64_t Footprint(int64_t bytes) {
@@ -156,6 +156,8 @@ MemoryPlan PlanMemory(const Config& config, const RunFacts& facts) {
   const std::string shape = "policy.width, policy.layers, policy.moe";
   MemoryPlan plan;
   std::vector<MemoryRow>& rows = plan.rows;
+  rows.push_back({"program, about", kProgramBytes + facts.threads * kThreadBytes, When::kFromStart,
+                  "--threads"});
   rows.push_back({"weights, fp32 master", Footprint(weights.values), When::kFromStart, shape});
   rows.push_back(
       {"weights, transposed packing", Footprint(weights.transposed), When::kFromStart, shape});
@@ -208,10 +210,7 @@ MemoryPlan PlanMemory(const Config& config, const RunFacts& facts) {
                   4 * ParameterCount(policy) * static_cast<int64_t>(SizeOf(kType)),
                   When::kWhileSaving, shape});
 
-  rows.push_back({"program, libraries, stacks", kProgramBytes + facts.threads * kThreadBytes,
-                  When::kProgram, "--threads"});
-
-  int64_t reached = 0, step = 0, saving = 0, program = 0;
+  int64_t reached = 0, step = 0, saving = 0;
   for (const MemoryRow& row : rows) {
     switch (row.when) {
       case When::kFromStart:
@@ -226,13 +225,9 @@ MemoryPlan PlanMemory(const Config& config, const RunFacts& facts) {
       case When::kWhileSaving:
         saving += row.bytes;
         break;
-      case When::kProgram:
-        program += row.bytes;
-        break;
     }
   }
-  plan.buffers = plan.from_start + reached;
-  plan.total = plan.buffers + std::max(step, saving) + program;
+  plan.total = plan.from_start + reached + std::max(step, saving);
   return plan;
 }
 

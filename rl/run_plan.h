@@ -52,9 +52,8 @@ struct SchedulePlan {
 SchedulePlan PlanSchedule(const Config& config, const RunFacts& facts);
 
 struct MemoryRow {
-  // From before the first step; from when such a length first came; within a step; while saving;
-  // whatever the config says.
-  enum class When { kFromStart, kOnceReached, kInStep, kWhileSaving, kProgram };
+  // From before the first step; from when such a length first came; within a step; while saving.
+  enum class When { kFromStart, kOnceReached, kInStep, kWhileSaving };
   std::string name;
   int64_t bytes = 0;
   When when = When::kFromStart;
@@ -63,8 +62,7 @@ struct MemoryRow {
 struct MemoryPlan {
   std::vector<MemoryRow> rows;
   int64_t from_start = 0;
-  int64_t total = 0;    // the most at any time: what stays, and the larger of step and saving
-  int64_t buffers = 0;  // of it, the most that tensors take
+  int64_t total = 0;  // the most at any time: what stays, and the larger of step and saving
 };
 MemoryPlan PlanMemory(const Config& config, const RunFacts& facts);
 

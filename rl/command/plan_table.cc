@@ -42,8 +42,6 @@ const char* NameOf(MemoryRow::When when) {
       return "within a step";
     case MemoryRow::When::kWhileSaving:
       return "while saving";
-    case MemoryRow::When::kProgram:
-      return "about, measured";
   }
   return "";
 }

@@ -78,7 +78,9 @@ void RunAndCompare(const std::string& text, size_t prompt_bytes, int threads) {
   ASSERT_EQ(Buffer::LiveBytes(), 0u) << "a plan takes nothing";
   const int64_t rollouts = BytesOf(plan, "rollouts of a step"),
                 files = BytesOf(plan, "files of a checkpoint");
-  const int64_t buffers = plan.buffers;
+  const int64_t program = BytesOf(plan, "program, about");  // no buffer
+  const int64_t buffers = plan.total - std::max(rollouts, files) - program;
+  const size_t from_start = static_cast<size_t>(plan.from_start - program);
 
   Buffer::ForgetMost();
   int64_t truncated = 0;
@@ -96,13 +98,13 @@ void RunAndCompare(const std::string& text, size_t prompt_bytes, int threads) {
     EXPECT_GE(messages, static_cast<size_t>(rollouts / 4));
     if (step == 0) {
       // What needs no length stands; the rollout's passes came with the sampling.
-      EXPECT_GE(Buffer::LiveBytes(), static_cast<size_t>(plan.from_start));
+      EXPECT_GE(Buffer::LiveBytes(), from_start);
     }
   };
   const std::string run = JoinPath(folder.path(), "run");
   {
     Trainer trainer(config, run, {.threads = threads}, std::move(hooks));
-    EXPECT_EQ(Buffer::LiveBytes(), static_cast<size_t>(plan.from_start)) << "to the byte";
+    EXPECT_EQ(Buffer::LiveBytes(), from_start) << "to the byte";
     const TrainResult result = trainer.Run({});
     EXPECT_EQ(result.steps, 3);
     ASSERT_GT(truncated, 16) << "the caps were not reached, there is nothing to compare";
