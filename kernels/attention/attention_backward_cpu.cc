@@ -45,7 +45,7 @@ GROUPER_INLINE void Gather(const Task& task, int64_t first_key, int64_t count, i
     tile->dout[r] = args.dout.as<real>() + token * args.dout.row_stride + head * n;
     tile->dq[r] = args.dq.as<real>() + token * args.dq.row_stride + head * n;
     tile->stats[r] = args.max_and_sum.as<real>() + (token * args.heads + head) * 2;
-    for (int64_t d = 0; d < n; d += kLanes) {  // the forward's rows left the caches long ago
+    for (int64_t d = 0; d < n; d += kLanes) {  // written long ago, not in a near cache
       __builtin_prefetch(tile->q[r] + d);
       __builtin_prefetch(tile->out[r] + d);
       __builtin_prefetch(tile->dout[r] + d);

@@ -155,6 +155,8 @@ __attribute__((noinline)) void Product(const RowSource& source, const real* weig
   for (int64_t row = begin; row < end; row += rows) {
     const int64_t count = end - row < rows ? end - row : rows;
     const int64_t tiles = (count + kTileRows - 1) / kTileRows * (2 / kTileVectors);
+    const int64_t share_of_run = (kRun * 2 + tiles - 1) / tiles;  // cache lines of weights
+    const int64_t lines = share_of_run < kRun ? share_of_run : kRun;
     for (int64_t from = first; from < last; from += group) {
       const int64_t panels = last - from < group ? last - from : group;
       for (int64_t step = 0; step < blocks * panels; ++step) {
@@ -162,14 +164,13 @@ __attribute__((noinline)) void Product(const RowSource& source, const real* weig
         const int64_t k = in * i / blocks, next = in * (i + 1) / blocks;
         const real* after = step % panels + 1 < panels ? weight + ((panel + 1) * in + k) * 32
                                                        : weight + (from * in + next) * 32;
-        const int64_t lines = (kRun * 2 + tiles - 1) / tiles;
         const DepthBlock b{.weight = weight + (panel * in + k) * 32,
                            .panel_step = 0,
                            .k = k,
                            .depth = next - k,
                            .first = i == 0,
                            .last = i + 1 == blocks,
-                           .lines = lines < kRun ? lines : kRun};
+                           .lines = lines};
         RowTiles<kTileRows>(source, b, o, row, count, panel * 32,
                             resting + (panel - from) * rows * 32, after);
       }
