@@ -1,7 +1,7 @@
 #include "rl/dynamic_sampling.h"
 
 #include "base/error.h"
-#include "rl/eval_tally.h"
+#include "rl/algorithm/verdict.h"
 
 namespace grouper {
 namespace {

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "rl/algorithm/verdict.h"
 
 namespace grouper {
 namespace {
@@ -27,15 +28,6 @@ std::string FoldSpace(std::string_view text) {
 }
 
 }  // namespace
-
-bool IsRight(const reward::v1::ScoreResult& score) {
-  // Accuracy that its gate closed ("no accuracy without format") is not right.
-  const auto accuracy = score.components().find("accuracy");
-  if (accuracy != score.components().end() && accuracy->second <= 0) return false;
-  return score.status() == reward::v1::ScoreResult::SCORED &&
-         (score.verdict() == reward::v1::ScoreResult::CORRECT ||
-          score.verdict() == reward::v1::ScoreResult::AC);
-}
 
 double PassAtK(int64_t n, int64_t c, int64_t k) {
   CHECK(0 <= c && c <= n && 1 <= k && k <= n, "[eval] pass@k outside its range (n, c, k)", n, c, k);

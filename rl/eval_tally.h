@@ -14,9 +14,6 @@
 
 namespace grouper {
 
-// SCORED with CORRECT or AC, and its accuracy component, if there is one, above 0.
-bool IsRight(const reward::v1::ScoreResult& score);
-
 // Chance that at least one of k samples, drawn without replacement from n of which c are right, is
 // right: 1 - C(n - c, k) / C(n, k). 0 <= c <= n, 1 <= k <= n.
 double PassAtK(int64_t n, int64_t c, int64_t k);

@@ -7,7 +7,7 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/utf8.h"
-#include "rl/eval_tally.h"
+#include "rl/algorithm/verdict.h"
 
 namespace grouper {
 namespace {

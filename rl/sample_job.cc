@@ -13,7 +13,7 @@
 #include "kernels/numerics.h"
 #include "proto/textproto.h"
 #include "rl/advantage.h"
-#include "rl/eval_tally.h"
+#include "rl/algorithm/verdict.h"
 #include "rl/learner.h"
 #include "rl/prompt_set.h"
 #include "rl/reward_stage.h"

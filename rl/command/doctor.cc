@@ -8,6 +8,7 @@
 #include "base/process.h"
 #include "kernels/numerics.h"
 #include "rl/advantage.h"
+#include "rl/algorithm/verdict.h"
 #include "rl/command/run_options.h"
 #include "rl/evaluator.h"
 #include "rl/learner.h"

@@ -9,6 +9,7 @@
 #include "base/json_lines.h"
 #include "base/kill_point.h"
 #include "proto/textproto.h"
+#include "rl/algorithm/verdict.h"
 #include "rl/command/run_options.h"
 #include "rl/profile.h"
 #include "rl/resume.h"

@@ -8,7 +8,7 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/json_lines.h"
-#include "rl/eval_tally.h"
+#include "rl/algorithm/verdict.h"
 #include "tests/rl/judged_run.h"
 
 namespace grouper {
