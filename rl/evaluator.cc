@@ -4,7 +4,7 @@
 #include <iterator>
 
 #include "base/random.h"
-#include "rl/eval_sampling.h"
+#include "rl/algorithm/sampling_settings.h"
 #include "rl/learner.h"
 
 namespace grouper {

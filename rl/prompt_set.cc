@@ -1,7 +1,7 @@
 #include "rl/prompt_set.h"
 
 #include "base/error.h"
-#include "rl/eval_sampling.h"
+#include "rl/algorithm/sampling_settings.h"
 #include "rl/length_schedule.h"
 #include "rl/tasks.h"
 
