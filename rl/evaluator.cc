@@ -5,7 +5,6 @@
 
 #include "base/random.h"
 #include "rl/algorithm/sampling_settings.h"
-#include "rl/learner.h"
 
 namespace grouper {
 

@@ -5,8 +5,8 @@
 #include <map>
 
 #include "base/error.h"
+#include "rl/algorithm/sampling_settings.h"
 #include "rl/batch.h"
-#include "rl/learner.h"
 #include "rl/loss_rule.h"
 
 namespace grouper {

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "rl/algorithm/sampling_settings.h"
 #include "rl/length_schedule.h"
 #include "rl/loss_rule.h"
 
@@ -33,13 +34,6 @@ OptimizerRule RuleOf(const OptimizerConfig& config) {
 }
 
 }  // namespace
-
-SamplingRule RuleOf(const SamplingConfig& config) {
-  return {.temperature = config.temperature(),
-          .top_k = config.top_k(),
-          .top_p = config.top_p(),
-          .min_p = config.min_p()};
-}
 
 Learner::Learner(Policy* policy, const Config& config, const Stream& stream)
     : policy_(policy),

@@ -114,6 +114,4 @@ class Learner {
   uint64_t version_ = 0;
 };
 
-SamplingRule RuleOf(const SamplingConfig& config);
-
 }  // namespace grouper

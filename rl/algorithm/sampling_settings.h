@@ -1,10 +1,20 @@
-// How an evaluation samples: eval.* over sampling.*. Pure, any thread.
+// How the run and its evaluations sample: the settings as the operator's rule, and eval.* over
+// sampling.*. Pure functions, any thread.
 #pragma once
 
 #include "base/error.h"
+#include "kernels/sampling/sampling_rule.h"
 #include "proto/config.pb.h"
 
 namespace grouper {
+
+// The filters and the temperature of `config` as sampler and learner apply them.
+inline SamplingRule RuleOf(const SamplingConfig& config) {
+  return {.temperature = config.temperature(),
+          .top_k = config.top_k(),
+          .top_p = config.top_p(),
+          .min_p = config.min_p()};
+}
 
 // The sampling settings of an evaluation's samples. kUser for settings that cannot be meant.
 inline SamplingConfig EvalSampling(const Config& config) {
