@@ -3,7 +3,11 @@
 // taken from the arena and given back.
 #pragma once
 
-#include "policy/policy.h"
+#include "kernels/stream.h"
+#include "policy/activations.h"
+#include "policy/memory/token_batch.h"
+#include "policy/rope_table.h"
+#include "policy/weights.h"
 
 namespace grouper {
 

@@ -9,21 +9,11 @@
 
 #include "policy/activations.h"
 #include "policy/kv_cache.h"
+#include "policy/memory/token_batch.h"
 #include "policy/rope_table.h"
 #include "policy/weights.h"
 
 namespace grouper {
-
-// Packed tokens of several sequences, no padding. All tensors int32.
-struct TokenBatch {
-  Tensor ids;          // [tokens]
-  Tensor positions;    // [tokens] absolute
-  Tensor sequence;     // [tokens] row of block_table
-  Tensor block_table;  // [sequences, max_blocks] blocks of the cache
-  Tensor logit_rows;   // [rows] tokens whose next-token logits are wanted, ascending
-  // [tokens, k] for each MoE layer in order: the experts to use; none: the router chooses.
-  std::vector<Tensor> given_experts;
-};
 
 class Policy {
  public:

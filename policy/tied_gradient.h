@@ -4,7 +4,8 @@
 // cut changes a bit. The vocabulary is worked on in parts that stay in a core's cache.
 #pragma once
 
-#include "policy/policy.h"
+#include "kernels/stream.h"
+#include "kernels/tensor.h"
 
 namespace grouper {
 
