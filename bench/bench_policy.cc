@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/json.h"
+#include "base/io/json.h"
 #include "bench/grpo_step.h"
 #include "bench/policy_speed.h"
 #include "kernels/cpu/parallel.h"

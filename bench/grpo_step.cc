@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/json_lines.h"
+#include "base/io/file.h"
+#include "base/io/json_lines.h"
 #include "proto/textproto.h"
 #include "rl/quickstart.h"
 #include "rl/trainer.h"

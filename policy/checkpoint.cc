@@ -11,7 +11,7 @@
 
 #include "base/digest.h"
 #include "base/error.h"
-#include "base/file.h"
+#include "base/io/file.h"
 #include "base/kill_point.h"
 #include "kernels/numerics.h"
 #include "policy/safetensors.h"

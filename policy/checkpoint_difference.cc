@@ -4,7 +4,7 @@
 #include <cstring>
 #include <vector>
 
-#include "base/file.h"
+#include "base/io/file.h"
 #include "policy/safetensors.h"
 
 namespace grouper {

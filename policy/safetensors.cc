@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
-#include "base/json.h"
+#include "base/io/json.h"
 
 namespace grouper {
 namespace {

@@ -11,7 +11,7 @@
 #include <optional>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/io/file.h"
 #include "base/utf8.h"
 #include "proto/did_you_mean.h"
 

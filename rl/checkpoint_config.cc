@@ -1,6 +1,6 @@
 #include "rl/checkpoint_config.h"
 
-#include "base/file.h"
+#include "base/io/file.h"
 #include "proto/textproto.h"
 #include "rl/run_dir.h"
 

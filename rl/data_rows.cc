@@ -6,8 +6,8 @@
 
 #include "base/digest.h"
 #include "base/error.h"
-#include "base/file.h"
-#include "base/json_lines.h"
+#include "base/io/file.h"
+#include "base/io/json_lines.h"
 #include "base/log.h"
 #include "base/random.h"
 

@@ -1,4 +1,4 @@
-// A TensorBoard event file of scalars: record frames (base/record_file.h) of Event messages, the
+// A TensorBoard event file of scalars: record frames (base/io/record_file.h) of Event messages, the
 // first of which names the format "brain.Event:2". One writer a file; not thread-safe.
 #pragma once
 
@@ -9,7 +9,7 @@
 #include <string_view>
 #include <utility>
 
-#include "base/record_file.h"
+#include "base/io/record_file.h"
 
 namespace grouper {
 

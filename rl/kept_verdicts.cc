@@ -3,10 +3,10 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/io/file.h"
+#include "base/io/record_file.h"
 #include "base/kill_point.h"
 #include "base/log.h"
-#include "base/record_file.h"
 #include "proto/textproto.h"
 #include "rl/score_item.h"
 #include "rollout/trace/trace_writer.h"

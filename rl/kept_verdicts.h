@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "base/disk_wait.h"
+#include "base/io/disk_wait.h"
 #include "proto/config.pb.h"
 #include "proto/run.pb.h"
 #include "proto/trace.pb.h"

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "base/json.h"
+#include "base/io/json.h"
 #include "base/kill_point.h"
 
 namespace grouper {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "base/file.h"
+#include "base/io/file.h"
 #include "rl/event_file.h"
 
 namespace grouper {

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/io/file.h"
 #include "base/log.h"
 #include "kernels/numerics.h"
 #include "policy/checkpoint_difference.h"

@@ -2,7 +2,7 @@
 
 #include "base/digest.h"
 #include "base/error.h"
-#include "base/json.h"
+#include "base/io/json.h"
 #include "base/kill_point.h"
 #include "base/log.h"
 #include "policy/checkpoint.h"

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "base/disk_wait.h"
+#include "base/io/disk_wait.h"
 #include "proto/config.pb.h"
 #include "rl/learner.h"
 #include "rl/run_dir.h"

@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/io/file.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "rl/score_item.h"

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "base/process.h"
+#include "base/io/process.h"
 #include "proto/config.pb.h"
 #include "proto/trace.pb.h"
 #include "reward/client.h"

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "base/file.h"
+#include "base/io/file.h"
 #include "policy/checkpoint.h"
 
 namespace grouper {

@@ -13,7 +13,7 @@
 #include <stop_token>
 #include <string>
 
-#include "base/file.h"
+#include "base/io/file.h"
 #include "policy/checkpoint.h"
 #include "proto/config.pb.h"
 #include "rl/data_rows.h"

@@ -1,7 +1,7 @@
 #include "rl/sample_rows.h"
 
 #include "base/error.h"
-#include "base/json.h"
+#include "base/io/json.h"
 #include "base/kill_point.h"
 #include "kernels/numerics.h"
 #include "proto/textproto.h"

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "base/digest.h"
-#include "base/file.h"
+#include "base/io/file.h"
 #include "policy/tokenizer.h"
 #include "proto/config.pb.h"
 #include "proto/run.pb.h"

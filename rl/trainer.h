@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "base/disk_wait.h"
+#include "base/io/disk_wait.h"
 #include "proto/config.pb.h"
 #include "rl/evaluator.h"
 #include "rl/kept_verdicts.h"

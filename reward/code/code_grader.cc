@@ -2,7 +2,7 @@
 
 #include "base/digest.h"
 #include "base/error.h"
-#include "base/json.h"
+#include "base/io/json.h"
 #include "reward/code/json_value.h"
 #include "reward/code/program_text.h"
 #include "reward/math/answer_span.h"

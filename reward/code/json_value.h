@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "base/json.h"
+#include "base/io/json.h"
 
 namespace grouper {
 

@@ -1,7 +1,7 @@
 #include <cstdio>
 
 #include "base/error.h"
-#include "base/json.h"
+#include "base/io/json.h"
 #include "reward/client.h"
 #include "reward/command/options.h"
 #include "reward/jail/jail.h"

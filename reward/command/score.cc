@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "base/error.h"
-#include "base/json_lines.h"
+#include "base/io/json_lines.h"
 #include "proto/textproto.h"
 #include "reward/code/local_code_grader.h"
 #include "reward/command/options.h"

@@ -9,7 +9,7 @@
 #include <random>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/io/file.h"
 #include "reward/jail/probe.h"
 #include "reward/jail/seccomp_filter.h"
 

@@ -3,9 +3,9 @@
 #include <cstdio>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/json.h"
-#include "base/process.h"
+#include "base/io/file.h"
+#include "base/io/json.h"
+#include "base/io/process.h"
 #include "kernels/numerics.h"
 #include "rl/advantage.h"
 #include "rl/algorithm/verdict.h"

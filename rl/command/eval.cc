@@ -3,8 +3,8 @@
 #include <memory>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/json.h"
+#include "base/io/file.h"
+#include "base/io/json.h"
 #include "kernels/numerics.h"
 #include "policy/checkpoint.h"
 #include "proto/textproto.h"

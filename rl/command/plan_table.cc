@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "base/json.h"
+#include "base/io/json.h"
 #include "policy/policy_config.h"
 #include "proto/textproto.h"
 #include "rl/prompt_set.h"

@@ -4,9 +4,9 @@
 #include <cstdio>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/json.h"
-#include "base/json_lines.h"
+#include "base/io/file.h"
+#include "base/io/json.h"
+#include "base/io/json_lines.h"
 #include "base/kill_point.h"
 #include "proto/textproto.h"
 #include "rl/algorithm/verdict.h"

@@ -2,7 +2,7 @@
 
 #include <cstdio>
 
-#include "base/json.h"
+#include "base/io/json.h"
 #include "base/log.h"
 #include "rl/command/run_options.h"
 #include "rollout/trace/escape.h"

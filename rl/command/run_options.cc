@@ -3,7 +3,7 @@
 #include <cstdio>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/io/file.h"
 #include "proto/textproto.h"
 #include "rl/checkpoint_config.h"
 #include "rl/profile.h"

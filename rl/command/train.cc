@@ -1,8 +1,8 @@
 #include <cstdio>
 
 #include "base/error.h"
-#include "base/json.h"
-#include "base/machine_memory.h"
+#include "base/io/json.h"
+#include "base/io/machine_memory.h"
 #include "kernels/cpu/parallel.h"
 #include "policy/policy_config.h"
 #include "proto/textproto.h"

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "base/record_file.h"
+#include "base/io/record_file.h"
 #include "proto/trace.pb.h"
 
 namespace grouper {

@@ -10,7 +10,7 @@
 #include <span>
 #include <string>
 
-#include "base/record_file.h"
+#include "base/io/record_file.h"
 #include "proto/trace.pb.h"
 
 namespace grouper {

@@ -12,7 +12,7 @@
 
 #include <fstream>
 
-#include "base/file.h"
+#include "base/io/file.h"
 #include "tests/e2e/program.h"
 
 namespace grouper {

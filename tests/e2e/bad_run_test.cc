@@ -9,8 +9,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "base/file.h"
-#include "base/process.h"
+#include "base/io/file.h"
+#include "base/io/process.h"
 #include "tests/e2e/program.h"
 #include "tests/e2e/tiny_run.h"
 

@@ -1,7 +1,7 @@
 // Controls that take minutes (label slow).
 #include <gtest/gtest.h>
 
-#include "base/json.h"
+#include "base/io/json.h"
 #include "tests/e2e/program.h"
 
 namespace grouper {

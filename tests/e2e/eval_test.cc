@@ -2,8 +2,8 @@
 // same object whatever the threads, and samples that grouper-trace opens.
 #include <gtest/gtest.h>
 
-#include "base/file.h"
-#include "base/json.h"
+#include "base/io/file.h"
+#include "base/io/json.h"
 #include "tests/e2e/program.h"
 
 namespace grouper {

@@ -11,8 +11,8 @@
 #include <cstring>
 #include <fstream>
 
-#include "base/file.h"
-#include "base/json.h"
+#include "base/io/file.h"
+#include "base/io/json.h"
 #include "tests/e2e/program.h"
 #include "tests/e2e/tiny_run.h"
 

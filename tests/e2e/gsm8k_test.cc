@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <fstream>
 
-#include "base/file.h"
-#include "base/json.h"
-#include "base/json_lines.h"
+#include "base/io/file.h"
+#include "base/io/json.h"
+#include "base/io/json_lines.h"
 #include "tests/e2e/program.h"
 
 namespace grouper {

@@ -10,9 +10,9 @@
 #include <sstream>
 
 #include "base/digest.h"
-#include "base/file.h"
-#include "base/json.h"
-#include "base/json_lines.h"
+#include "base/io/file.h"
+#include "base/io/json.h"
+#include "base/io/json_lines.h"
 
 namespace grouper::testing {
 namespace {

@@ -3,8 +3,8 @@
 // learned (label slow, seeds 1 to 3).
 #include <gtest/gtest.h>
 
-#include "base/file.h"
-#include "base/json.h"
+#include "base/io/file.h"
+#include "base/io/json.h"
 #include "tests/e2e/program.h"
 
 namespace grouper {

@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include "base/file.h"
-#include "base/json_lines.h"
+#include "base/io/file.h"
+#include "base/io/json_lines.h"
 #include "tests/e2e/program.h"
 #include "tests/e2e/tiny_run.h"
 

@@ -10,8 +10,8 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "base/file.h"
-#include "base/record_file.h"
+#include "base/io/file.h"
+#include "base/io/record_file.h"
 #include "rl/run_dir.h"
 #include "rollout/trace/trace_writer.h"
 #include "tests/e2e/program.h"

@@ -11,7 +11,7 @@
 #include <chrono>
 #include <thread>
 
-#include "base/file.h"
+#include "base/io/file.h"
 
 extern char** environ;
 

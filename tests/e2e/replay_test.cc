@@ -10,9 +10,9 @@
 #include <functional>
 
 #include "base/digest.h"
-#include "base/file.h"
-#include "base/json.h"
-#include "base/record_file.h"
+#include "base/io/file.h"
+#include "base/io/json.h"
+#include "base/io/record_file.h"
 #include "proto/trace.pb.h"
 #include "tests/e2e/program.h"
 #include "tests/e2e/tiny_run.h"

@@ -5,9 +5,9 @@
 
 #include <fstream>
 
-#include "base/file.h"
-#include "base/json.h"
-#include "base/process.h"
+#include "base/io/file.h"
+#include "base/io/json.h"
+#include "base/io/process.h"
 #include "tests/e2e/program.h"
 
 namespace grouper {

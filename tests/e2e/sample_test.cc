@@ -7,9 +7,9 @@
 #include <set>
 
 #include "base/digest.h"
-#include "base/file.h"
-#include "base/json.h"
-#include "base/json_lines.h"
+#include "base/io/file.h"
+#include "base/io/json.h"
+#include "base/io/json_lines.h"
 #include "tests/e2e/program.h"
 
 namespace grouper {

@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include "base/file.h"
-#include "base/json.h"
-#include "base/json_lines.h"
+#include "base/io/file.h"
+#include "base/io/json.h"
+#include "base/io/json_lines.h"
 #include "kernels/cpu/isa.h"
 #include "tests/e2e/program.h"
 

@@ -11,7 +11,7 @@
 #include <fstream>
 #include <thread>
 
-#include "base/file.h"
+#include "base/io/file.h"
 #include "tests/e2e/kill_case.h"
 #include "tests/e2e/tiny_run.h"
 

@@ -11,8 +11,8 @@
 #include <map>
 
 #include "base/digest.h"
-#include "base/file.h"
-#include "base/json.h"
+#include "base/io/file.h"
+#include "base/io/json.h"
 #include "base/random.h"
 #include "kernels/numerics.h"
 #include "proto/textproto.h"

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <map>
 
-#include "base/file.h"
-#include "base/json.h"
+#include "base/io/file.h"
+#include "base/io/json.h"
 #include "policy/optimizer.h"
 #include "rl/packed_pass.h"
 #include "tests/testing/tiny_policy.h"

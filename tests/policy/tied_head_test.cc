@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "base/file.h"
+#include "base/io/file.h"
 #include "kernels/embed/embedding.h"
 #include "kernels/embed/packed_embedding.h"
 #include "kernels/gemm/matmul.h"

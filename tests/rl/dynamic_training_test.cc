@@ -7,7 +7,7 @@
 
 #include "base/digest.h"
 #include "base/error.h"
-#include "base/json_lines.h"
+#include "base/io/json_lines.h"
 #include "rl/algorithm/verdict.h"
 #include "tests/rl/judged_run.h"
 

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "base/file.h"
+#include "base/io/file.h"
 #include "proto/textproto.h"
 #include "rl/document_set.h"
 #include "rl/prompt_set.h"

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/file.h"
+#include "base/io/file.h"
 #include "proto/textproto.h"
 #include "reward/scorer.h"
 #include "reward/service.h"

@@ -6,7 +6,7 @@
 
 #include <filesystem>
 
-#include "base/record_file.h"
+#include "base/io/record_file.h"
 #include "proto/textproto.h"
 #include "rollout/trace/trace_writer.h"
 #include "tests/testing/temp_folder.h"

@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "base/file.h"
+#include "base/io/file.h"
 #include "kernels/memory.h"
 #include "policy/activation_bytes.h"
 #include "proto/textproto.h"

@@ -5,8 +5,8 @@
 
 #include "base/digest.h"
 #include "base/error.h"
-#include "base/json_lines.h"
-#include "base/record_file.h"
+#include "base/io/json_lines.h"
+#include "base/io/record_file.h"
 #include "proto/event.pb.h"
 #include "tests/rl/judged_run.h"
 

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "base/json.h"
+#include "base/io/json.h"
 #include "policy/policy_config.h"
 #include "proto/textproto.h"
 #include "rl/command/plan_table.h"

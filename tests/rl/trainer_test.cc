@@ -8,8 +8,8 @@
 #include <map>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/json_lines.h"
+#include "base/io/file.h"
+#include "base/io/json_lines.h"
 #include "proto/textproto.h"
 #include "reward/math_grader.h"
 #include "reward/scorer.h"

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "base/file.h"
-#include "base/json.h"
+#include "base/io/file.h"
+#include "base/io/json.h"
 #include "tests/testing/kernel_case.h"
 
 namespace grouper::testing {

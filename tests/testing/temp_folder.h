@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/io/file.h"
 
 namespace grouper::testing_support {
 

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/json.h"
+#include "base/io/file.h"
+#include "base/io/json.h"
 #include "gtest/gtest.h"
 #include "rollout/trace/digest.h"
 #include "rollout/trace/stats.h"

@@ -5,8 +5,8 @@
 #include <string>
 #include <tuple>
 
-#include "base/file.h"
-#include "base/json.h"
+#include "base/io/file.h"
+#include "base/io/json.h"
 #include "gtest/gtest.h"
 #include "rollout/trace/trace_writer.h"
 #include "tests/trace/sample_run.h"

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "base/io/json.h"
 #include "gtest/gtest.h"
 #include "rollout/trace/escape.h"
 #include "tests/trace/sample_run.h"

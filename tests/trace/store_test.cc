@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/io/file.h"
 #include "gtest/gtest.h"
 #include "rollout/trace/trace_reader.h"
 #include "rollout/trace/trace_writer.h"

@@ -1,6 +1,6 @@
 #include "rollout/trace/digest.h"
 
-#include "base/json.h"
+#include "base/io/json.h"
 #include "rollout/trace/command/command.h"
 
 namespace grouper {

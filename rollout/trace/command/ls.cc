@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "base/json.h"
+#include "base/io/json.h"
 #include "rollout/trace/command/command.h"
 #include "rollout/trace/escape.h"
 #include "rollout/trace/table.h"

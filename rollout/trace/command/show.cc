@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/json.h"
+#include "base/io/json.h"
 #include "rollout/trace/command/command.h"
 #include "rollout/trace/escape.h"
 

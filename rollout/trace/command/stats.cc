@@ -2,7 +2,7 @@
 
 #include <cstdio>
 
-#include "base/json.h"
+#include "base/io/json.h"
 #include "rollout/trace/command/command.h"
 #include "rollout/trace/table.h"
 

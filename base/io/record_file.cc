@@ -1,4 +1,4 @@
-#include "base/record_file.h"
+#include "base/io/record_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>

@@ -9,7 +9,7 @@
 #include <stop_token>
 #include <string>
 
-#include "base/file.h"
+#include "base/io/file.h"
 
 namespace grouper {
 

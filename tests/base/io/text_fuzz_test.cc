@@ -7,8 +7,8 @@
 #include <memory>
 
 #include "base/error.h"
-#include "base/json.h"
-#include "base/json_lines.h"
+#include "base/io/json.h"
+#include "base/io/json_lines.h"
 #include "tests/testing/mutate.h"
 #include "tests/testing/temp_folder.h"
 

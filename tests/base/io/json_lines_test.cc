@@ -1,4 +1,4 @@
-#include "base/json_lines.h"
+#include "base/io/json_lines.h"
 
 #include <gtest/gtest.h>
 

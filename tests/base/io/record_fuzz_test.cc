@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/record_file.h"
+#include "base/io/record_file.h"
 #include "tests/testing/mutate.h"
 #include "tests/testing/temp_folder.h"
 

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/json.h"
+#include "base/io/json.h"
 #include "base/utf8.h"
 
 namespace grouper {

@@ -1,6 +1,6 @@
 // Child programs and signals. Children are shell scripts that wait for an end of file, never for a
 // time; the parents' deadlines are only there for a test that fails.
-#include "base/process.h"
+#include "base/io/process.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -13,7 +13,7 @@
 #include <mutex>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/io/file.h"
 #include "base/thread.h"
 #include "tests/testing/temp_folder.h"
 

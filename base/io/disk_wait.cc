@@ -1,4 +1,4 @@
-#include "base/disk_wait.h"
+#include "base/io/disk_wait.h"
 
 #include <algorithm>
 #include <cstdio>

@@ -1,4 +1,4 @@
-#include "base/file.h"
+#include "base/io/file.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -17,8 +17,8 @@
 #include <optional>
 #include <thread>
 
-#include "base/disk_wait.h"
 #include "base/error.h"
+#include "base/io/disk_wait.h"
 #include "base/kill_point.h"
 
 namespace grouper {

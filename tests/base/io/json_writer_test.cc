@@ -1,4 +1,4 @@
-// The writer half of base/json.h: what it prints, our reader takes back as the same value.
+// The writer half of base/io/json.h: what it prints, our reader takes back as the same value.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "base/error.h"
-#include "base/json.h"
+#include "base/io/json.h"
 #include "base/random.h"
 
 namespace grouper {

@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/io/file.h"
+#include "base/io/process.h"
+#include "base/io/record_file.h"
 #include "base/kill_point.h"
-#include "base/process.h"
-#include "base/record_file.h"
 #include "tests/testing/temp_folder.h"
 
 namespace grouper {

@@ -1,12 +1,12 @@
 // Patience with a full disk: says so once, goes on where it stood, gives up after the set time.
-#include "base/disk_wait.h"
+#include "base/io/disk_wait.h"
 
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
 
 #include "base/error.h"
-#include "base/record_file.h"
+#include "base/io/record_file.h"
 #include "tests/testing/temp_folder.h"
 
 namespace grouper {

@@ -6,7 +6,7 @@
 #include <istream>
 #include <string>
 
-#include "base/json.h"
+#include "base/io/json.h"
 
 namespace grouper {
 

@@ -1,4 +1,4 @@
-#include "base/machine_memory.h"
+#include "base/io/machine_memory.h"
 
 #include <algorithm>
 #include <fstream>

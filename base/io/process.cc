@@ -1,4 +1,4 @@
-#include "base/process.h"
+#include "base/io/process.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -14,7 +14,7 @@
 #include <thread>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/io/file.h"
 
 namespace grouper {
 namespace {
