@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "policy/tokenizer.h"
+#include "policy/tokenizer/tokenizer.h"
 #include "proto/config.pb.h"
 #include "proto/trace.pb.h"
 #include "rl/data_rows.h"

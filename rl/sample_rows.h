@@ -10,7 +10,7 @@
 
 #include "base/digest.h"
 #include "base/io/file.h"
-#include "policy/tokenizer.h"
+#include "policy/tokenizer/tokenizer.h"
 #include "proto/config.pb.h"
 #include "proto/run.pb.h"
 #include "proto/trace.pb.h"

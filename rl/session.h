@@ -8,7 +8,7 @@
 
 #include "kernels/cpu/parallel.h"
 #include "policy/policy.h"
-#include "policy/tokenizer.h"
+#include "policy/tokenizer/tokenizer.h"
 #include "proto/config.pb.h"
 #include "proto/run.pb.h"
 #include "rollout/engine.h"

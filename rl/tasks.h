@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/random.h"
-#include "policy/tokenizer.h"
+#include "policy/tokenizer/tokenizer.h"
 #include "proto/trace.pb.h"
 
 namespace grouper {

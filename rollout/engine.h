@@ -14,7 +14,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/sampling/sampling_rule.h"
 #include "policy/policy.h"
-#include "policy/tokenizer.h"
+#include "policy/tokenizer/tokenizer.h"
 #include "proto/config.pb.h"
 #include "rollout/scheduler.h"
 

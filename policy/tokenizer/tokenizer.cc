@@ -1,4 +1,4 @@
-#include "policy/tokenizer.h"
+#include "policy/tokenizer/tokenizer.h"
 
 #include <algorithm>
 
