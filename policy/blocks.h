@@ -4,7 +4,7 @@
 #pragma once
 
 #include "kernels/stream.h"
-#include "policy/activations.h"
+#include "policy/memory/activations.h"
 #include "policy/memory/token_batch.h"
 #include "policy/rope_table.h"
 #include "policy/weights.h"

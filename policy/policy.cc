@@ -7,8 +7,8 @@
 #include "kernels/embed/packed_embedding.h"
 #include "kernels/gemm/matmul.h"
 #include "kernels/norm/rms_norm.h"
-#include "policy/activation_bytes.h"
 #include "policy/blocks.h"
+#include "policy/memory/activation_bytes.h"
 #include "policy/tied_gradient.h"
 
 namespace grouper {

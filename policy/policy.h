@@ -7,8 +7,8 @@
 
 #include <memory>
 
-#include "policy/activations.h"
-#include "policy/kv_cache.h"
+#include "policy/memory/activations.h"
+#include "policy/memory/kv_cache.h"
 #include "policy/memory/token_batch.h"
 #include "policy/rope_table.h"
 #include "policy/weights.h"

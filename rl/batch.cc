@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "policy/token_cut.h"
+#include "policy/memory/token_cut.h"
 
 namespace grouper {
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "policy/activations.h"
+#include "policy/memory/activations.h"
 #include "rl/batch.h"
 
 namespace grouper {

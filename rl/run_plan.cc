@@ -5,8 +5,8 @@
 
 #include "base/error.h"
 #include "kernels/memory.h"
-#include "policy/activation_bytes.h"
-#include "policy/kv_cache.h"
+#include "policy/memory/activation_bytes.h"
+#include "policy/memory/kv_cache.h"
 #include "policy/optimizer.h"
 #include "policy/rope_table.h"
 #include "policy/weights.h"

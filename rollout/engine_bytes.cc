@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "kernels/memory.h"
-#include "policy/activation_bytes.h"
-#include "policy/kv_cache.h"
+#include "policy/memory/activation_bytes.h"
+#include "policy/memory/kv_cache.h"
 
 namespace grouper {
 namespace {

@@ -12,7 +12,7 @@
 #include <memory>
 #include <vector>
 
-#include "policy/kv_cache.h"
+#include "policy/memory/kv_cache.h"
 #include "rollout/sequence.h"
 
 namespace grouper {

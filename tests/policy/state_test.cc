@@ -8,7 +8,7 @@
 #include <set>
 
 #include "base/error.h"
-#include "policy/kv_cache.h"
+#include "policy/memory/kv_cache.h"
 #include "policy/optimizer.h"
 #include "policy/rope_table.h"
 #include "policy/router_stats.h"

@@ -1,4 +1,4 @@
-#include "policy/activation_bytes.h"
+#include "policy/memory/activation_bytes.h"
 
 #include <algorithm>
 #include <initializer_list>

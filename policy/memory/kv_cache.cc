@@ -1,4 +1,4 @@
-#include "policy/kv_cache.h"
+#include "policy/memory/kv_cache.h"
 
 #include <cstring>
 
