@@ -7,9 +7,9 @@
 #include "kernels/embed/packed_embedding.h"
 #include "kernels/gemm/matmul.h"
 #include "kernels/norm/rms_norm.h"
-#include "policy/blocks.h"
+#include "policy/layers/blocks.h"
+#include "policy/layers/tied_gradient.h"
 #include "policy/memory/activation_bytes.h"
-#include "policy/tied_gradient.h"
 
 namespace grouper {
 

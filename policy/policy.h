@@ -7,10 +7,10 @@
 
 #include <memory>
 
+#include "policy/layers/rope_table.h"
 #include "policy/memory/activations.h"
 #include "policy/memory/kv_cache.h"
 #include "policy/memory/token_batch.h"
-#include "policy/rope_table.h"
 #include "policy/weights.h"
 
 namespace grouper {

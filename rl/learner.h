@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "kernels/loss/policy_loss.h"
+#include "policy/layers/router_stats.h"
 #include "policy/optimizer.h"
 #include "policy/policy.h"
-#include "policy/router_stats.h"
 #include "proto/config.pb.h"
 #include "proto/trace.pb.h"
 #include "rl/mismatch.h"

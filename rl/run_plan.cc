@@ -5,10 +5,10 @@
 
 #include "base/error.h"
 #include "kernels/memory.h"
+#include "policy/layers/rope_table.h"
 #include "policy/memory/activation_bytes.h"
 #include "policy/memory/kv_cache.h"
 #include "policy/optimizer.h"
-#include "policy/rope_table.h"
 #include "policy/weights.h"
 #include "rl/batch.h"
 #include "rl/length_schedule.h"

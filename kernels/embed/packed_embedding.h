@@ -1,6 +1,7 @@
 // Rows of an embedding that is also the head (tied): the parameter is the head's packed form [width
 // -> vocab], a token's row lies in the transposed packing as pieces of 32 numbers. The gradient
-// goes into the head's packed gradient, so that both uses are one chain (policy/tied_gradient.h).
+// goes into the head's packed gradient, so that both uses are one chain
+// (policy/layers/tied_gradient.h).
 #pragma once
 
 #include "kernels/op.h"

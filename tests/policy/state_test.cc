@@ -8,10 +8,10 @@
 #include <set>
 
 #include "base/error.h"
+#include "policy/layers/rope_table.h"
+#include "policy/layers/router_stats.h"
 #include "policy/memory/kv_cache.h"
 #include "policy/optimizer.h"
-#include "policy/rope_table.h"
-#include "policy/router_stats.h"
 #include "proto/textproto.h"
 
 namespace grouper {

@@ -4,9 +4,9 @@
 #pragma once
 
 #include "kernels/stream.h"
+#include "policy/layers/rope_table.h"
 #include "policy/memory/activations.h"
 #include "policy/memory/token_batch.h"
-#include "policy/rope_table.h"
 #include "policy/weights.h"
 
 namespace grouper {

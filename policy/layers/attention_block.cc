@@ -4,7 +4,7 @@
 #include "kernels/embed/rope.h"
 #include "kernels/gemm/matmul.h"
 #include "kernels/norm/rms_norm.h"
-#include "policy/blocks.h"
+#include "policy/layers/blocks.h"
 
 namespace grouper {
 namespace {

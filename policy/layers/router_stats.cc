@@ -1,4 +1,4 @@
-#include "policy/router_stats.h"
+#include "policy/layers/router_stats.h"
 
 #include <algorithm>
 

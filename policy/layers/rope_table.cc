@@ -1,4 +1,4 @@
-#include "policy/rope_table.h"
+#include "policy/layers/rope_table.h"
 
 #include <cmath>
 

@@ -4,7 +4,7 @@
 #include "kernels/moe/dispatch_plan.h"
 #include "kernels/moe/router_topk.h"
 #include "kernels/norm/rms_norm.h"
-#include "policy/blocks.h"
+#include "policy/layers/blocks.h"
 
 namespace grouper {
 namespace {

@@ -1,4 +1,4 @@
-#include "policy/tied_gradient.h"
+#include "policy/layers/tied_gradient.h"
 
 #include <algorithm>
 
