@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "policy/checkpoint.h"
+#include "policy/checkpoint/checkpoint.h"
 #include "proto/config.pb.h"
 
 namespace grouper {

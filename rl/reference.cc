@@ -1,7 +1,7 @@
 #include "rl/reference.h"
 
 #include "base/error.h"
-#include "policy/checkpoint.h"
+#include "policy/checkpoint/checkpoint.h"
 #include "rl/loss_rule.h"
 
 namespace grouper {

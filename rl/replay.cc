@@ -11,7 +11,7 @@
 #include "base/io/file.h"
 #include "base/log.h"
 #include "kernels/numerics.h"
-#include "policy/checkpoint_difference.h"
+#include "policy/checkpoint/checkpoint_difference.h"
 #include "proto/textproto.h"
 #include "rl/recorded_steps.h"
 #include "rl/run_dir.h"

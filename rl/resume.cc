@@ -5,7 +5,7 @@
 #include "base/io/json.h"
 #include "base/kill_point.h"
 #include "base/log.h"
-#include "policy/checkpoint.h"
+#include "policy/checkpoint/checkpoint.h"
 #include "proto/textproto.h"
 
 namespace grouper {

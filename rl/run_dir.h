@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/io/file.h"
-#include "policy/checkpoint.h"
+#include "policy/checkpoint/checkpoint.h"
 
 namespace grouper {
 

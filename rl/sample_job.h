@@ -14,7 +14,7 @@
 #include <string>
 
 #include "base/io/file.h"
-#include "policy/checkpoint.h"
+#include "policy/checkpoint/checkpoint.h"
 #include "proto/config.pb.h"
 #include "rl/data_rows.h"
 #include "rl/session.h"

@@ -1,7 +1,7 @@
 #include "rl/session.h"
 
 #include "base/error.h"
-#include "policy/checkpoint.h"
+#include "policy/checkpoint/checkpoint.h"
 #include "rl/run_dir.h"
 
 namespace grouper {

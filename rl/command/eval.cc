@@ -6,7 +6,7 @@
 #include "base/io/file.h"
 #include "base/io/json.h"
 #include "kernels/numerics.h"
-#include "policy/checkpoint.h"
+#include "policy/checkpoint/checkpoint.h"
 #include "proto/textproto.h"
 #include "rl/advantage.h"
 #include "rl/algorithm/sampling_settings.h"

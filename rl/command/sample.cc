@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/io/json.h"
-#include "policy/checkpoint.h"
+#include "policy/checkpoint/checkpoint.h"
 #include "rl/algorithm/sampling_settings.h"
 #include "rl/command/run_options.h"
 #include "rl/data_rows.h"

@@ -9,7 +9,7 @@
 #include <memory>
 
 #include "base/error.h"
-#include "policy/checkpoint.h"
+#include "policy/checkpoint/checkpoint.h"
 #include "rl/minibatch.h"
 #include "rollout/engine.h"
 #include "tests/testing/temp_folder.h"

@@ -1,11 +1,11 @@
-#include "policy/checkpoint_difference.h"
+#include "policy/checkpoint/checkpoint_difference.h"
 
 #include <cstdio>
 #include <cstring>
 #include <vector>
 
 #include "base/io/file.h"
-#include "policy/safetensors.h"
+#include "policy/checkpoint/safetensors.h"
 
 namespace grouper {
 namespace {

@@ -1,6 +1,6 @@
 // Checkpoints: what is saved comes back bit for bit, what is damaged is refused in words, and a
 // kill at any place leaves the old folder, the new one or none, never half of one.
-#include "policy/checkpoint.h"
+#include "policy/checkpoint/checkpoint.h"
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>

@@ -1,4 +1,4 @@
-#include "policy/checkpoint.h"
+#include "policy/checkpoint/checkpoint.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 #include "base/io/file.h"
 #include "base/kill_point.h"
 #include "kernels/numerics.h"
-#include "policy/safetensors.h"
+#include "policy/checkpoint/safetensors.h"
 #include "proto/textproto.h"
 
 namespace grouper {

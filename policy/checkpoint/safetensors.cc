@@ -1,4 +1,4 @@
-#include "policy/safetensors.h"
+#include "policy/checkpoint/safetensors.h"
 
 #include <algorithm>
 #include <cstring>

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "policy/safetensors.h"
+#include "policy/checkpoint/safetensors.h"
 
 namespace grouper {
 namespace {
