@@ -123,15 +123,6 @@ std::string ShownLine(std::string_view text, int line) {
   return " in \"" + Excerpt(text.substr(begin), 80) + "\"";
 }
 
-bool IsUtf8(std::string_view text) {
-  while (!text.empty()) {
-    const size_t length = Utf8Length(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
-  }
-  return true;
-}
-
 // Path of the first text in message that is no UTF-8 ("data.train"), empty when there is none.
 // Such a text could not be stored in a trace.
 std::string BadText(const pb::Message& message) {

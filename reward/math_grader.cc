@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/utf8.h"
 #include "reward/math/answer_span.h"
 #include "reward/math/equivalence.h"
-#include "reward/utf8.h"
 
 namespace grouper {
 namespace {

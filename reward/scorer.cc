@@ -5,8 +5,8 @@
 #include <limits>
 
 #include "base/digest.h"
+#include "base/utf8.h"
 #include "reward/components/components.h"
-#include "reward/utf8.h"
 
 namespace grouper {
 namespace {

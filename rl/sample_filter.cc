@@ -54,24 +54,9 @@ Script ScriptOf(uint32_t code) {
 
 // Code point at the start of text and its bytes; an invalid byte stands for itself.
 uint32_t CodeAt(std::string_view text, size_t* length) {
-  *length = Utf8Length(text);
-  const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<uint8_t>(text[i])); };
-  if (*length <= 1) {
-    *length = 1;
-    return byte(0);
-  }
-  uint32_t code = byte(0) & (0xFFu >> (*length + 1));
-  for (size_t i = 1; i < *length; ++i) code = code << 6 | (byte(i) & 0x3Fu);
-  return code;
-}
-
-bool IsUtf8(std::string_view text) {
-  while (!text.empty()) {
-    const size_t length = Utf8Length(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
-  }
-  return true;
+  const Utf8Character character = ReadUtf8(text, 0);
+  *length = std::max<size_t>(character.bytes, 1);
+  return character.bytes > 0 ? character.code : static_cast<uint8_t>(text[0]);
 }
 
 bool IsBlank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }

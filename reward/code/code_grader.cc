@@ -3,10 +3,10 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/io/json.h"
+#include "base/utf8.h"
 #include "reward/code/json_value.h"
 #include "reward/code/program_text.h"
 #include "reward/math/answer_span.h"
-#include "reward/utf8.h"
 
 namespace grouper {
 

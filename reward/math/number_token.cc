@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "reward/utf8.h"
+#include "base/utf8.h"
 
 namespace grouper {
 namespace {

@@ -4,8 +4,8 @@
 #include <cstdlib>
 #include <vector>
 
+#include "base/utf8.h"
 #include "reward/math/unit_words.h"
-#include "reward/utf8.h"
 
 namespace grouper {
 namespace {
