@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include <cstdio>
+
 namespace grouper {
 
 Utf8Character ReadUtf8(std::string_view text, size_t at) {
@@ -30,6 +32,22 @@ bool IsUtf8(std::string_view text) {
     at += bytes;
   }
   return true;
+}
+
+std::string EscapeIllFormed(std::string_view text) {
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const size_t bytes = ReadUtf8(text, at).bytes;
+    if (bytes > 0) {
+      out += text.substr(at, bytes);
+      at += bytes;
+      continue;
+    }
+    char escape[8];
+    std::snprintf(escape, sizeof(escape), "\\x%02X", static_cast<unsigned char>(text[at++]));
+    out += escape;
+  }
+  return out;
 }
 
 std::string Utf8Excerpt(std::string_view text, size_t max_bytes) {

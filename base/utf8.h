@@ -23,6 +23,9 @@ inline size_t Utf8Length(std::string_view text) { return ReadUtf8(text, 0).bytes
 // True when text is a sequence of well-formed characters.
 bool IsUtf8(std::string_view text);
 
+// The same text, but each ill-formed byte becomes the four characters \xNN.
+std::string EscapeIllFormed(std::string_view text);
+
 // At most max_bytes of text, cut at a character; each ill-formed byte becomes U+FFFD.
 std::string Utf8Excerpt(std::string_view text, size_t max_bytes);
 

@@ -1,45 +1,13 @@
 #include "rollout/trace/escape.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
-#include <iterator>
+
+#include "base/utf8.h"
 
 namespace grouper {
 namespace {
-
-constexpr uint32_t kInvalid = 0xFFFFFFFF;
-
-// Code point at bytes[at] and its length; kInvalid and 1 where no well-formed sequence starts
-// (Unicode 15, table 3-7: no surrogates, no overlong forms, nothing above U+10FFFF).
-uint32_t DecodeUtf8(std::string_view bytes, size_t at, size_t* length) {
-  const auto byte = [&](size_t i) -> uint32_t {
-    return i < bytes.size() ? static_cast<uint8_t>(bytes[i]) : 0u;
-  };
-  const auto continues = [&](size_t i) { return (byte(i) & 0xC0u) == 0x80u; };
-  const uint32_t first = byte(at);
-  *length = 1;
-  if (first < 0x80) return first;
-  if (first >= 0xC2 && first <= 0xDF && continues(at + 1)) {
-    *length = 2;
-    return (first & 0x1Fu) << 6 | (byte(at + 1) & 0x3Fu);
-  }
-  if (first >= 0xE0 && first <= 0xEF && continues(at + 1) && continues(at + 2)) {
-    const uint32_t code =
-        (first & 0x0Fu) << 12 | (byte(at + 1) & 0x3Fu) << 6 | (byte(at + 2) & 0x3Fu);
-    if (code < 0x800 || (code >= 0xD800 && code <= 0xDFFF)) return kInvalid;
-    *length = 3;
-    return code;
-  }
-  if (first >= 0xF0 && first <= 0xF4 && continues(at + 1) && continues(at + 2) &&
-      continues(at + 3)) {
-    const uint32_t code = (first & 0x07u) << 18 | (byte(at + 1) & 0x3Fu) << 12 |
-                          (byte(at + 2) & 0x3Fu) << 6 | (byte(at + 3) & 0x3Fu);
-    if (code < 0x10000 || code > 0x10FFFF) return kInvalid;
-    *length = 4;
-    return code;
-  }
-  return kInvalid;
-}
 
 struct Range {
   uint32_t first;
@@ -79,11 +47,10 @@ std::string EscapedCode(uint32_t code) {
 
 bool NextShown(std::string_view bytes, size_t* at, ShownUnit* unit) {
   if (*at >= bytes.size()) return false;
-  size_t length = 1;
-  const uint32_t code = DecodeUtf8(bytes, *at, &length);
+  const auto [code, length] = ReadUtf8(bytes, *at);
   unit->begin = *at;
-  unit->end = *at + length;
-  if (code == kInvalid) {
+  unit->end = *at + std::max<size_t>(length, 1);
+  if (length == 0) {
     unit->kind = ShownUnit::Kind::kEscaped;
     unit->shown = Format("\\x%02X", static_cast<uint8_t>(bytes[*at]));
   } else if (code < 0x20 || IsHidden(code)) {
@@ -108,24 +75,12 @@ std::string EscapeForTerminal(std::string_view bytes, size_t max_units) {
   return out;
 }
 
-std::string ToUtf8(std::string_view bytes) {
-  std::string out;
-  size_t at = 0;
-  for (ShownUnit unit; NextShown(bytes, &at, &unit);) {
-    const std::string_view source = bytes.substr(unit.begin, unit.end - unit.begin);
-    const bool invalid = source.size() == 1 && static_cast<uint8_t>(source[0]) >= 0x80;
-    out.append(invalid ? std::string_view(unit.shown) : source);
-  }
-  return out;
-}
-
 std::string EscapeJson(std::string_view json) {
   std::string out;
   out.reserve(json.size());
   for (size_t at = 0; at < json.size();) {
-    size_t length = 1;
-    const uint32_t code = DecodeUtf8(json, at, &length);
-    if (code == kInvalid) {
+    const auto [code, length] = ReadUtf8(json, at);
+    if (length == 0) {
       out += "\\uFFFD";
     } else if (!IsHidden(code)) {
       out.append(json.substr(at, length));
@@ -135,7 +90,7 @@ std::string EscapeJson(std::string_view json) {
       out += Format("\\u%04X", 0xD800 + ((code - 0x10000) >> 10));
       out += Format("\\u%04X", 0xDC00 + ((code - 0x10000) & 0x3FF));
     }
-    at += length;
+    at += std::max<size_t>(length, 1);
   }
   return out;
 }

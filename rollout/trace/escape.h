@@ -26,9 +26,6 @@ bool NextShown(std::string_view bytes, size_t* at, ShownUnit* unit);
 // One line: line breaks become \n. At most max_units units are shown, then "...".
 std::string EscapeForTerminal(std::string_view bytes, size_t max_units = static_cast<size_t>(-1));
 
-// The same bytes, only those that are no UTF-8 as \xNN: what a proto3 string field can hold.
-std::string ToUtf8(std::string_view bytes);
-
 // JSON with equal meaning in which DEL, C1, bidi controls and invisible code points stand as
 // \uXXXX, so that it is safe on a terminal too. `json` is valid UTF-8 JSON.
 std::string EscapeJson(std::string_view json);

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/io/file.h"
 #include "base/kill_point.h"
-#include "rollout/trace/escape.h"
+#include "base/utf8.h"
 
 namespace grouper {
 namespace {
@@ -69,7 +69,7 @@ void CheckShape(const Group& group) {
 // A frame with a string that is no UTF-8 could be written but never parsed again. A grader may put
 // model bytes into these fields.
 void MakeStringsReadable(google::protobuf::RepeatedPtrField<reward::v1::ScoreResult>* scores) {
-  const auto repair = [](std::string* text) { *text = ToUtf8(*text); };
+  const auto repair = [](std::string* text) { *text = EscapeIllFormed(*text); };
   for (reward::v1::ScoreResult& score : *scores) {
     repair(score.mutable_reason());
     if (score.has_extraction()) repair(score.mutable_extraction()->mutable_answer());

@@ -40,5 +40,10 @@ TEST(Utf8, AnExcerptEndsAtACharacterAndReplacesWhatIsNone) {
   EXPECT_EQ(Utf8Excerpt("\xFFok", 16), "\xEF\xBF\xBDok");
 }
 
+TEST(Utf8, EscapedTextIsWellFormedAndKeepsWhatWas) {
+  EXPECT_EQ(EscapeIllFormed("a\xC3\xA9\n"), "a\xC3\xA9\n");
+  EXPECT_EQ(EscapeIllFormed("\xFF\xC3z"), "\\xFF\\xC3z");
+}
+
 }  // namespace
 }  // namespace grouper
