@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "base/utf8.h"
-#include "reward/math/answer_span.h"
+#include "reward/answer/answer_span.h"
 #include "reward/math/equivalence.h"
 
 namespace grouper {

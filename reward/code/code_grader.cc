@@ -4,9 +4,9 @@
 #include "base/error.h"
 #include "base/io/json.h"
 #include "base/utf8.h"
+#include "reward/answer/answer_span.h"
 #include "reward/code/json_value.h"
 #include "reward/code/program_text.h"
-#include "reward/math/answer_span.h"
 
 namespace grouper {
 

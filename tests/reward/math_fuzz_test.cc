@@ -5,7 +5,7 @@
 #include <random>
 #include <string>
 
-#include "reward/math/answer_span.h"
+#include "reward/answer/answer_span.h"
 #include "reward/math_grader.h"
 #include "tests/testing/same_answer.h"
 

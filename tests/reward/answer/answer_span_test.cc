@@ -1,6 +1,6 @@
 // Which bytes of a completion are its answer, rule by rule; what stands in no answer; floods of
 // delimiters, whose result tells that the scan came to its end.
-#include "reward/math/answer_span.h"
+#include "reward/answer/answer_span.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "reward/math/answer_span.h"
+#include "reward/answer/answer_span.h"
 
 #include <algorithm>
 #include <cstdint>
