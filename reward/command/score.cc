@@ -14,7 +14,7 @@
 #include "proto/textproto.h"
 #include "reward/code/local_code_grader.h"
 #include "reward/command/options.h"
-#include "reward/math_grader.h"
+#include "reward/math/math_grader.h"
 #include "reward/scorer.h"
 
 namespace grouper {

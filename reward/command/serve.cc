@@ -10,7 +10,7 @@
 #include "base/thread.h"
 #include "reward/code/code_grader.h"
 #include "reward/command/options.h"
-#include "reward/math_grader.h"
+#include "reward/math/math_grader.h"
 #include "reward/scorer.h"
 #include "reward/service.h"
 

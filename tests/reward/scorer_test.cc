@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "reward/components/components.h"
-#include "reward/math_grader.h"
+#include "reward/math/math_grader.h"
 #include "tests/testing/fake_grader.h"
 
 namespace grouper {

@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "reward/code/code_grader.h"
-#include "reward/math_grader.h"
+#include "reward/math/math_grader.h"
 #include "reward/scorer.h"
 #include "tests/reward/service_case.h"
 

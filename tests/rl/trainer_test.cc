@@ -11,7 +11,7 @@
 #include "base/io/file.h"
 #include "base/io/json_lines.h"
 #include "proto/textproto.h"
-#include "reward/math_grader.h"
+#include "reward/math/math_grader.h"
 #include "reward/scorer.h"
 #include "reward/service.h"
 #include "rl/quickstart.h"

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "proto/textproto.h"
-#include "reward/math/equivalence.h"
+#include "reward/math/ladder/equivalence.h"
 
 namespace grouper {
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "reward/math/number_token.h"
+#include "reward/math/number/number_token.h"
 
 namespace grouper {
 

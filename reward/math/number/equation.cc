@@ -1,12 +1,12 @@
-#include "reward/math/equation.h"
+#include "reward/math/number/equation.h"
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdlib>
 
-#include "reward/math/numeral.h"
-#include "reward/math/unit_words.h"
+#include "reward/math/number/numeral.h"
+#include "reward/math/number/unit_words.h"
 
 namespace grouper {
 namespace {

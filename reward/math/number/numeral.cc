@@ -1,4 +1,4 @@
-#include "reward/math/numeral.h"
+#include "reward/math/number/numeral.h"
 
 #include <array>
 #include <charconv>
@@ -6,7 +6,7 @@
 #include <span>
 #include <utility>
 
-#include "reward/math/number_words.h"
+#include "reward/math/number/number_words.h"
 
 namespace grouper {
 namespace {

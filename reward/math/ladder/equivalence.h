@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "proto/rubric.pb.h"
-#include "reward/math/number.h"
+#include "reward/math/number/number.h"
 
 namespace grouper {
 

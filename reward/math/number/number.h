@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "proto/rubric.pb.h"
-#include "reward/math/exact.h"
+#include "reward/math/number/exact.h"
 
 namespace grouper {
 

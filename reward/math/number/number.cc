@@ -1,13 +1,13 @@
-#include "reward/math/number.h"
+#include "reward/math/number/number.h"
 
 #include <span>
 #include <vector>
 
-#include "reward/math/equation.h"
-#include "reward/math/number_token.h"
-#include "reward/math/numeral.h"
-#include "reward/math/unit.h"
-#include "reward/math/unit_words.h"
+#include "reward/math/number/equation.h"
+#include "reward/math/number/number_token.h"
+#include "reward/math/number/numeral.h"
+#include "reward/math/number/unit.h"
+#include "reward/math/number/unit_words.h"
 
 namespace grouper {
 namespace {

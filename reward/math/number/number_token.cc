@@ -1,4 +1,4 @@
-#include "reward/math/number_token.h"
+#include "reward/math/number/number_token.h"
 
 #include <algorithm>
 #include <array>

@@ -1,11 +1,11 @@
-#include "reward/math/unit.h"
+#include "reward/math/number/unit.h"
 
 #include <algorithm>
 #include <cstdlib>
 #include <vector>
 
 #include "base/utf8.h"
-#include "reward/math/unit_words.h"
+#include "reward/math/number/unit_words.h"
 
 namespace grouper {
 namespace {

@@ -1,5 +1,5 @@
 // Status, verdict and reason of whole items: whose fault it is, several golds, boxes that differ.
-#include "reward/math_grader.h"
+#include "reward/math/math_grader.h"
 
 #include <gtest/gtest.h>
 

@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "reward/math/exact.h"
-#include "reward/math/number_token.h"
+#include "reward/math/number/exact.h"
+#include "reward/math/number/number_token.h"
 
 namespace grouper {
 

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "reward/math/exact.h"
+#include "reward/math/number/exact.h"
 
 namespace grouper {
 

@@ -1,4 +1,4 @@
-#include "reward/math/number_words.h"
+#include "reward/math/number/number_words.h"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-#include "reward/math/exact.h"
+#include "reward/math/number/exact.h"
 
 #include <algorithm>
 #include <charconv>

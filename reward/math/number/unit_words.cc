@@ -1,4 +1,4 @@
-#include "reward/math/unit_words.h"
+#include "reward/math/number/unit_words.h"
 
 #include <algorithm>
 #include <array>

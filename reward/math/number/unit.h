@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "reward/math/number_token.h"
+#include "reward/math/number/number_token.h"
 
 namespace grouper {
 

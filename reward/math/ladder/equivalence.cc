@@ -1,11 +1,11 @@
-#include "reward/math/equivalence.h"
+#include "reward/math/ladder/equivalence.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <vector>
 
-#include "reward/math/number_token.h"
+#include "reward/math/number/number_token.h"
 
 namespace grouper {
 namespace {

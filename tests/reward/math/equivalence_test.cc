@@ -1,5 +1,5 @@
 // Equality of answers and golds: own cases, in both directions where the rule is symmetric.
-#include "reward/math/equivalence.h"
+#include "reward/math/ladder/equivalence.h"
 
 #include <gtest/gtest.h>
 

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "reward/answer/answer_span.h"
-#include "reward/math_grader.h"
+#include "reward/math/math_grader.h"
 #include "tests/testing/same_answer.h"
 
 namespace grouper {

@@ -1,11 +1,11 @@
-#include "reward/math_grader.h"
+#include "reward/math/math_grader.h"
 
 #include <algorithm>
 #include <vector>
 
 #include "base/utf8.h"
 #include "reward/answer/answer_span.h"
-#include "reward/math/equivalence.h"
+#include "reward/math/ladder/equivalence.h"
 
 namespace grouper {
 namespace {

@@ -1,4 +1,4 @@
-#include "reward/math/lead_in.h"
+#include "reward/math/number/lead_in.h"
 
 #include <algorithm>
 #include <cstddef>

@@ -1,8 +1,8 @@
 #include <array>
 #include <utility>
 
-#include "reward/math/lead_in.h"
-#include "reward/math/number.h"
+#include "reward/math/number/lead_in.h"
+#include "reward/math/number/number.h"
 
 namespace grouper {
 namespace {
