@@ -14,7 +14,7 @@
 #include "base/io/process.h"
 #include "proto/config.pb.h"
 #include "proto/trace.pb.h"
-#include "reward/client.h"
+#include "reward/service/client.h"
 #include "rl/kept_verdicts.h"
 
 namespace grouper {

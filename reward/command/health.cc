@@ -2,9 +2,9 @@
 
 #include "base/error.h"
 #include "base/io/json.h"
-#include "reward/client.h"
 #include "reward/command/options.h"
 #include "reward/jail/jail.h"
+#include "reward/service/client.h"
 
 namespace grouper {
 

@@ -12,7 +12,7 @@
 #include "reward/command/options.h"
 #include "reward/math/math_grader.h"
 #include "reward/scorer.h"
-#include "reward/service.h"
+#include "reward/service/service.h"
 
 namespace grouper {
 namespace {

@@ -13,7 +13,7 @@
 #include "base/io/file.h"
 #include "proto/textproto.h"
 #include "reward/scorer.h"
-#include "reward/service.h"
+#include "reward/service/service.h"
 #include "rl/quickstart.h"
 #include "rl/trainer.h"
 #include "rollout/trace/digest.h"

@@ -13,7 +13,7 @@
 #include "proto/textproto.h"
 #include "reward/math/math_grader.h"
 #include "reward/scorer.h"
-#include "reward/service.h"
+#include "reward/service/service.h"
 #include "rl/quickstart.h"
 #include "tests/testing/temp_folder.h"
 

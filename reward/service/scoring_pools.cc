@@ -1,4 +1,4 @@
-#include "reward/scoring_pools.h"
+#include "reward/service/scoring_pools.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "reward/service.h"
+#include "reward/service/service.h"
 
 #include <arpa/inet.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "proto/reward.grpc.pb.h"
 #include "reward/scorer.h"
-#include "reward/scoring_pools.h"
+#include "reward/service/scoring_pools.h"
 
 namespace grouper {
 namespace {

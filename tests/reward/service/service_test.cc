@@ -1,6 +1,6 @@
 // The service over loopback: results and statuses, refused requests, bounds, deadlines,
 // cancellation, draining, health, reflection.
-#include "reward/service.h"
+#include "reward/service/service.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -13,7 +13,7 @@
 #include "reward/code/code_grader.h"
 #include "reward/math/math_grader.h"
 #include "reward/scorer.h"
-#include "tests/reward/service_case.h"
+#include "tests/reward/service/service_case.h"
 
 namespace grouper {
 namespace {

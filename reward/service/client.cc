@@ -1,4 +1,4 @@
-#include "reward/client.h"
+#include "reward/service/client.h"
 
 #include <grpcpp/grpcpp.h>
 

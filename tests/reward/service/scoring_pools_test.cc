@@ -1,6 +1,6 @@
 // Batches on workers: one result an item, bounds that are given back however a batch ends, and
 // nobody who waits for somebody else's program.
-#include "reward/scoring_pools.h"
+#include "reward/service/scoring_pools.h"
 
 #include <gtest/gtest.h>
 

@@ -14,7 +14,7 @@
 
 #include "proto/health.grpc.pb.h"
 #include "proto/reward.grpc.pb.h"
-#include "reward/service.h"
+#include "reward/service/service.h"
 #include "tests/testing/fake_grader.h"
 
 namespace grouper::testing {

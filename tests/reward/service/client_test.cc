@@ -1,6 +1,6 @@
 // The client against services that lie, refuse, are down, slow or full: results by id, retries and
 // waits, quarantine, chunks. No test waits: the sleep is injected.
-#include "reward/client.h"
+#include "reward/service/client.h"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "reward/scorer.h"
-#include "tests/reward/service_case.h"
+#include "tests/reward/service/service_case.h"
 
 namespace grouper {
 namespace {
