@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "proto/textproto.h"
 #include "rl/score_item.h"
-#include "rollout/trace/trace_writer.h"
+#include "trace/store/trace_writer.h"
 
 namespace grouper {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "rollout/trace/trace_reader.h"
+#include "trace/store/trace_reader.h"
 
 namespace grouper {
 

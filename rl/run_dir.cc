@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "proto/config.pb.h"
 #include "proto/textproto.h"
-#include "rollout/trace/trace_writer.h"
+#include "trace/store/trace_writer.h"
 
 namespace grouper {
 namespace {

@@ -19,8 +19,8 @@
 #include "rl/reward_stage.h"
 #include "rl/sample_filter.h"
 #include "rl/sample_rows.h"
-#include "rollout/trace/trace_reader.h"
-#include "rollout/trace/trace_writer.h"
+#include "trace/store/trace_reader.h"
+#include "trace/store/trace_writer.h"
 
 namespace grouper {
 namespace {

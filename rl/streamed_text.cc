@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "rollout/trace/escape.h"
+#include "trace/view/escape.h"
 
 namespace grouper {
 namespace {

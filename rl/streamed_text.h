@@ -1,5 +1,5 @@
 // Text of a model that reaches a terminal piece by piece: characters are shown whole, control
-// characters and invisible code points as escapes (rollout/trace/escape), line feeds as line
+// characters and invisible code points as escapes (trace/view/escape), line feeds as line
 // breaks. One thread.
 #pragma once
 

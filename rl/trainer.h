@@ -23,7 +23,7 @@
 #include "rl/run_dir.h"
 #include "rl/session.h"
 #include "rl/update_stage.h"
-#include "rollout/trace/trace_writer.h"
+#include "trace/store/trace_writer.h"
 
 namespace grouper {
 

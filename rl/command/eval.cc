@@ -14,7 +14,7 @@
 #include "rl/evaluator.h"
 #include "rl/prompt_set.h"
 #include "rl/session.h"
-#include "rollout/trace/trace_writer.h"
+#include "trace/store/trace_writer.h"
 
 namespace grouper {
 namespace {

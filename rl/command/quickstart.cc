@@ -15,7 +15,7 @@
 #include "rl/resume.h"
 #include "rl/sft.h"
 #include "rl/trainer.h"
-#include "rollout/trace/escape.h"
+#include "trace/view/escape.h"
 
 namespace grouper {
 namespace {

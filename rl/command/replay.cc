@@ -5,7 +5,7 @@
 #include "base/io/json.h"
 #include "base/log.h"
 #include "rl/command/run_options.h"
-#include "rollout/trace/escape.h"
+#include "trace/view/escape.h"
 
 namespace grouper {
 namespace {

@@ -13,9 +13,9 @@
 #include "base/io/file.h"
 #include "base/io/record_file.h"
 #include "rl/run_dir.h"
-#include "rollout/trace/trace_writer.h"
 #include "tests/e2e/program.h"
 #include "tests/e2e/tiny_run.h"
+#include "trace/store/trace_writer.h"
 
 namespace grouper {
 namespace {

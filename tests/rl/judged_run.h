@@ -16,10 +16,10 @@
 #include "reward/service/service.h"
 #include "rl/quickstart.h"
 #include "rl/trainer.h"
-#include "rollout/trace/digest.h"
-#include "rollout/trace/trace_reader.h"
 #include "tests/testing/fake_grader.h"
 #include "tests/testing/temp_folder.h"
+#include "trace/store/digest.h"
+#include "trace/store/trace_reader.h"
 
 namespace grouper::testing {
 

@@ -8,8 +8,8 @@
 
 #include "base/io/record_file.h"
 #include "proto/textproto.h"
-#include "rollout/trace/trace_writer.h"
 #include "tests/testing/temp_folder.h"
+#include "trace/store/trace_writer.h"
 
 namespace grouper {
 namespace {

@@ -10,9 +10,9 @@
 #include "base/error.h"
 #include "proto/config.pb.h"
 #include "proto/textproto.h"
-#include "rollout/trace/trace_writer.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/tiny_policy.h"
+#include "trace/store/trace_writer.h"
 
 namespace grouper {
 namespace {

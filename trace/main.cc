@@ -9,8 +9,8 @@
 #include <iostream>
 
 #include "base/error.h"
-#include "rollout/trace/command/command.h"
-#include "rollout/trace/escape.h"
+#include "trace/command/command.h"
+#include "trace/view/escape.h"
 
 namespace grouper {
 namespace {

@@ -1,4 +1,4 @@
-#include "rollout/trace/escape.h"
+#include "trace/view/escape.h"
 
 #include <algorithm>
 #include <cstdint>

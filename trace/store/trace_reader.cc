@@ -1,4 +1,4 @@
-#include "rollout/trace/trace_reader.h"
+#include "trace/store/trace_reader.h"
 
 #include <algorithm>
 #include <unordered_map>
@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/io/file.h"
-#include "rollout/trace/trace_writer.h"
+#include "trace/store/trace_writer.h"
 
 namespace grouper {
 namespace {

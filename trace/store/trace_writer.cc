@@ -1,4 +1,4 @@
-#include "rollout/trace/trace_writer.h"
+#include "trace/store/trace_writer.h"
 
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>

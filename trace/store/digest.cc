@@ -1,4 +1,4 @@
-#include "rollout/trace/digest.h"
+#include "trace/store/digest.h"
 
 #include <bit>
 #include <map>

@@ -1,10 +1,10 @@
-#include "rollout/trace/stats.h"
+#include "trace/query/stats.h"
 
 #include <cstdio>
 
 #include "base/io/json.h"
-#include "rollout/trace/command/command.h"
-#include "rollout/trace/table.h"
+#include "trace/command/command.h"
+#include "trace/view/table.h"
 
 namespace grouper {
 namespace {

@@ -8,8 +8,8 @@
 #include "base/io/file.h"
 #include "base/io/json.h"
 #include "gtest/gtest.h"
-#include "rollout/trace/trace_writer.h"
 #include "tests/trace/sample_run.h"
+#include "trace/store/trace_writer.h"
 
 namespace grouper {
 namespace {

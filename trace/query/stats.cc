@@ -1,4 +1,4 @@
-#include "rollout/trace/stats.h"
+#include "trace/query/stats.h"
 
 #include <algorithm>
 #include <limits>

@@ -5,8 +5,8 @@
 
 #include "base/error.h"
 #include "base/io/json.h"
-#include "rollout/trace/command/command.h"
-#include "rollout/trace/escape.h"
+#include "trace/command/command.h"
+#include "trace/view/escape.h"
 
 namespace grouper {
 namespace {

@@ -6,9 +6,9 @@
 #include "base/error.h"
 #include "base/io/file.h"
 #include "gtest/gtest.h"
-#include "rollout/trace/trace_reader.h"
-#include "rollout/trace/trace_writer.h"
 #include "tests/trace/sample_run.h"
+#include "trace/store/trace_reader.h"
+#include "trace/store/trace_writer.h"
 
 namespace grouper {
 namespace {

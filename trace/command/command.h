@@ -10,8 +10,8 @@
 #include <string>
 #include <string_view>
 
-#include "rollout/trace/render.h"
-#include "rollout/trace/trace_reader.h"
+#include "trace/store/trace_reader.h"
+#include "trace/view/render.h"
 
 namespace grouper {
 

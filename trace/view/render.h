@@ -10,7 +10,7 @@
 #include <string>
 
 #include "proto/trace.pb.h"
-#include "rollout/trace/trace_reader.h"
+#include "trace/store/trace_reader.h"
 
 namespace grouper {
 

@@ -2,9 +2,9 @@
 #include <limits>
 
 #include "base/io/json.h"
-#include "rollout/trace/command/command.h"
-#include "rollout/trace/escape.h"
-#include "rollout/trace/table.h"
+#include "trace/command/command.h"
+#include "trace/view/escape.h"
+#include "trace/view/table.h"
 
 namespace grouper {
 namespace {

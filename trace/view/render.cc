@@ -1,4 +1,4 @@
-#include "rollout/trace/render.h"
+#include "trace/view/render.h"
 
 #include <algorithm>
 #include <array>
@@ -6,8 +6,8 @@
 #include <map>
 #include <string_view>
 
-#include "rollout/trace/escape.h"
-#include "rollout/trace/table.h"
+#include "trace/view/escape.h"
+#include "trace/view/table.h"
 
 namespace grouper {
 namespace {

@@ -1,7 +1,7 @@
-#include "rollout/trace/digest.h"
+#include "trace/store/digest.h"
 
 #include "base/io/json.h"
-#include "rollout/trace/command/command.h"
+#include "trace/command/command.h"
 
 namespace grouper {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "proto/trace.pb.h"
-#include "rollout/trace/trace_reader.h"
+#include "trace/store/trace_reader.h"
 
 namespace grouper {
 

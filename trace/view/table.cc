@@ -1,4 +1,4 @@
-#include "rollout/trace/table.h"
+#include "trace/view/table.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "rollout/trace/command/command.h"
+#include "trace/command/command.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,10 +10,10 @@
 #include "base/io/file.h"
 #include "base/io/json.h"
 #include "gtest/gtest.h"
-#include "rollout/trace/digest.h"
-#include "rollout/trace/stats.h"
-#include "rollout/trace/trace_writer.h"
 #include "tests/trace/sample_run.h"
+#include "trace/query/stats.h"
+#include "trace/store/digest.h"
+#include "trace/store/trace_writer.h"
 
 namespace grouper {
 namespace {

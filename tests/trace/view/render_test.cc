@@ -1,4 +1,4 @@
-#include "rollout/trace/render.h"
+#include "trace/view/render.h"
 
 #include <limits>
 #include <sstream>
@@ -7,8 +7,8 @@
 
 #include "base/io/json.h"
 #include "gtest/gtest.h"
-#include "rollout/trace/escape.h"
 #include "tests/trace/sample_run.h"
+#include "trace/view/escape.h"
 
 namespace grouper {
 namespace {
