@@ -10,7 +10,7 @@
 #include "kernels/dispatch.h"
 #include "proto/textproto.h"
 #include "rl/learner.h"
-#include "rollout/engine.h"
+#include "rollout/engine/engine.h"
 
 namespace grouper::bench {
 namespace {

@@ -5,9 +5,9 @@
 #include <map>
 
 #include "base/error.h"
+#include "rl/algorithm/loss_rule.h"
 #include "rl/algorithm/sampling_settings.h"
 #include "rl/batch.h"
-#include "rl/loss_rule.h"
 
 namespace grouper {
 

@@ -6,9 +6,9 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "rl/algorithm/length_schedule.h"
+#include "rl/algorithm/loss_rule.h"
 #include "rl/algorithm/sampling_settings.h"
-#include "rl/length_schedule.h"
-#include "rl/loss_rule.h"
 
 namespace grouper {
 namespace {

@@ -1,8 +1,8 @@
 #include "rl/prompt_set.h"
 
 #include "base/error.h"
+#include "rl/algorithm/length_schedule.h"
 #include "rl/algorithm/sampling_settings.h"
-#include "rl/length_schedule.h"
 #include "rl/tasks.h"
 
 namespace grouper {

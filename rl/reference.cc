@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "policy/checkpoint/checkpoint.h"
-#include "rl/loss_rule.h"
+#include "rl/algorithm/loss_rule.h"
 
 namespace grouper {
 

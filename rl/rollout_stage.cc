@@ -7,9 +7,9 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/kill_point.h"
+#include "rl/algorithm/dynamic_sampling.h"
+#include "rl/algorithm/length_schedule.h"
 #include "rl/algorithm/sampling_settings.h"
-#include "rl/dynamic_sampling.h"
-#include "rl/length_schedule.h"
 #include "rl/reward_shuffle.h"
 #include "rl/scoring_ahead.h"
 

@@ -10,12 +10,12 @@
 #include "policy/memory/kv_cache.h"
 #include "policy/optimizer.h"
 #include "policy/weights.h"
+#include "rl/algorithm/length_schedule.h"
+#include "rl/algorithm/loss_rule.h"
+#include "rl/algorithm/schedule.h"
 #include "rl/batch.h"
-#include "rl/length_schedule.h"
-#include "rl/loss_rule.h"
-#include "rl/schedule.h"
 #include "rl/update_stage.h"
-#include "rollout/engine_bytes.h"
+#include "rollout/engine/engine_bytes.h"
 
 namespace grouper {
 namespace {

@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "kernels/numerics.h"
 #include "proto/textproto.h"
-#include "rl/advantage.h"
+#include "rl/algorithm/advantage.h"
 #include "rl/algorithm/sampling_settings.h"
 #include "rl/algorithm/verdict.h"
 #include "rl/prompt_set.h"

@@ -11,7 +11,7 @@
 #include "policy/tokenizer/tokenizer.h"
 #include "proto/config.pb.h"
 #include "proto/run.pb.h"
-#include "rollout/engine.h"
+#include "rollout/engine/engine.h"
 
 namespace grouper {
 

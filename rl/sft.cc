@@ -5,8 +5,8 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/kill_point.h"
+#include "rl/algorithm/schedule.h"
 #include "rl/resume.h"
-#include "rl/schedule.h"
 
 namespace grouper {
 namespace {

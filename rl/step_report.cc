@@ -4,8 +4,8 @@
 #include <cstdio>
 #include <map>
 
+#include "rl/algorithm/dynamic_sampling.h"
 #include "rl/algorithm/verdict.h"
-#include "rl/dynamic_sampling.h"
 
 namespace grouper {
 

@@ -7,9 +7,9 @@
 #include "base/kill_point.h"
 #include "base/log.h"
 #include "policy/policy_config.h"
-#include "rl/loss_rule.h"
+#include "rl/algorithm/loss_rule.h"
+#include "rl/algorithm/schedule.h"
 #include "rl/minibatch.h"
-#include "rl/schedule.h"
 
 namespace grouper {
 namespace {

@@ -7,7 +7,7 @@
 #include "base/io/json.h"
 #include "base/io/process.h"
 #include "kernels/numerics.h"
-#include "rl/advantage.h"
+#include "rl/algorithm/advantage.h"
 #include "rl/algorithm/verdict.h"
 #include "rl/command/run_options.h"
 #include "rl/evaluator.h"

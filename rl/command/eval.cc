@@ -8,7 +8,7 @@
 #include "kernels/numerics.h"
 #include "policy/checkpoint/checkpoint.h"
 #include "proto/textproto.h"
-#include "rl/advantage.h"
+#include "rl/algorithm/advantage.h"
 #include "rl/algorithm/sampling_settings.h"
 #include "rl/command/run_options.h"
 #include "rl/evaluator.h"

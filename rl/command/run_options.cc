@@ -5,8 +5,8 @@
 #include "base/error.h"
 #include "base/io/file.h"
 #include "proto/textproto.h"
+#include "rl/algorithm/profile.h"
 #include "rl/checkpoint_config.h"
-#include "rl/profile.h"
 #include "rl/run_dir.h"
 
 namespace grouper {

@@ -1,6 +1,6 @@
 // The family's conformance numbers of the loss: surrogates, dual clip, aggregations, sequence
 // ratios, off-policy weights. Inputs are fp32, so values agree to 1e-5 relative; where they are
-// exact the results are too. KL: kl_test.cc; advantages: tests/rl/advantage_test.cc.
+// exact the results are too. KL: kl_test.cc; advantages: tests/rl/algorithm/advantage_test.cc.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -7,9 +7,9 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "rl/algorithm/loss_rule.h"
 #include "rl/batch.h"
-#include "rl/loss_rule.h"
-#include "rollout/engine.h"
+#include "rollout/engine/engine.h"
 #include "tests/testing/tiny_policy.h"
 
 namespace grouper {

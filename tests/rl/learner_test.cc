@@ -10,7 +10,7 @@
 #include <limits>
 
 #include "base/error.h"
-#include "rollout/engine.h"
+#include "rollout/engine/engine.h"
 #include "tests/testing/tiny_policy.h"
 
 namespace grouper {

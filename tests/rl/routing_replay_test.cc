@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "rl/learner.h"
-#include "rollout/engine.h"
+#include "rollout/engine/engine.h"
 #include "tests/testing/tiny_policy.h"
 
 namespace grouper {

@@ -7,8 +7,8 @@
 #include "base/io/json.h"
 #include "policy/policy_config.h"
 #include "proto/textproto.h"
+#include "rl/algorithm/profile.h"
 #include "rl/command/plan_table.h"
-#include "rl/profile.h"
 
 namespace grouper {
 namespace {

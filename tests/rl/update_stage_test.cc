@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "policy/checkpoint/checkpoint.h"
 #include "rl/minibatch.h"
-#include "rollout/engine.h"
+#include "rollout/engine/engine.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/tiny_policy.h"
 

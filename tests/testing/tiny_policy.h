@@ -8,7 +8,7 @@
 #include "proto/config.pb.h"
 #include "proto/textproto.h"
 #include "proto/trace.pb.h"
-#include "rl/advantage.h"
+#include "rl/algorithm/advantage.h"
 
 namespace grouper::testing {
 

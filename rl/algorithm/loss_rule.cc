@@ -1,4 +1,4 @@
-#include "rl/loss_rule.h"
+#include "rl/algorithm/loss_rule.h"
 
 #include <cmath>
 

@@ -1,6 +1,6 @@
 // Profiles: each one's table of values, that what the user wrote wins, and that nothing changes
 // without one.
-#include "rl/profile.h"
+#include "rl/algorithm/profile.h"
 
 #include <gtest/gtest.h>
 

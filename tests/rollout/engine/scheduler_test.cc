@@ -1,7 +1,7 @@
 // Scheduler and cache under random work. A stand-in for the policy writes a hash of each prefix
 // into the blocks it is given and draws the next token from what it reads back there, so a block
 // that was lost, shared wrongly or overwritten shows as another token. Free blocks hold NaN.
-#include "rollout/scheduler.h"
+#include "rollout/engine/scheduler.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "rl/length_schedule.h"
+#include "rl/algorithm/length_schedule.h"
 
 #include <algorithm>
 

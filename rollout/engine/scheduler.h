@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "policy/memory/kv_cache.h"
-#include "rollout/sequence.h"
+#include "rollout/engine/sequence.h"
 
 namespace grouper {
 

@@ -1,4 +1,4 @@
-#include "rollout/engine_bytes.h"
+#include "rollout/engine/engine_bytes.h"
 
 #include <algorithm>
 #include <vector>

@@ -1,5 +1,5 @@
 // The length schedule: what a step may sample, from the update at which it begins.
-#include "rl/length_schedule.h"
+#include "rl/algorithm/length_schedule.h"
 
 #include <gtest/gtest.h>
 

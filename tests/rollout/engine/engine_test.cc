@@ -1,6 +1,6 @@
 // P1 and P3: what the engine samples does not depend on how it was batched, and the learner
 // recomputes it bit for bit.
-#include "rollout/engine.h"
+#include "rollout/engine/engine.h"
 
 #include <gtest/gtest.h>
 

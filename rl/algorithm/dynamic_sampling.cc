@@ -1,4 +1,4 @@
-#include "rl/dynamic_sampling.h"
+#include "rl/algorithm/dynamic_sampling.h"
 
 #include "base/error.h"
 #include "rl/algorithm/verdict.h"

@@ -1,6 +1,6 @@
 // Every setting of LossConfig arrives in the rule of the loss; what is out of range is refused by
 // name.
-#include "rl/loss_rule.h"
+#include "rl/algorithm/loss_rule.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "rl/advantage.h"
+#include "rl/algorithm/advantage.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Which groups of a step are trained on: composition in order of prompt, every reason counted once.
-#include "rl/dynamic_sampling.h"
+#include "rl/algorithm/dynamic_sampling.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "rl/advantage.h"
+#include "rl/algorithm/advantage.h"
 #include "rl/batch.h"
 
 namespace grouper {

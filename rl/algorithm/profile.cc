@@ -1,4 +1,4 @@
-#include "rl/profile.h"
+#include "rl/algorithm/profile.h"
 
 #include <array>
 

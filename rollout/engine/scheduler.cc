@@ -1,4 +1,4 @@
-#include "rollout/scheduler.h"
+#include "rollout/engine/scheduler.h"
 
 #include <algorithm>
 

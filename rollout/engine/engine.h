@@ -16,7 +16,7 @@
 #include "policy/policy.h"
 #include "policy/tokenizer/tokenizer.h"
 #include "proto/config.pb.h"
-#include "rollout/scheduler.h"
+#include "rollout/engine/scheduler.h"
 
 namespace grouper {
 
