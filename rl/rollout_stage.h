@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "rl/prompt_set.h"
+#include "rl/data/prompt_set.h"
 #include "rl/reward_stage.h"
 #include "rl/session.h"
 

@@ -15,7 +15,7 @@
 #include "rl/algorithm/advantage.h"
 #include "rl/algorithm/sampling_settings.h"
 #include "rl/algorithm/verdict.h"
-#include "rl/prompt_set.h"
+#include "rl/data/prompt_set.h"
 #include "rl/reward_stage.h"
 #include "rl/sample_filter.h"
 #include "rl/sample_rows.h"

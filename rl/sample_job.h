@@ -16,7 +16,7 @@
 #include "base/io/file.h"
 #include "policy/checkpoint/checkpoint.h"
 #include "proto/config.pb.h"
-#include "rl/data_rows.h"
+#include "rl/data/data_rows.h"
 #include "rl/session.h"
 
 namespace grouper {

@@ -14,7 +14,7 @@
 #include "proto/config.pb.h"
 #include "proto/run.pb.h"
 #include "proto/trace.pb.h"
-#include "rl/data_rows.h"
+#include "rl/data/data_rows.h"
 
 namespace grouper {
 

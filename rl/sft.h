@@ -7,7 +7,7 @@
 #include <stop_token>
 #include <string>
 
-#include "rl/document_set.h"
+#include "rl/data/document_set.h"
 #include "rl/learner.h"
 #include "rl/metrics.h"
 #include "rl/run_dir.h"

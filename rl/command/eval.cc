@@ -11,8 +11,8 @@
 #include "rl/algorithm/advantage.h"
 #include "rl/algorithm/sampling_settings.h"
 #include "rl/command/run_options.h"
+#include "rl/data/prompt_set.h"
 #include "rl/evaluator.h"
-#include "rl/prompt_set.h"
 #include "rl/session.h"
 #include "trace/store/trace_writer.h"
 

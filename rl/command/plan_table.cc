@@ -6,7 +6,7 @@
 #include "base/io/json.h"
 #include "policy/policy_config.h"
 #include "proto/textproto.h"
-#include "rl/prompt_set.h"
+#include "rl/data/prompt_set.h"
 
 namespace grouper {
 namespace {

@@ -10,7 +10,7 @@
 #include "policy/checkpoint/checkpoint.h"
 #include "rl/algorithm/sampling_settings.h"
 #include "rl/command/run_options.h"
-#include "rl/data_rows.h"
+#include "rl/data/data_rows.h"
 #include "rl/sample_job.h"
 #include "rl/session.h"
 #include "rl/streamed_text.h"

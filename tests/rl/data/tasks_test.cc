@@ -1,4 +1,4 @@
-#include "rl/tasks.h"
+#include "rl/data/tasks.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 
 #include "base/digest.h"
 #include "base/error.h"
-#include "rl/task_documents.h"
+#include "rl/data/task_documents.h"
 #include "tests/testing/temp_folder.h"
 
 namespace grouper {

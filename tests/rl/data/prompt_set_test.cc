@@ -1,4 +1,4 @@
-#include "rl/prompt_set.h"
+#include "rl/data/prompt_set.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 
 #include "base/digest.h"
 #include "base/error.h"
-#include "rl/tasks.h"
+#include "rl/data/tasks.h"
 #include "tests/testing/temp_folder.h"
 
 namespace grouper {

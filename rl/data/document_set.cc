@@ -1,10 +1,10 @@
-#include "rl/document_set.h"
+#include "rl/data/document_set.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "base/error.h"
-#include "rl/data_rows.h"
+#include "rl/data/data_rows.h"
 
 namespace grouper {
 namespace {

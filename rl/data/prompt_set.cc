@@ -1,9 +1,9 @@
-#include "rl/prompt_set.h"
+#include "rl/data/prompt_set.h"
 
 #include "base/error.h"
 #include "rl/algorithm/length_schedule.h"
 #include "rl/algorithm/sampling_settings.h"
-#include "rl/tasks.h"
+#include "rl/data/tasks.h"
 
 namespace grouper {
 namespace {

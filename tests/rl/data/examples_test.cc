@@ -6,8 +6,8 @@
 
 #include "base/io/file.h"
 #include "proto/textproto.h"
-#include "rl/document_set.h"
-#include "rl/prompt_set.h"
+#include "rl/data/document_set.h"
+#include "rl/data/prompt_set.h"
 #include "tests/testing/temp_folder.h"
 
 namespace grouper {

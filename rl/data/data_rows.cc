@@ -1,4 +1,4 @@
-#include "rl/data_rows.h"
+#include "rl/data/data_rows.h"
 
 #include <algorithm>
 #include <numeric>

@@ -10,7 +10,7 @@
 #include "policy/tokenizer/tokenizer.h"
 #include "proto/config.pb.h"
 #include "proto/trace.pb.h"
-#include "rl/data_rows.h"
+#include "rl/data/data_rows.h"
 
 namespace grouper {
 

@@ -1,4 +1,4 @@
-#include "rl/document_set.h"
+#include "rl/data/document_set.h"
 
 #include <gtest/gtest.h>
 

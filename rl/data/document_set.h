@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "proto/config.pb.h"
-#include "rl/task_documents.h"
+#include "rl/data/task_documents.h"
 
 namespace grouper {
 

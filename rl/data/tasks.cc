@@ -1,4 +1,4 @@
-#include "rl/tasks.h"
+#include "rl/data/tasks.h"
 
 #include <set>
 

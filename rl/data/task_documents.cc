@@ -1,4 +1,4 @@
-#include "rl/task_documents.h"
+#include "rl/data/task_documents.h"
 
 #include <algorithm>
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "rl/tasks.h"
+#include "rl/data/tasks.h"
 
 namespace grouper {
 
