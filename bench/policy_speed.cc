@@ -9,7 +9,7 @@
 #include "bench/machine_peak.h"
 #include "kernels/dispatch.h"
 #include "proto/textproto.h"
-#include "rl/learner.h"
+#include "rl/learner/learner.h"
 #include "rollout/engine/engine.h"
 
 namespace grouper::bench {

@@ -8,7 +8,7 @@
 
 #include "base/io/disk_wait.h"
 #include "proto/config.pb.h"
-#include "rl/learner.h"
+#include "rl/learner/learner.h"
 #include "rl/run_dir.h"
 #include "rl/session.h"
 

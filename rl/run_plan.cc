@@ -13,8 +13,8 @@
 #include "rl/algorithm/length_schedule.h"
 #include "rl/algorithm/loss_rule.h"
 #include "rl/algorithm/schedule.h"
-#include "rl/batch.h"
-#include "rl/update_stage.h"
+#include "rl/learner/batch.h"
+#include "rl/learner/update_stage.h"
 #include "rollout/engine/engine_bytes.h"
 
 namespace grouper {

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "rl/data/document_set.h"
-#include "rl/learner.h"
+#include "rl/learner/learner.h"
 #include "rl/metrics.h"
 #include "rl/run_dir.h"
 #include "rl/session.h"

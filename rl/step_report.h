@@ -7,8 +7,8 @@
 #include <string>
 
 #include "proto/trace.pb.h"
+#include "rl/learner/update_stage.h"
 #include "rl/metrics.h"
-#include "rl/update_stage.h"
 
 namespace grouper {
 

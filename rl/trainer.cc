@@ -14,8 +14,8 @@
 #include "rl/algorithm/length_schedule.h"
 #include "rl/algorithm/loss_rule.h"
 #include "rl/algorithm/schedule.h"
-#include "rl/kl_penalty.h"
-#include "rl/minibatch.h"
+#include "rl/learner/kl_penalty.h"
+#include "rl/learner/minibatch.h"
 #include "rl/resume.h"
 #include "rl/step_report.h"
 

@@ -16,13 +16,13 @@
 #include "rl/data/prompt_set.h"
 #include "rl/evaluator.h"
 #include "rl/kept_verdicts.h"
-#include "rl/learner.h"
+#include "rl/learner/learner.h"
+#include "rl/learner/reference.h"
+#include "rl/learner/update_stage.h"
 #include "rl/metrics.h"
-#include "rl/reference.h"
 #include "rl/rollout_stage.h"
 #include "rl/run_dir.h"
 #include "rl/session.h"
-#include "rl/update_stage.h"
 #include "trace/store/trace_writer.h"
 
 namespace grouper {

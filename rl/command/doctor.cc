@@ -11,7 +11,7 @@
 #include "rl/algorithm/verdict.h"
 #include "rl/command/run_options.h"
 #include "rl/evaluator.h"
-#include "rl/learner.h"
+#include "rl/learner/learner.h"
 #include "rl/quickstart.h"
 #include "rl/reward_stage.h"
 #include "rl/session.h"

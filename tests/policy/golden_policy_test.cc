@@ -8,7 +8,7 @@
 #include "base/io/file.h"
 #include "base/io/json.h"
 #include "policy/optimizer.h"
-#include "rl/packed_pass.h"
+#include "rl/learner/packed_pass.h"
 #include "tests/testing/tiny_policy.h"
 
 namespace grouper {

@@ -6,7 +6,7 @@
 
 #include "base/random.h"
 #include "policy/optimizer.h"
-#include "rl/packed_pass.h"
+#include "rl/learner/packed_pass.h"
 #include "tests/testing/tiny_policy.h"
 
 namespace grouper {

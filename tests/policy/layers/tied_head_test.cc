@@ -12,7 +12,7 @@
 #include "policy/checkpoint/safetensors.h"
 #include "policy/layers/tied_gradient.h"
 #include "proto/textproto.h"
-#include "rl/packed_pass.h"
+#include "rl/learner/packed_pass.h"
 #include "tests/testing/kernel_case.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/tiny_policy.h"

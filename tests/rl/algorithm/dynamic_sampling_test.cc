@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "rl/algorithm/advantage.h"
-#include "rl/batch.h"
+#include "rl/learner/batch.h"
 
 namespace grouper {
 namespace {

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "rl/learner.h"
+#include "rl/learner/learner.h"
 #include "tests/testing/tiny_policy.h"
 
 namespace grouper {

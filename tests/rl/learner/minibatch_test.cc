@@ -1,6 +1,6 @@
 // The split of a step: every output in exactly one minibatch, all of one size, a function of seed
 // and step alone.
-#include "rl/minibatch.h"
+#include "rl/learner/minibatch.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "rl/kl_penalty.h"
+#include "rl/learner/kl_penalty.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "rl/algorithm/loss_rule.h"
 #include "rl/algorithm/sampling_settings.h"
-#include "rl/batch.h"
+#include "rl/learner/batch.h"
 
 namespace grouper {
 

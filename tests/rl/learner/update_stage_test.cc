@@ -1,7 +1,7 @@
 // Several updates of one rollout: the first ratio is exactly 1 and later ones are not, KL is
 // exactly 0 after a refresh and not later, every token is compared before the weights move, no bit
 // depends on cuts, threads or instruction sets, and a reference comes back from a checkpoint.
-#include "rl/update_stage.h"
+#include "rl/learner/update_stage.h"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "policy/checkpoint/checkpoint.h"
-#include "rl/minibatch.h"
+#include "rl/learner/minibatch.h"
 #include "rollout/engine/engine.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/tiny_policy.h"

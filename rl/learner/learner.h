@@ -13,9 +13,9 @@
 #include "policy/policy.h"
 #include "proto/config.pb.h"
 #include "proto/trace.pb.h"
-#include "rl/mismatch.h"
-#include "rl/packed_pass.h"
-#include "rl/reference.h"
+#include "rl/learner/mismatch.h"
+#include "rl/learner/packed_pass.h"
+#include "rl/learner/reference.h"
 
 namespace grouper {
 

@@ -1,4 +1,4 @@
-#include "rl/update_stage.h"
+#include "rl/learner/update_stage.h"
 
 #include <string>
 #include <utility>
@@ -9,7 +9,7 @@
 #include "policy/policy_config.h"
 #include "rl/algorithm/loss_rule.h"
 #include "rl/algorithm/schedule.h"
-#include "rl/minibatch.h"
+#include "rl/learner/minibatch.h"
 
 namespace grouper {
 namespace {

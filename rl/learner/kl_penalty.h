@@ -9,7 +9,7 @@
 
 #include "proto/config.pb.h"
 #include "proto/trace.pb.h"
-#include "rl/reference.h"
+#include "rl/learner/reference.h"
 
 namespace grouper {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "proto/config.pb.h"
-#include "rl/batch.h"
+#include "rl/learner/batch.h"
 
 namespace grouper {
 

@@ -11,7 +11,7 @@
 
 #include "policy/policy.h"
 #include "proto/config.pb.h"
-#include "rl/packed_pass.h"
+#include "rl/learner/packed_pass.h"
 
 namespace grouper {
 

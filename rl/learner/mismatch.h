@@ -6,7 +6,7 @@
 #include <string>
 
 #include "policy/memory/activations.h"
-#include "rl/batch.h"
+#include "rl/learner/batch.h"
 
 namespace grouper {
 

@@ -1,4 +1,4 @@
-#include "rl/learner.h"
+#include "rl/learner/learner.h"
 
 #include <algorithm>
 #include <bit>

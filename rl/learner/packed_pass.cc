@@ -1,10 +1,10 @@
-#include "rl/packed_pass.h"
+#include "rl/learner/packed_pass.h"
 
 #include <algorithm>
 
 #include "base/error.h"
 #include "kernels/sampling/token_log_probs.h"
-#include "rl/recorded_experts.h"
+#include "rl/learner/recorded_experts.h"
 
 namespace grouper {
 namespace {

@@ -1,6 +1,6 @@
 // KL in the reward: penalties are the estimator's sum over what was sampled, whatever the cut; they
 // move advantages and no verdict.
-#include "rl/kl_penalty.h"
+#include "rl/learner/kl_penalty.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "rl/algorithm/loss_rule.h"
-#include "rl/batch.h"
+#include "rl/learner/batch.h"
 #include "rollout/engine/engine.h"
 #include "tests/testing/tiny_policy.h"
 

@@ -1,7 +1,7 @@
 // The learner's promises: cuts, threads and instruction sets change no bit; lr = 0 changes nothing;
 // what has no signal has no gradient; a flipped bit, a NaN or a wrong expert stops it before the
 // weights move.
-#include "rl/learner.h"
+#include "rl/learner/learner.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "rl/reference.h"
+#include "rl/learner/reference.h"
 
 #include "base/error.h"
 #include "policy/checkpoint/checkpoint.h"

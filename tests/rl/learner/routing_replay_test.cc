@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "base/error.h"
-#include "rl/learner.h"
+#include "rl/learner/learner.h"
 #include "rollout/engine/engine.h"
 #include "tests/testing/tiny_policy.h"
 

@@ -1,4 +1,4 @@
-#include "rl/recorded_experts.h"
+#include "rl/learner/recorded_experts.h"
 
 #include "base/error.h"
 

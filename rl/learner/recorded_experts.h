@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "rl/batch.h"
+#include "rl/learner/batch.h"
 
 namespace grouper {
 

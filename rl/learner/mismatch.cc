@@ -1,11 +1,11 @@
-#include "rl/mismatch.h"
+#include "rl/learner/mismatch.h"
 
 #include <bit>
 #include <cmath>
 #include <cstdio>
 
 #include "base/error.h"
-#include "rl/recorded_experts.h"
+#include "rl/learner/recorded_experts.h"
 
 namespace grouper {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "kernels/sampling/sampling_rule.h"
 #include "policy/policy.h"
-#include "rl/batch.h"
+#include "rl/learner/batch.h"
 
 namespace grouper {
 

@@ -1,4 +1,4 @@
-#include "rl/batch.h"
+#include "rl/learner/batch.h"
 
 #include <algorithm>
 

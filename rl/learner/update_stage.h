@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "proto/config.pb.h"
-#include "rl/learner.h"
-#include "rl/reference.h"
+#include "rl/learner/learner.h"
+#include "rl/learner/reference.h"
 
 namespace grouper {
 

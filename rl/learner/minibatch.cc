@@ -1,4 +1,4 @@
-#include "rl/minibatch.h"
+#include "rl/learner/minibatch.h"
 
 #include <algorithm>
 #include <utility>
