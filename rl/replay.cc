@@ -14,7 +14,7 @@
 #include "policy/checkpoint/checkpoint_difference.h"
 #include "proto/textproto.h"
 #include "rl/recorded_steps.h"
-#include "rl/run_dir.h"
+#include "rl/run/run_dir.h"
 #include "rl/trainer.h"
 
 namespace grouper {

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "rl/session.h"
+#include "rl/run/session.h"
 #include "rl/step_difference.h"
 
 namespace grouper {

@@ -11,7 +11,7 @@
 
 #include "rl/data/prompt_set.h"
 #include "rl/reward_stage.h"
-#include "rl/session.h"
+#include "rl/run/session.h"
 
 namespace grouper {
 

@@ -17,7 +17,7 @@
 #include "policy/checkpoint/checkpoint.h"
 #include "proto/config.pb.h"
 #include "rl/data/data_rows.h"
-#include "rl/session.h"
+#include "rl/run/session.h"
 
 namespace grouper {
 

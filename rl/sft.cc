@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/kill_point.h"
 #include "rl/algorithm/schedule.h"
-#include "rl/resume.h"
+#include "rl/run/resume.h"
 
 namespace grouper {
 namespace {

@@ -9,9 +9,9 @@
 
 #include "rl/data/document_set.h"
 #include "rl/learner/learner.h"
-#include "rl/metrics.h"
-#include "rl/run_dir.h"
-#include "rl/session.h"
+#include "rl/run/metrics.h"
+#include "rl/run/run_dir.h"
+#include "rl/run/session.h"
 #include "rl/trainer.h"
 
 namespace grouper {

@@ -8,7 +8,7 @@
 
 #include "proto/trace.pb.h"
 #include "rl/learner/update_stage.h"
-#include "rl/metrics.h"
+#include "rl/run/metrics.h"
 
 namespace grouper {
 

@@ -16,7 +16,7 @@
 #include "rl/algorithm/schedule.h"
 #include "rl/learner/kl_penalty.h"
 #include "rl/learner/minibatch.h"
-#include "rl/resume.h"
+#include "rl/run/resume.h"
 #include "rl/step_report.h"
 
 namespace grouper {

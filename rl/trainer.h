@@ -19,10 +19,10 @@
 #include "rl/learner/learner.h"
 #include "rl/learner/reference.h"
 #include "rl/learner/update_stage.h"
-#include "rl/metrics.h"
 #include "rl/rollout_stage.h"
-#include "rl/run_dir.h"
-#include "rl/session.h"
+#include "rl/run/metrics.h"
+#include "rl/run/run_dir.h"
+#include "rl/run/session.h"
 #include "trace/store/trace_writer.h"
 
 namespace grouper {

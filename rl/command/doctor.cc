@@ -14,7 +14,7 @@
 #include "rl/learner/learner.h"
 #include "rl/quickstart.h"
 #include "rl/reward_stage.h"
-#include "rl/session.h"
+#include "rl/run/session.h"
 
 namespace grouper {
 namespace {

@@ -13,7 +13,7 @@
 #include "rl/command/run_options.h"
 #include "rl/data/prompt_set.h"
 #include "rl/evaluator.h"
-#include "rl/session.h"
+#include "rl/run/session.h"
 #include "trace/store/trace_writer.h"
 
 namespace grouper {

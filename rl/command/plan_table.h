@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "rl/run_plan.h"
+#include "rl/run/run_plan.h"
 
 namespace grouper {
 

@@ -12,7 +12,7 @@
 #include "rl/algorithm/profile.h"
 #include "rl/algorithm/verdict.h"
 #include "rl/command/run_options.h"
-#include "rl/resume.h"
+#include "rl/run/resume.h"
 #include "rl/sft.h"
 #include "rl/trainer.h"
 #include "trace/view/escape.h"

@@ -11,8 +11,8 @@
 #include "rl/algorithm/sampling_settings.h"
 #include "rl/command/run_options.h"
 #include "rl/data/data_rows.h"
+#include "rl/run/session.h"
 #include "rl/sample_job.h"
-#include "rl/session.h"
 #include "rl/streamed_text.h"
 
 namespace grouper {

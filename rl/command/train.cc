@@ -8,7 +8,7 @@
 #include "proto/textproto.h"
 #include "rl/command/plan_table.h"
 #include "rl/command/run_options.h"
-#include "rl/run_plan.h"
+#include "rl/run/run_plan.h"
 #include "rl/sft.h"
 #include "rl/trainer.h"
 

@@ -12,7 +12,7 @@
 
 #include "base/io/file.h"
 #include "base/io/record_file.h"
-#include "rl/run_dir.h"
+#include "rl/run/run_dir.h"
 #include "tests/e2e/program.h"
 #include "tests/e2e/tiny_run.h"
 #include "trace/store/trace_writer.h"

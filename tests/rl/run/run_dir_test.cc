@@ -1,5 +1,5 @@
 // A run folder alone: one owner, which checkpoints stay, which one is gone on from.
-#include "rl/run_dir.h"
+#include "rl/run/run_dir.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "rl/event_file.h"
+#include "rl/run/event_file.h"
 
 #include "base/clock.h"
 #include "proto/event.pb.h"

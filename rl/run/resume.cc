@@ -1,4 +1,4 @@
-#include "rl/resume.h"
+#include "rl/run/resume.h"
 
 #include "base/digest.h"
 #include "base/error.h"

@@ -1,4 +1,4 @@
-#include "rl/run_plan.h"
+#include "rl/run/run_plan.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "rl/metrics.h"
+#include "rl/run/metrics.h"
 
 #include <unistd.h>
 

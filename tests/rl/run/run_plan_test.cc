@@ -1,5 +1,5 @@
 // The schedule and the words of a plan, by hand arithmetic.
-#include "rl/run_plan.h"
+#include "rl/run/run_plan.h"
 
 #include <gtest/gtest.h>
 

@@ -9,8 +9,8 @@
 #include "base/io/disk_wait.h"
 #include "proto/config.pb.h"
 #include "rl/learner/learner.h"
-#include "rl/run_dir.h"
-#include "rl/session.h"
+#include "rl/run/run_dir.h"
+#include "rl/run/session.h"
 
 namespace grouper {
 

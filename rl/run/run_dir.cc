@@ -1,4 +1,4 @@
-#include "rl/run_dir.h"
+#include "rl/run/run_dir.h"
 
 #include <algorithm>
 #include <cstdio>

@@ -1,8 +1,8 @@
-#include "rl/session.h"
+#include "rl/run/session.h"
 
 #include "base/error.h"
 #include "policy/checkpoint/checkpoint.h"
-#include "rl/run_dir.h"
+#include "rl/run/run_dir.h"
 
 namespace grouper {
 

@@ -1,8 +1,8 @@
-#include "rl/checkpoint_config.h"
+#include "rl/run/checkpoint_config.h"
 
 #include "base/io/file.h"
 #include "proto/textproto.h"
-#include "rl/run_dir.h"
+#include "rl/run/run_dir.h"
 
 namespace grouper {
 namespace {
