@@ -10,7 +10,7 @@
 
 #include "proto/config.pb.h"
 #include "rl/eval_tally.h"
-#include "rl/reward_stage.h"
+#include "rl/experience/reward_stage.h"
 #include "rollout/engine/engine.h"
 
 namespace grouper {

@@ -16,7 +16,7 @@
 #include "rl/algorithm/sampling_settings.h"
 #include "rl/algorithm/verdict.h"
 #include "rl/data/prompt_set.h"
-#include "rl/reward_stage.h"
+#include "rl/experience/reward_stage.h"
 #include "rl/sample_filter.h"
 #include "rl/sample_rows.h"
 #include "trace/store/trace_reader.h"

@@ -11,9 +11,9 @@
 #include "rl/algorithm/verdict.h"
 #include "rl/command/run_options.h"
 #include "rl/evaluator.h"
+#include "rl/experience/reward_stage.h"
 #include "rl/learner/learner.h"
 #include "rl/quickstart.h"
-#include "rl/reward_stage.h"
 #include "rl/run/session.h"
 
 namespace grouper {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "rl/data/prompt_set.h"
-#include "rl/reward_stage.h"
+#include "rl/experience/reward_stage.h"
 #include "rl/run/session.h"
 
 namespace grouper {

@@ -1,4 +1,4 @@
-#include "rl/score_item.h"
+#include "rl/experience/score_item.h"
 
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>

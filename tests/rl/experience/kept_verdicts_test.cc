@@ -1,6 +1,6 @@
 // Verdicts of steps that the trace holds and no checkpoint does: used again for the same item only,
 // kept over a second kill, and never taken from a damaged frame.
-#include "rl/kept_verdicts.h"
+#include "rl/experience/kept_verdicts.h"
 
 #include <gtest/gtest.h>
 

@@ -15,7 +15,7 @@
 #include "proto/config.pb.h"
 #include "proto/trace.pb.h"
 #include "reward/service/client.h"
-#include "rl/kept_verdicts.h"
+#include "rl/experience/kept_verdicts.h"
 
 namespace grouper {
 

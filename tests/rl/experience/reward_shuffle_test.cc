@@ -1,5 +1,5 @@
 // The control of learning tests: every reward is handed out once, and none says anything.
-#include "rl/reward_shuffle.h"
+#include "rl/experience/reward_shuffle.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "rl/kept_verdicts.h"
+#include "rl/experience/kept_verdicts.h"
 
 #include <utility>
 
@@ -8,7 +8,7 @@
 #include "base/kill_point.h"
 #include "base/log.h"
 #include "proto/textproto.h"
-#include "rl/score_item.h"
+#include "rl/experience/score_item.h"
 #include "trace/store/trace_writer.h"
 
 namespace grouper {

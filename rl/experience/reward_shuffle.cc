@@ -1,4 +1,4 @@
-#include "rl/reward_shuffle.h"
+#include "rl/experience/reward_shuffle.h"
 
 #include <algorithm>
 #include <numeric>

@@ -1,4 +1,4 @@
-#include "rl/scoring_ahead.h"
+#include "rl/experience/scoring_ahead.h"
 
 #include <optional>
 #include <utility>

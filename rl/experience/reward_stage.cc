@@ -1,4 +1,4 @@
-#include "rl/reward_stage.h"
+#include "rl/experience/reward_stage.h"
 
 #include <map>
 #include <optional>
@@ -8,7 +8,7 @@
 #include "base/io/file.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "rl/score_item.h"
+#include "rl/experience/score_item.h"
 
 namespace grouper {
 

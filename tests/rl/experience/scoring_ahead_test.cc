@@ -1,6 +1,6 @@
 // Scores reach their group whatever order groups end in and however slow scoring is; a failure and
 // a stop surface in Finish or end with the object.
-#include "rl/scoring_ahead.h"
+#include "rl/experience/scoring_ahead.h"
 
 #include <gtest/gtest.h>
 

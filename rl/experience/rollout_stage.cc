@@ -1,4 +1,4 @@
-#include "rl/rollout_stage.h"
+#include "rl/experience/rollout_stage.h"
 
 #include <algorithm>
 #include <optional>
@@ -10,8 +10,8 @@
 #include "rl/algorithm/dynamic_sampling.h"
 #include "rl/algorithm/length_schedule.h"
 #include "rl/algorithm/sampling_settings.h"
-#include "rl/reward_shuffle.h"
-#include "rl/scoring_ahead.h"
+#include "rl/experience/reward_shuffle.h"
+#include "rl/experience/scoring_ahead.h"
 
 namespace grouper {
 namespace {
