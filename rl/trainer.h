@@ -14,7 +14,7 @@
 #include "base/io/disk_wait.h"
 #include "proto/config.pb.h"
 #include "rl/data/prompt_set.h"
-#include "rl/evaluator.h"
+#include "rl/evaluation/evaluator.h"
 #include "rl/experience/kept_verdicts.h"
 #include "rl/experience/rollout_stage.h"
 #include "rl/learner/learner.h"

@@ -10,7 +10,7 @@
 #include "rl/algorithm/advantage.h"
 #include "rl/algorithm/verdict.h"
 #include "rl/command/run_options.h"
-#include "rl/evaluator.h"
+#include "rl/evaluation/evaluator.h"
 #include "rl/experience/reward_stage.h"
 #include "rl/learner/learner.h"
 #include "rl/quickstart.h"

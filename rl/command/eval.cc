@@ -12,7 +12,7 @@
 #include "rl/algorithm/sampling_settings.h"
 #include "rl/command/run_options.h"
 #include "rl/data/prompt_set.h"
-#include "rl/evaluator.h"
+#include "rl/evaluation/evaluator.h"
 #include "rl/run/session.h"
 #include "trace/store/trace_writer.h"
 

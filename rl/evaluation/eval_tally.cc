@@ -1,4 +1,4 @@
-#include "rl/eval_tally.h"
+#include "rl/evaluation/eval_tally.h"
 
 #include <algorithm>
 #include <cmath>

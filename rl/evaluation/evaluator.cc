@@ -1,4 +1,4 @@
-#include "rl/evaluator.h"
+#include "rl/evaluation/evaluator.h"
 
 #include <algorithm>
 #include <iterator>

@@ -1,6 +1,6 @@
 // pass@k against its conformance numbers and against counting, maj@k with its ties, and what is not
 // SCORED never a wrong answer.
-#include "rl/eval_tally.h"
+#include "rl/evaluation/eval_tally.h"
 
 #include <gtest/gtest.h>
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "proto/config.pb.h"
-#include "rl/eval_tally.h"
+#include "rl/evaluation/eval_tally.h"
 #include "rl/experience/reward_stage.h"
 #include "rollout/engine/engine.h"
 
