@@ -11,9 +11,9 @@
 #include "rl/algorithm/sampling_settings.h"
 #include "rl/command/run_options.h"
 #include "rl/data/data_rows.h"
+#include "rl/rejection_sampling/sample_job.h"
+#include "rl/rejection_sampling/streamed_text.h"
 #include "rl/run/session.h"
-#include "rl/sample_job.h"
-#include "rl/streamed_text.h"
 
 namespace grouper {
 namespace {

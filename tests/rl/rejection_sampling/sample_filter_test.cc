@@ -1,11 +1,11 @@
 // Each filter at its border, on texts whose figure is known by hand, and duplicates by tokens and
 // by text.
-#include "rl/sample_filter.h"
+#include "rl/rejection_sampling/sample_filter.h"
 
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "rl/streamed_text.h"
+#include "rl/rejection_sampling/streamed_text.h"
 #include "tests/testing/temp_folder.h"
 
 namespace grouper {

@@ -1,4 +1,4 @@
-#include "rl/sample_filter.h"
+#include "rl/rejection_sampling/sample_filter.h"
 
 #include <algorithm>
 #include <map>

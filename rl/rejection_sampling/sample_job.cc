@@ -1,4 +1,4 @@
-#include "rl/sample_job.h"
+#include "rl/rejection_sampling/sample_job.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -17,8 +17,8 @@
 #include "rl/algorithm/verdict.h"
 #include "rl/data/prompt_set.h"
 #include "rl/experience/reward_stage.h"
-#include "rl/sample_filter.h"
-#include "rl/sample_rows.h"
+#include "rl/rejection_sampling/sample_filter.h"
+#include "rl/rejection_sampling/sample_rows.h"
 #include "trace/store/trace_reader.h"
 #include "trace/store/trace_writer.h"
 

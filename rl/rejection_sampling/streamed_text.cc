@@ -1,4 +1,4 @@
-#include "rl/streamed_text.h"
+#include "rl/rejection_sampling/streamed_text.h"
 
 #include <algorithm>
 #include <cstdint>

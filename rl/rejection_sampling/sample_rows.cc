@@ -1,4 +1,4 @@
-#include "rl/sample_rows.h"
+#include "rl/rejection_sampling/sample_rows.h"
 
 #include "base/error.h"
 #include "base/io/json.h"
