@@ -9,7 +9,7 @@
 #include "base/io/json_lines.h"
 #include "proto/textproto.h"
 #include "rl/quickstart.h"
-#include "rl/trainer.h"
+#include "rl/training/trainer.h"
 
 namespace grouper::bench {
 namespace {

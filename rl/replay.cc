@@ -15,7 +15,7 @@
 #include "proto/textproto.h"
 #include "rl/recorded_steps.h"
 #include "rl/run/run_dir.h"
-#include "rl/trainer.h"
+#include "rl/training/trainer.h"
 
 namespace grouper {
 namespace {

@@ -13,8 +13,8 @@
 #include "rl/algorithm/verdict.h"
 #include "rl/command/run_options.h"
 #include "rl/run/resume.h"
-#include "rl/sft.h"
-#include "rl/trainer.h"
+#include "rl/training/sft.h"
+#include "rl/training/trainer.h"
 #include "trace/view/escape.h"
 
 namespace grouper {

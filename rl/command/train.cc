@@ -9,8 +9,8 @@
 #include "rl/command/plan_table.h"
 #include "rl/command/run_options.h"
 #include "rl/run/run_plan.h"
-#include "rl/sft.h"
-#include "rl/trainer.h"
+#include "rl/training/sft.h"
+#include "rl/training/trainer.h"
 
 namespace grouper {
 namespace {

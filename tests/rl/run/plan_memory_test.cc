@@ -9,7 +9,7 @@
 #include "policy/memory/activation_bytes.h"
 #include "proto/textproto.h"
 #include "rl/command/plan_table.h"
-#include "rl/trainer.h"
+#include "rl/training/trainer.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/tiny_policy.h"
 

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/io/json_lines.h"
 #include "rl/algorithm/verdict.h"
-#include "tests/rl/judged_run.h"
+#include "tests/rl/training/judged_run.h"
 
 namespace grouper {
 namespace {

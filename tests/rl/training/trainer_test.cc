@@ -1,6 +1,6 @@
 // The trainer against a reward service in this process: one flipped bit between sampler and learner
 // ends the run before its weights move, and the run can go on from where it stood.
-#include "rl/trainer.h"
+#include "rl/training/trainer.h"
 
 #include <gtest/gtest.h>
 

@@ -8,7 +8,7 @@
 #include "base/io/json_lines.h"
 #include "base/io/record_file.h"
 #include "proto/event.pb.h"
-#include "tests/rl/judged_run.h"
+#include "tests/rl/training/judged_run.h"
 
 namespace grouper {
 namespace {

@@ -1,4 +1,4 @@
-#include "rl/trainer.h"
+#include "rl/training/trainer.h"
 
 #include <algorithm>
 
@@ -17,7 +17,7 @@
 #include "rl/learner/kl_penalty.h"
 #include "rl/learner/minibatch.h"
 #include "rl/run/resume.h"
-#include "rl/step_report.h"
+#include "rl/training/step_report.h"
 
 namespace grouper {
 namespace {

@@ -1,4 +1,4 @@
-#include "rl/sft.h"
+#include "rl/training/sft.h"
 
 #include <cstdio>
 

@@ -1,4 +1,4 @@
-#include "rl/step_report.h"
+#include "rl/training/step_report.h"
 
 #include <algorithm>
 #include <cstdio>

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "base/error.h"
-#include "tests/rl/judged_run.h"
+#include "tests/rl/training/judged_run.h"
 
 namespace grouper {
 namespace {

@@ -12,7 +12,7 @@
 #include "rl/run/metrics.h"
 #include "rl/run/run_dir.h"
 #include "rl/run/session.h"
-#include "rl/trainer.h"
+#include "rl/training/trainer.h"
 
 namespace grouper {
 

@@ -15,7 +15,7 @@
 #include "reward/scorer.h"
 #include "reward/service/service.h"
 #include "rl/quickstart.h"
-#include "rl/trainer.h"
+#include "rl/training/trainer.h"
 #include "tests/testing/fake_grader.h"
 #include "tests/testing/temp_folder.h"
 #include "trace/store/digest.h"
