@@ -1,4 +1,4 @@
-#include "rl/replay.h"
+#include "rl/replay/replay.h"
 
 #include <cstdio>
 

@@ -1,4 +1,4 @@
-#include "rl/recorded_steps.h"
+#include "rl/replay/recorded_steps.h"
 
 #include <map>
 #include <utility>

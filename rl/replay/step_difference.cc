@@ -1,4 +1,4 @@
-#include "rl/step_difference.h"
+#include "rl/replay/step_difference.h"
 
 #include <algorithm>
 #include <bit>

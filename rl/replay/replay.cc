@@ -1,4 +1,4 @@
-#include "rl/replay.h"
+#include "rl/replay/replay.h"
 
 #include <stdlib.h>
 
@@ -13,7 +13,7 @@
 #include "kernels/numerics.h"
 #include "policy/checkpoint/checkpoint_difference.h"
 #include "proto/textproto.h"
-#include "rl/recorded_steps.h"
+#include "rl/replay/recorded_steps.h"
 #include "rl/run/run_dir.h"
 #include "rl/training/trainer.h"
 

@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "rl/replay/step_difference.h"
 #include "rl/run/session.h"
-#include "rl/step_difference.h"
 
 namespace grouper {
 
