@@ -8,7 +8,7 @@
 #include "base/io/file.h"
 #include "base/io/json_lines.h"
 #include "proto/textproto.h"
-#include "rl/quickstart.h"
+#include "rl/command/quickstart_config.h"
 #include "rl/training/trainer.h"
 
 namespace grouper::bench {

@@ -9,11 +9,11 @@
 #include "kernels/numerics.h"
 #include "rl/algorithm/advantage.h"
 #include "rl/algorithm/verdict.h"
+#include "rl/command/quickstart_config.h"
 #include "rl/command/run_options.h"
 #include "rl/evaluation/evaluator.h"
 #include "rl/experience/reward_stage.h"
 #include "rl/learner/learner.h"
-#include "rl/quickstart.h"
 #include "rl/run/session.h"
 
 namespace grouper {

@@ -1,5 +1,3 @@
-#include "rl/quickstart.h"
-
 #include <algorithm>
 #include <cstdio>
 
@@ -11,6 +9,7 @@
 #include "proto/textproto.h"
 #include "rl/algorithm/profile.h"
 #include "rl/algorithm/verdict.h"
+#include "rl/command/quickstart_config.h"
 #include "rl/command/run_options.h"
 #include "rl/run/resume.h"
 #include "rl/training/sft.h"

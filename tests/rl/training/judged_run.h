@@ -14,7 +14,7 @@
 #include "proto/textproto.h"
 #include "reward/scorer.h"
 #include "reward/service/service.h"
-#include "rl/quickstart.h"
+#include "rl/command/quickstart_config.h"
 #include "rl/training/trainer.h"
 #include "tests/testing/fake_grader.h"
 #include "tests/testing/temp_folder.h"

@@ -14,7 +14,7 @@
 #include "reward/math/math_grader.h"
 #include "reward/scorer.h"
 #include "reward/service/service.h"
-#include "rl/quickstart.h"
+#include "rl/command/quickstart_config.h"
 #include "tests/testing/temp_folder.h"
 
 namespace grouper {

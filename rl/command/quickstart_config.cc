@@ -1,4 +1,4 @@
-#include "rl/quickstart.h"
+#include "rl/command/quickstart_config.h"
 
 #include <algorithm>
 
