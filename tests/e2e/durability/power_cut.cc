@@ -1,4 +1,4 @@
-#include "tests/e2e/power_cut.h"
+#include "tests/e2e/durability/power_cut.h"
 
 #include <filesystem>
 #include <fstream>

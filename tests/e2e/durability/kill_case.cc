@@ -1,4 +1,4 @@
-#include "tests/e2e/kill_case.h"
+#include "tests/e2e/durability/kill_case.h"
 
 #include <gtest/gtest.h>
 #include <signal.h>

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "tests/e2e/kill_case.h"
+#include "tests/e2e/durability/kill_case.h"
 
 namespace grouper {
 namespace {

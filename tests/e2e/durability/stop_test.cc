@@ -12,7 +12,7 @@
 #include <thread>
 
 #include "base/io/file.h"
-#include "tests/e2e/kill_case.h"
+#include "tests/e2e/durability/kill_case.h"
 #include "tests/e2e/tiny_run.h"
 
 namespace grouper {

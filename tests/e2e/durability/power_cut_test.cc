@@ -1,7 +1,7 @@
 // Power cuts: what the program wrote and synced is recorded, and a disk is made of it as a cut at
 // any place may leave it. Every such disk holds the newest checkpoint that was published, whole,
 // and the files it goes on from; and the program goes on from it to the same bits.
-#include "tests/e2e/power_cut.h"
+#include "tests/e2e/durability/power_cut.h"
 
 #include <gtest/gtest.h>
 #include <signal.h>

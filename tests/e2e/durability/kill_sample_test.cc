@@ -2,7 +2,7 @@
 // of a checkpoint, and recovery itself. All points stand in kill_all_test.cc (label slow).
 #include <gtest/gtest.h>
 
-#include "tests/e2e/kill_case.h"
+#include "tests/e2e/durability/kill_case.h"
 
 namespace grouper {
 namespace {
