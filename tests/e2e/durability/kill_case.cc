@@ -134,7 +134,7 @@ void KillCase::Restore(const std::string& state) const {
 
 std::set<std::string> KillPointsOfTheSource() {
   std::set<std::string> names;
-  for (const char* floor : {"base", "proto", "kernels", "policy", "rollout", "rl"}) {
+  for (const char* floor : {"base", "proto", "kernels", "policy", "trace", "rollout", "rl"}) {
     for (const auto& entry :
          fs::recursive_directory_iterator(JoinPath(GROUPER_SOURCE_FOLDER, floor))) {
       if (entry.path().extension() != ".cc") continue;
