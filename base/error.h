@@ -1,5 +1,6 @@
 // One exception type for the whole house, in three kinds that decide exit codes and gRPC statuses
-// (house.md 9). Messages read "[where] words: values" and say what to do next.
+// (docs/ARCHITECTURE.md, "Errors"). A message is "[where] a sentence that says what is wrong and
+// what to do next: name=value name=value".
 #pragma once
 
 #include <exception>
@@ -35,21 +36,33 @@ int ExitCode(ErrorKind kind);
 // cut with "..." after max_bytes. What a file holds is never terminal control.
 std::string Excerpt(std::string_view text, size_t max_bytes = 64);
 
+// A value with its name: Named("tokens", 12) reads "tokens=12". A message with more than one value
+// names each of them.
+template <typename T>
+struct Named {
+  Named(const char* name_of_value, const T& value_of_name)
+      : name(name_of_value), value(value_of_name) {}
+  const char* name;
+  const T& value;  // lives as long as the expression that makes the message
+};
+
 namespace error_detail {
-inline void Append(std::ostringstream&) {}
-template <typename T, typename... Rest>
-void Append(std::ostringstream& out, const T& value, const Rest&... rest) {
-  out << value;
-  if constexpr (sizeof...(rest) > 0) out << ", ";
-  Append(out, rest...);
+template <typename T>
+void Append(std::ostringstream& out, const T& value, bool first) {
+  out << (first ? "" : ", ") << value;
 }
-// "words: value, value"; "words" alone without values.
+template <typename T>
+void Append(std::ostringstream& out, const Named<T>& named, bool first) {
+  out << (first ? "" : " ") << named.name << '=' << named.value;
+}
+// "words: name=value name=value", "words: value" for one without a name, "words" alone.
 template <typename... Values>
 std::string Message(const std::string& words, const Values&... values) {
   std::ostringstream out;
   out << words;
   if constexpr (sizeof...(values) > 0) out << ": ";
-  Append(out, values...);
+  [[maybe_unused]] bool first = true;
+  ((Append(out, values, first), first = false), ...);
   return out.str();
 }
 }  // namespace error_detail
@@ -76,7 +89,8 @@ template <typename... Values>
       ::grouper::ThrowUser(__VA_ARGS__); \
   } while (false)
 
-// CHECK(a == b, "[matmul] widths differ", a, b): kInternal when the condition fails.
+// CHECK(a == b, "[matmul] the widths differ", Named("x", a), Named("weight", b)): kInternal when
+// the condition fails.
 #define CHECK(condition, ...)                \
   do {                                       \
     if (!(condition)) [[unlikely]]           \

@@ -27,6 +27,14 @@ TEST(Error, WordsFirstValuesLast) {
   }
 }
 
+TEST(Error, NamedValuesReadAsNameAndValue) {
+  try {
+    ThrowUser("[test] two sizes differ", Named("file", "a.json"), Named("bytes", 12 + 5));
+  } catch (const Error& error) {
+    EXPECT_EQ(error.message(), "[test] two sizes differ: file=a.json bytes=17");
+  }
+}
+
 TEST(Error, ChecksThrowTheirKindAndOnlyWhenTheyFail) {
   const auto kind_of = [](const auto& call) {
     try {
