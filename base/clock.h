@@ -26,4 +26,15 @@ class SystemClock final : public Clock {
   }
 };
 
+// Seconds since it was made, by the system's monotonic clock: for metrics and progress lines.
+class Stopwatch {
+ public:
+  double Seconds() const {
+    return static_cast<double>(SystemClock().MonotonicNanos() - begin_nanos_) * 1e-9;
+  }
+
+ private:
+  int64_t begin_nanos_ = SystemClock().MonotonicNanos();
+};
+
 }  // namespace grouper

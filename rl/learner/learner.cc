@@ -91,14 +91,13 @@ void Learner::StopOnMismatch(const MismatchCounts& check) const {
       found);
 }
 
-void Learner::MoveWeights(const UpdateOptions& options, double* grad_norm, double* max_violation,
-                          double* least_share) {
-  *grad_norm = optimizer_.Update(stream_, RuleOf(config_.optimizer()), options.lr);
-  *max_violation = router_stats_.MaxViolation();
-  *least_share = router_stats_.LeastShare();
-  if (options.lr > 0 && options.routing == Routing::kLive)
+double Learner::MoveWeights(const UpdateOptions& options) {
+  const double grad_norm = optimizer_.Update(stream_, RuleOf(config_.optimizer()), options.lr);
+  if (options.lr > 0 && options.routing == Routing::kLive) {
     router_stats_.MoveBias(config_.optimizer().router_bias_step(), &policy_->weights());
+  }
   ++version_;
+  return grad_norm;
 }
 
 MismatchCounts Learner::Audit(std::span<const TrainSequence> sequences) {
@@ -137,7 +136,7 @@ void Learner::Accumulate(std::span<const TrainSequence> micro, const PolicyLossR
               "changed; run `grouper doctor` (token of the micro-batch, reference, policy)",
               t, args.ref_log_probs[t], args.log_probs[t]);
       }
-      result->kl_zero_tokens += static_cast<int64_t>(args.log_probs.size());
+      result->ratios.kl_zero_tokens += static_cast<int64_t>(args.log_probs.size());
     }
   }
   args.advantages = advantages;
@@ -146,16 +145,40 @@ void Learner::Accumulate(std::span<const TrainSequence> micro, const PolicyLossR
   args.dlog_probs = dlog_probs;
   const PolicyLossResult loss = PolicyLoss(args);
   result->loss += loss.loss;
-  result->ratio_tokens += loss.tokens;
-  result->ratio_not_one += loss.ratio_not_one;
-  result->ratio_sum += loss.ratio_sum;
-  result->ratio_max = std::max(result->ratio_max, loss.ratio_max);
-  result->clipped_low += loss.clipped_low;
-  result->clipped_high += loss.clipped_high;
-  result->clipped_dual += loss.clipped_dual;
-  result->k1_sum += loss.k1_sum;
-  result->k3_sum += loss.k3_sum;
+  result->ratios += RatioStats{.tokens = loss.tokens,
+                               .not_one = loss.ratio_not_one,
+                               .sum = loss.ratio_sum,
+                               .max = loss.ratio_max,
+                               .clipped_low = loss.clipped_low,
+                               .clipped_high = loss.clipped_high,
+                               .clipped_dual = loss.clipped_dual,
+                               .k1_sum = loss.k1_sum,
+                               .k3_sum = loss.k3_sum};
   pass_.Backward(dlog_probs, dentropies, optimizer_.grad_tensors());
+}
+
+// Checks the advantages, counts the tokens of the minibatch by what becomes of them, and finds the
+// denominators of the loss.
+LossDenominators Learner::CountMinibatch(std::span<const TrainSequence> minibatch, bool on_policy,
+                                         UpdateResult* result) const {
+  const bool every_token_trains = EveryTokenTrains(config_.loss());
+  LossDenominators denominators;
+  for (const TrainSequence& s : minibatch) {
+    CHECK(std::isfinite(s.advantage),
+          "[learner] an advantage is not finite, no weight was changed; rollout", s.rollout_id);
+    const int64_t n = static_cast<int64_t>(s.targets.size());
+    if (!on_policy) result->tokens.off_policy += n;
+    if (!s.in_loss) {
+      (s.masked ? result->tokens.truncated : result->tokens.unscored) += n;
+      continue;
+    }
+    ++denominators.sequences;
+    denominators.tokens += n;
+    if (!s.signal && !every_token_trains) result->tokens.no_signal += n;
+  }
+  result->tokens.in_loss = denominators.tokens;
+  result->sequences = denominators.sequences;
+  return denominators;
 }
 
 UpdateResult Learner::Update(std::vector<TrainSequence> minibatch, const UpdateOptions& options) {
@@ -166,28 +189,12 @@ UpdateResult Learner::Update(std::vector<TrainSequence> minibatch, const UpdateO
       LossRuleOf(config_.loss(), LengthCapAt(config_.sampling(), static_cast<int64_t>(sampled_at)));
   CHECK(!KlInLoss(config_.loss()) || options.reference != nullptr,
         "[learner] loss.kl needs a reference policy");
-  // A KL term or an entropy bonus gives every scored token a gradient.
-  const bool every_token_trains = EveryTokenTrains(config_.loss());
   UpdateResult result;
   result.lr = options.lr;
-  LossDenominators denominators;
-  for (const TrainSequence& s : minibatch) {
-    CHECK(std::isfinite(s.advantage),
-          "[learner] an advantage is not finite, no weight was changed; rollout", s.rollout_id);
-    const int64_t n = static_cast<int64_t>(s.targets.size());
-    if (!options.on_policy) result.tokens_off_policy += n;
-    if (!s.in_loss) {
-      (s.masked ? result.tokens_truncated : result.tokens_unscored) += n;
-      continue;
-    }
-    ++denominators.sequences;
-    denominators.tokens += n;
-    if (!s.signal && !every_token_trains) result.tokens_no_signal += n;
-  }
-  result.tokens = denominators.tokens;
-  result.sequences = denominators.sequences;
-  const auto trains = [&](const TrainSequence& s) {
-    return s.signal || (s.in_loss && every_token_trains);
+  const LossDenominators denominators = CountMinibatch(minibatch, options.on_policy, &result);
+  // A KL term or an entropy bonus gives every scored token a gradient.
+  const auto trains = [every_token = EveryTokenTrains(config_.loss())](const TrainSequence& s) {
+    return s.signal || (s.in_loss && every_token);
   };
   std::stable_partition(minibatch.begin(), minibatch.end(), trains);
   const size_t trained =
@@ -203,7 +210,7 @@ UpdateResult Learner::Update(std::vector<TrainSequence> minibatch, const UpdateO
       pass_.Forward(micro, rule_, backward, options.routing);
       if (options.on_policy) Compare(micro, &result.check);
       CountExperts();
-      result.forwarded_tokens += pass_.tokens();
+      result.tokens.forwarded += pass_.tokens();
       for (float h : pass_.entropies()) entropy_sum += static_cast<double>(h);
       entropy_tokens += static_cast<int64_t>(pass_.entropies().size());
       if (backward) Accumulate(micro, rule, denominators, options, &result);
@@ -220,7 +227,7 @@ UpdateResult Learner::Update(std::vector<TrainSequence> minibatch, const UpdateO
   result.least_share = router_stats_.LeastShare();
   if (trained == 0) return result;
   CHECK(denominators.tokens > 0, "[learner] an update without a single scored token");
-  MoveWeights(options, &result.grad_norm, &result.max_violation, &result.least_share);
+  result.grad_norm = MoveWeights(options);
   result.updated = true;
   return result;
 }
@@ -247,8 +254,8 @@ Learner::SupervisedResult Learner::UpdateSupervised(std::span<const TrainSequenc
   }
   result.loss = sum / static_cast<double>(result.targets);
   CHECK(std::isfinite(result.loss), "[sft] the loss is not finite, no weight was changed");
-  double least_share = 0;
-  MoveWeights({.lr = lr}, &result.grad_norm, &result.max_violation, &least_share);
+  result.max_violation = router_stats_.MaxViolation();
+  result.grad_norm = MoveWeights({.lr = lr});
   return result;
 }
 

@@ -7,15 +7,14 @@
 #include <span>
 #include <vector>
 
-#include "kernels/loss/policy_loss.h"
 #include "policy/layers/router_stats.h"
 #include "policy/optimizer.h"
 #include "policy/policy.h"
 #include "proto/config.pb.h"
 #include "proto/trace.pb.h"
-#include "rl/learner/mismatch.h"
 #include "rl/learner/packed_pass.h"
 #include "rl/learner/reference.h"
+#include "rl/learner/update_result.h"
 
 namespace grouper {
 
@@ -29,34 +28,6 @@ struct UpdateOptions {
   Routing routing = Routing::kLive;
   // What the KL term of the loss is measured against; nullptr where there is none.
   Reference* reference = nullptr;
-};
-
-struct UpdateResult {
-  MismatchCounts check;
-  bool updated = false;  // false: no completion had signal; weights and version unchanged
-  double loss = 0;
-  double grad_norm = 0;
-  double lr = 0;
-  double entropy_mean = 0;
-  int64_t ratio_tokens = 0;  // tokens that had a ratio
-  int64_t ratio_not_one = 0;
-  double ratio_sum = 0;
-  double ratio_max = 0;
-  int64_t clipped_low = 0;
-  int64_t clipped_high = 0;
-  int64_t clipped_dual = 0;
-  double k1_sum = 0;  // to the reference, over ratio_tokens, without clamps
-  double k3_sum = 0;
-  int64_t kl_zero_tokens = 0;     // the reference was this very policy, and KL exactly 0
-  int64_t tokens = 0;             // T: tokens of the completions in the loss
-  int64_t tokens_no_signal = 0;   // forwarded, left out of the backward
-  int64_t tokens_unscored = 0;    // of completions without a reward
-  int64_t tokens_truncated = 0;   // of truncated ones that loss.truncated MASK takes out
-  int64_t tokens_off_policy = 0;  // sampled under an older version
-  int64_t sequences = 0;          // N
-  int64_t forwarded_tokens = 0;   // inputs, prompts included
-  double max_violation = 0;       // expert load
-  double least_share = 0;
 };
 
 class Learner {
@@ -94,6 +65,8 @@ class Learner {
 
  private:
   std::vector<Cut> MicroBatches(std::span<const TrainSequence> sequences) const;
+  LossDenominators CountMinibatch(std::span<const TrainSequence> minibatch, bool on_policy,
+                                  UpdateResult* result) const;
   void Compare(std::span<const TrainSequence> sequences, MismatchCounts* counts);
   void CountExperts();
   // Loss of the micro-batch that pass_ has just forwarded, and its gradient.
@@ -101,8 +74,9 @@ class Learner {
                   const LossDenominators& denominators, const UpdateOptions& options,
                   UpdateResult* result);
   void StopOnMismatch(const MismatchCounts& check) const;
-  void MoveWeights(const UpdateOptions& options, double* grad_norm, double* max_violation,
-                   double* least_share);
+  // Clips the gradient, moves the weights and the router's bias. Returns the gradient's norm before
+  // it was clipped.
+  double MoveWeights(const UpdateOptions& options);
 
   Policy* policy_;
   Config config_;

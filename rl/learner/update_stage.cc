@@ -60,6 +60,18 @@ bool Audits(const Config& config, int64_t step) {
 
 }  // namespace
 
+TokenCounts StepUpdate::Tokens() const {
+  TokenCounts sum;
+  for (const UpdateResult& update : updates) sum += update.tokens;
+  return sum;
+}
+
+RatioStats StepUpdate::Ratios() const {
+  RatioStats sum;
+  for (const UpdateResult& update : updates) sum += update.ratios;
+  return sum;
+}
+
 int64_t UpdatesOf(const Config& config) { return config.steps() * config.batch().minibatches(); }
 
 UpdateStage::UpdateStage(const Config& config, const std::string& run_folder, const Policy* policy,
@@ -98,7 +110,7 @@ StepUpdate UpdateStage::Run(int64_t step, std::span<const Group> groups,
     const UpdateResult update = DoOrExplain(run_folder_, before_second_update,
                                             [&] { return learner_->Update(minibatch, options); });
     if (!audits || result.updates.empty()) result.check.Add(update.check);
-    if (!audits) result.tokens_not_compared += update.tokens_off_policy;
+    if (!audits) result.tokens_not_compared += update.tokens.off_policy;
     result.updates.push_back(update);
     if (reference_ != nullptr && update.updated && refresh_every > 0 &&
         learner_->version() % static_cast<uint64_t>(refresh_every) == 0) {

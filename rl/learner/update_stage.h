@@ -21,12 +21,9 @@ struct StepUpdate {
   int64_t refreshes = 0;              // of the reference
   int64_t tokens_not_compared = 0;  // sampled under an older version than their update's, no audit
 
-  template <typename Number>
-  Number Sum(Number UpdateResult::*field) const {
-    Number sum = 0;
-    for (const UpdateResult& update : updates) sum += update.*field;
-    return sum;
-  }
+  // Sums over the updates.
+  TokenCounts Tokens() const;
+  RatioStats Ratios() const;
 };
 
 class UpdateStage {

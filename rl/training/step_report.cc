@@ -70,19 +70,20 @@ void CollectDropped(std::span<const Group> groups, int64_t rounds, StepMetrics* 
 
 void CollectUpdates(const StepUpdate& step, uint64_t policy_version, StepMetrics* metrics) {
   const std::vector<UpdateResult>& updates = step.updates;
-  const auto sum = [&](auto UpdateResult::*field) { return step.Sum(field); };
+  const TokenCounts tokens = step.Tokens();
+  const RatioStats ratios = step.Ratios();
+  const double ratio_tokens = static_cast<double>(std::max<int64_t>(ratios.tokens, 1));
   const auto mean = [&](double UpdateResult::*field) {
-    return sum(field) / static_cast<double>(updates.size());
+    double sum = 0;
+    for (const UpdateResult& u : updates) sum += u.*field;
+    return sum / static_cast<double>(updates.size());
   };
-  const auto most = [&](double UpdateResult::*field) {
-    double value = updates.front().*field;
-    for (const UpdateResult& u : updates) value = std::max(value, u.*field);
-    return value;
-  };
-  double least_share = updates.front().least_share;
-  int64_t moved = 0;
+  double max_violation = updates.front().max_violation, least_share = updates.front().least_share;
+  int64_t moved = 0, sequences = 0;
   for (const UpdateResult& u : updates) {
     moved += u.updated ? 1 : 0;
+    sequences += u.sequences;
+    max_violation = std::max(max_violation, u.max_violation);
     least_share = std::min(least_share, u.least_share);
   }
   metrics->AddCount("check.tokens", step.check.tokens);
@@ -96,27 +97,26 @@ void CollectUpdates(const StepUpdate& step, uint64_t policy_version, StepMetrics
   metrics->AddCount("update.skipped_no_signal", static_cast<int64_t>(updates.size()) - moved);
   metrics->Add("loss.policy", mean(&UpdateResult::loss));
   metrics->Add("policy.entropy", mean(&UpdateResult::entropy_mean));
-  metrics->AddCount("clip.low", sum(&UpdateResult::clipped_low));
-  metrics->AddCount("clip.high", sum(&UpdateResult::clipped_high));
-  metrics->AddCount("clip.dual", sum(&UpdateResult::clipped_dual));
-  const double ratios = static_cast<double>(std::max<int64_t>(sum(&UpdateResult::ratio_tokens), 1));
-  metrics->Add("ratio.mean", sum(&UpdateResult::ratio_sum) / ratios);
-  metrics->Add("ratio.max", most(&UpdateResult::ratio_max));
-  metrics->AddCount("ratio.not_one", sum(&UpdateResult::ratio_not_one));
-  metrics->AddCount("ratio.not_one_first", updates.front().ratio_not_one);
-  metrics->Add("kl.k1", sum(&UpdateResult::k1_sum) / ratios);
-  metrics->Add("kl.k3", sum(&UpdateResult::k3_sum) / ratios);
-  metrics->AddCount("kl.zero_tokens", sum(&UpdateResult::kl_zero_tokens));
+  metrics->AddCount("clip.low", ratios.clipped_low);
+  metrics->AddCount("clip.high", ratios.clipped_high);
+  metrics->AddCount("clip.dual", ratios.clipped_dual);
+  metrics->Add("ratio.mean", ratios.sum / ratio_tokens);
+  metrics->Add("ratio.max", ratios.max);
+  metrics->AddCount("ratio.not_one", ratios.not_one);
+  metrics->AddCount("ratio.not_one_first", updates.front().ratios.not_one);
+  metrics->Add("kl.k1", ratios.k1_sum / ratio_tokens);
+  metrics->Add("kl.k3", ratios.k3_sum / ratio_tokens);
+  metrics->AddCount("kl.zero_tokens", ratios.kl_zero_tokens);
   metrics->AddCount("reference.refreshes", step.refreshes);
   metrics->Add("optimizer.lr", updates.back().lr);
   metrics->Add("optimizer.grad_norm", mean(&UpdateResult::grad_norm));
-  metrics->AddCount("batch.sequences", sum(&UpdateResult::sequences));
-  metrics->AddCount("batch.tokens", sum(&UpdateResult::tokens));
-  metrics->AddCount("batch.tokens_no_signal", sum(&UpdateResult::tokens_no_signal));
-  metrics->AddCount("batch.tokens_unscored", sum(&UpdateResult::tokens_unscored));
-  metrics->AddCount("batch.tokens_truncated", sum(&UpdateResult::tokens_truncated));
-  metrics->AddCount("batch.tokens_off_policy", sum(&UpdateResult::tokens_off_policy));
-  metrics->Add("router.max_violation", most(&UpdateResult::max_violation));
+  metrics->AddCount("batch.sequences", sequences);
+  metrics->AddCount("batch.tokens", tokens.in_loss);
+  metrics->AddCount("batch.tokens_no_signal", tokens.no_signal);
+  metrics->AddCount("batch.tokens_unscored", tokens.unscored);
+  metrics->AddCount("batch.tokens_truncated", tokens.truncated);
+  metrics->AddCount("batch.tokens_off_policy", tokens.off_policy);
+  metrics->Add("router.max_violation", max_violation);
   metrics->Add("router.least_share", least_share);
 }
 

@@ -177,13 +177,11 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
         "[trainer] not every sampled token was compared (compared, off policy without an audit, of "
         "dropped groups, sampled)",
         update.check.tokens, update.tokens_not_compared, dropped, sampled);
-  const int64_t in_loss = update.Sum(&UpdateResult::tokens),
-                unscored = update.Sum(&UpdateResult::tokens_unscored),
-                truncated = update.Sum(&UpdateResult::tokens_truncated);
-  CHECK(in_loss + unscored + truncated + dropped == sampled,
+  const TokenCounts tokens = update.Tokens();
+  CHECK(tokens.in_loss + tokens.unscored + tokens.truncated + dropped == sampled,
         "[trainer] tokens in the loss and tokens left out are not the tokens sampled (in, "
         "unscored, truncated, dropped, sampled)",
-        in_loss, unscored, truncated, dropped, sampled);
+        tokens.in_loss, tokens.unscored, tokens.truncated, dropped, sampled);
   CHECK(learner_.optimizer().updates() == static_cast<int64_t>(learner_.version()),
         "[trainer] the policy version is not the number of updates (version, updates)",
         learner_.version(), learner_.optimizer().updates());
@@ -204,7 +202,7 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
   metrics.Add("rate.generate_tokens_per_second",
               static_cast<double>(rollout.engine.forwarded_tokens) / rollout.generate_seconds);
   metrics.Add("rate.train_tokens_per_second",
-              static_cast<double>(update.Sum(&UpdateResult::forwarded_tokens)) / train_seconds);
+              static_cast<double>(tokens.forwarded) / train_seconds);
   metrics.Add("time.step_seconds", SecondsSince(begin));
   result_.checked_tokens += update.check.tokens;
   result_.mismatches += update.check.total();

@@ -166,15 +166,15 @@ TEST(Learner, MaskedTruncatedRolloutsStayInTheirGroupAndLeaveTheLoss) {
     return std::pair(result, fresh.policy.weights().Sha256());
   };
   const auto [masked, weights] = update(groups, LossConfig::MASK);
-  EXPECT_EQ(masked.tokens_truncated, truncated);
-  EXPECT_EQ(masked.tokens, ended);
+  EXPECT_EQ(masked.tokens.truncated, truncated);
+  EXPECT_EQ(masked.tokens.in_loss, ended);
   EXPECT_EQ(masked.sequences, in_loss);
-  EXPECT_EQ(masked.tokens_unscored, 0);
+  EXPECT_EQ(masked.tokens.unscored, 0);
   EXPECT_EQ(masked.check.tokens, truncated + ended) << "every sampled token is compared";
   EXPECT_EQ(update(by_hand, LossConfig::KEEP).second, weights);
   const auto [kept, other] = update(groups, LossConfig::KEEP);
-  EXPECT_EQ(kept.tokens, truncated + ended);
-  EXPECT_EQ(kept.tokens_truncated, 0);
+  EXPECT_EQ(kept.tokens.in_loss, truncated + ended);
+  EXPECT_EQ(kept.tokens.truncated, 0);
   EXPECT_NE(other, weights);
 }
 

@@ -85,17 +85,17 @@ TEST(UpdateStage, TheFirstRatioIsExactlyOneAndLaterOnesAreNot) {
   for (int64_t step = 0; step < 2; ++step) {
     const StepUpdate update = world.Step(step);
     ASSERT_EQ(update.updates.size(), 4u);
-    EXPECT_EQ(update.updates[0].ratio_not_one, 0);
-    EXPECT_EQ(update.updates[0].ratio_max, 1);
-    EXPECT_EQ(update.updates[0].tokens_off_policy, 0);
+    EXPECT_EQ(update.updates[0].ratios.not_one, 0);
+    EXPECT_EQ(update.updates[0].ratios.max, 1);
+    EXPECT_EQ(update.updates[0].tokens.off_policy, 0);
     for (size_t m = 1; m < 4; ++m) {
-      EXPECT_GT(update.updates[m].ratio_not_one, 0) << m;
-      EXPECT_NE(update.updates[m].ratio_max, 1) << m;
-      EXPECT_EQ(update.updates[m].tokens_off_policy, update.updates[m].tokens);
+      EXPECT_GT(update.updates[m].ratios.not_one, 0) << m;
+      EXPECT_NE(update.updates[m].ratios.max, 1) << m;
+      EXPECT_EQ(update.updates[m].tokens.off_policy, update.updates[m].tokens.in_loss);
     }
     EXPECT_EQ(update.check.tokens, world.Sampled()) << "all compared, before the first update";
     EXPECT_EQ(update.check.total(), 0);
-    EXPECT_EQ(update.Sum(&UpdateResult::tokens), world.Sampled());
+    EXPECT_EQ(update.Tokens().in_loss, world.Sampled());
     EXPECT_EQ(update.tokens_not_compared, 0);
   }
   EXPECT_EQ(world.learner->version(), 8u);
@@ -122,13 +122,13 @@ TEST(UpdateStage, KlIsExactlyZeroAfterARefreshAndOnlyThen) {
   const StepUpdate update = world.Step(0);  // refreshed after updates 2 and 4
   EXPECT_EQ(update.refreshes, 2);
   for (const size_t m : {0u, 2u}) {
-    EXPECT_EQ(update.updates[m].k3_sum, 0) << m;
-    EXPECT_EQ(update.updates[m].k1_sum, 0) << m;
-    EXPECT_EQ(update.updates[m].kl_zero_tokens, update.updates[m].tokens) << m;
+    EXPECT_EQ(update.updates[m].ratios.k3_sum, 0) << m;
+    EXPECT_EQ(update.updates[m].ratios.k1_sum, 0) << m;
+    EXPECT_EQ(update.updates[m].ratios.kl_zero_tokens, update.updates[m].tokens.in_loss) << m;
   }
   for (const size_t m : {1u, 3u}) {
-    EXPECT_GT(update.updates[m].k3_sum, 0) << m;
-    EXPECT_EQ(update.updates[m].kl_zero_tokens, 0) << m;
+    EXPECT_GT(update.updates[m].ratios.k3_sum, 0) << m;
+    EXPECT_EQ(update.updates[m].ratios.kl_zero_tokens, 0) << m;
   }
   ASSERT_TRUE(world.reference->version());
   EXPECT_EQ(*world.reference->version(), 4u);
@@ -160,7 +160,7 @@ TEST(UpdateStage, NoReferenceIsMadeWhereNothingAsksForOne) {
   EXPECT_EQ(world.reference, nullptr);
   const StepUpdate update = world.Step(0);
   EXPECT_EQ(update.refreshes, 0);
-  EXPECT_EQ(update.updates[3].k3_sum, 0);
+  EXPECT_EQ(update.updates[3].ratios.k3_sum, 0);
   config.mutable_reference()->set_refresh_every(2);
   EXPECT_THROW(CheckReferenceConfig(config), Error);
 }
