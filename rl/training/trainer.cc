@@ -14,7 +14,7 @@
 #include "rl/algorithm/length_schedule.h"
 #include "rl/algorithm/loss_rule.h"
 #include "rl/algorithm/schedule.h"
-#include "rl/learner/kl_penalty.h"
+#include "rl/experience/kl_penalty.h"
 #include "rl/learner/minibatch.h"
 #include "rl/run/resume.h"
 #include "rl/training/step_report.h"

@@ -1,6 +1,6 @@
 // KL in the reward: penalties are the estimator's sum over what was sampled, whatever the cut; they
 // move advantages and no verdict.
-#include "rl/learner/kl_penalty.h"
+#include "rl/experience/kl_penalty.h"
 
 #include <gtest/gtest.h>
 

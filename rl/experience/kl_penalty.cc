@@ -1,4 +1,4 @@
-#include "rl/learner/kl_penalty.h"
+#include "rl/experience/kl_penalty.h"
 
 #include <algorithm>
 #include <cmath>
