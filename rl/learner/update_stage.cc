@@ -3,50 +3,15 @@
 #include <string>
 #include <utility>
 
-#include "base/error.h"
 #include "base/kill_point.h"
-#include "base/log.h"
 #include "policy/policy_config.h"
 #include "rl/algorithm/loss_rule.h"
 #include "rl/algorithm/schedule.h"
 #include "rl/learner/minibatch.h"
+#include "rl/learner/second_try.h"
 
 namespace grouper {
 namespace {
-
-// A difference or a value that is not finite stops the run before the weights move. The work is
-// done once more first: software fails the same way again, a machine that does not is named
-// (grpo.md 10). Whatever the second try did, nothing is saved.
-template <typename Work>
-auto DoOrExplain(const std::string& run, const std::function<void()>& before_second,
-                 const Work& work) {
-  std::string first;
-  try {
-    return work();
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::kInternal) throw;
-    first = error.message();
-  }
-  LogError(first);
-  LogError("[trainer] the update is made once more, to tell software from hardware");
-  std::string second = "no error";
-  try {
-    if (before_second) before_second();
-    work();
-  } catch (const Error& error) {
-    second = error.message();
-  }
-  if (second == first) {
-    ThrowInternal(first +
-                      "; the update failed the same way twice; the tokens stand in the trace: "
-                      "grouper-trace show",
-                  run);
-  }
-  ThrowInternal(
-      "[hardware] one update gave two results, so memory or processor of this machine "
-      "cannot be trusted; nothing was saved, go on elsewhere (first, second)",
-      first, second);
-}
 
 bool Replays(const Config& config) {
   return config.batch().routing_replay() == BatchConfig::REPLAY ||
@@ -82,8 +47,7 @@ UpdateStage::UpdateStage(const Config& config, const std::string& run_folder, co
       learner_(learner),
       reference_(reference) {}
 
-StepUpdate UpdateStage::Run(int64_t step, std::span<const Group> groups,
-                            const std::function<void()>& before_second_update) {
+StepUpdate UpdateStage::Run(int64_t step, std::span<const Group> groups) {
   std::vector<std::vector<TrainSequence>> minibatches =
       SplitStep(config_, step, SequencesOf(groups, config_.loss().truncated()));
   StepUpdate result;
@@ -94,8 +58,7 @@ StepUpdate UpdateStage::Run(int64_t step, std::span<const Group> groups,
       later.insert(later.end(), minibatches[m].begin(), minibatches[m].end());
     }
     SortCanonically(&later);
-    result.check =
-        DoOrExplain(run_folder_, before_second_update, [&] { return learner_->Audit(later); });
+    result.check = DoOrExplain(run_folder_, [&] { return learner_->Audit(later); });
   }
   const uint64_t sampled_at = learner_->version();
   const int64_t refresh_every = config_.reference().refresh_every();
@@ -107,8 +70,8 @@ StepUpdate UpdateStage::Run(int64_t step, std::span<const Group> groups,
     options.on_policy = learner_->version() == sampled_at;
     if (!options.on_policy && Replays(config_)) options.routing = Routing::kReplay;
     options.reference = KlInLoss(config_.loss()) ? reference_ : nullptr;
-    const UpdateResult update = DoOrExplain(run_folder_, before_second_update,
-                                            [&] { return learner_->Update(minibatch, options); });
+    const UpdateResult update =
+        DoOrExplain(run_folder_, [&] { return learner_->Update(minibatch, options); });
     if (!audits || result.updates.empty()) result.check.Add(update.check);
     if (!audits) result.tokens_not_compared += update.tokens.off_policy;
     result.updates.push_back(update);

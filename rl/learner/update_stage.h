@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,11 +31,9 @@ class UpdateStage {
   UpdateStage(const Config& config, const std::string& run_folder, const Policy* policy,
               Learner* learner, Reference* reference);
 
-  // before_second_update may be empty; it runs before a failed update is made once more (tests).
-  // kInternal as Learner::Update; minibatches before the failed one have moved the weights, so
-  // nothing of the step may be saved.
-  StepUpdate Run(int64_t step, std::span<const Group> groups,
-                 const std::function<void()>& before_second_update);
+  // kInternal as Learner::Update, after the failed update was tried once more (second_try.h);
+  // minibatches before the failed one have moved the weights, so nothing of the step may be saved.
+  StepUpdate Run(int64_t step, std::span<const Group> groups);
 
  private:
   Config config_;

@@ -167,7 +167,7 @@ bool Trainer::Step(int64_t step, std::stop_token stop) {
   if (hooks_.before_update) hooks_.before_update(step, &groups);
 
   const int64_t training = SystemClock().MonotonicNanos();
-  const StepUpdate update = updates_.Run(step, groups, hooks_.before_second_update);
+  const StepUpdate update = updates_.Run(step, groups);
   const double train_seconds = SecondsSince(training);
   KILL_POINT("step.updated");
   weights_digest_ = session_.policy().weights().Digest();

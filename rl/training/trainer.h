@@ -48,8 +48,6 @@ struct TrainHooks {
   std::function<void(int64_t step, std::vector<Group>*)> before_update;
   // Tests: stamps events instead of the system's clock; outlives the trainer.
   const Clock* clock = nullptr;
-  // Tests: runs before a failed update is made once more.
-  std::function<void()> before_second_update;
 };
 
 class Trainer {

@@ -61,7 +61,7 @@ struct World {
   }
   StepUpdate Step(int64_t step) {
     groups = Sample();
-    return stage->Run(step, groups, {});
+    return stage->Run(step, groups);
   }
   int64_t Sampled() const {
     int64_t tokens = 0;
@@ -143,7 +143,7 @@ TEST(UpdateStage, AReferenceThatIsNotWhatItSaysStopsTheRun) {
   world.reference->Refresh(other, world.learner->version());
   const std::string before = world.policy.weights().Sha256();
   try {
-    world.stage->Run(0, world.groups, {});
+    world.stage->Run(0, world.groups);
     FAIL();
   } catch (const Error& error) {
     EXPECT_NE(error.message().find("the reference is this very policy"), std::string::npos)
@@ -218,7 +218,7 @@ TEST(UpdateStage, AWrongBitOfALaterMinibatchStopsTheRunBeforeTheFirstUpdate) {
   }
   const std::string before = world.policy.weights().Sha256();
   try {
-    world.stage->Run(0, world.groups, {});
+    world.stage->Run(0, world.groups);
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(ExitCode(error.kind()), 1);

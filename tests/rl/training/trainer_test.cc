@@ -88,30 +88,6 @@ TEST_F(TrainerTest, OneFlippedBitEndsTheRunWithExitCodeOneAndNothingIsLost) {
   EXPECT_EQ(Rows(touched), 3);
 }
 
-TEST_F(TrainerTest, AMachineThatFailsOnceIsNamed) {
-  const std::string run = JoinPath(folder_.path(), "hardware");
-  Completion* completion = nullptr;
-  const auto flip = [&] {
-    const uint32_t bits = std::bit_cast<uint32_t>(completion->rollout_log_probs(0));
-    completion->set_rollout_log_probs(0, std::bit_cast<float>(bits ^ 1u));
-  };
-  TrainHooks hooks;
-  hooks.tamper = [&](int64_t step, std::vector<Group>* groups) {
-    completion = (*groups)[0].mutable_completions(0);
-    if (step == 1) flip();
-  };
-  hooks.before_second_update = flip;  // the bit is right again
-  try {
-    Run(run, hooks);
-    FAIL() << "the flipped bit went unseen";
-  } catch (const Error& error) {
-    EXPECT_EQ(ExitCode(error.kind()), 1);
-    EXPECT_EQ(error.message().rfind("[hardware]", 0), 0u) << error.message();
-  }
-  EXPECT_EQ(Rows(run), 1);
-  EXPECT_FALSE(FolderExists(JoinPath(run, "checkpoints/step-00000002")));
-}
-
 TEST_F(TrainerTest, WarnGoesOnAndCountsIt) {
   config_.set_check(Config::WARN);
   TrainHooks hooks;
