@@ -40,15 +40,15 @@ Config StepConfig(int steps) {
 GrpoStep MeasureGrpoStep(const std::string& run, int threads, int steps,
                          const std::vector<std::string>& set) {
   std::vector<double> ends;
-  TrainHooks hooks;
-  hooks.print = [&](const std::string&) {
+  TrainOptions options;
+  options.print = [&](const std::string&) {
     ends.push_back(
         std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count());
   };
   // One more: the time between the ends of two steps is a step.
   Config config = StepConfig(steps + 1);
   for (const std::string& assignment : set) SetField(assignment, &config);
-  Trainer trainer(config, run, {.threads = threads}, hooks);
+  Trainer trainer(config, run, {.threads = threads}, options);
   trainer.Run({});
   GrpoStep result;
   std::vector<double> step, generate, score, train, other;

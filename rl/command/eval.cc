@@ -13,6 +13,7 @@
 #include "rl/command/run_options.h"
 #include "rl/data/prompt_set.h"
 #include "rl/evaluation/evaluator.h"
+#include "rl/experience/reward_stage.h"
 #include "rl/run/session.h"
 #include "trace/store/trace_writer.h"
 
@@ -157,7 +158,7 @@ int RunEvalCommand(const EvalOptions& options, std::stop_token stop) {
   std::unique_ptr<SampleFolder> folder;
   if (!options.run.run.empty()) folder = std::make_unique<SampleFolder>(options.run.run, config);
   RewardStage reward(config.reward(), "eval");
-  Evaluator evaluator(std::move(questions), config, &reward);
+  Evaluator evaluator(std::move(questions), config, session.tokenizer(), &reward);
   EvalHooks hooks;
   hooks.questions_per_part =
       std::max<int64_t>(1, 2 * config.rollout().max_running() / config.eval().samples());

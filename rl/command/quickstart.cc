@@ -153,8 +153,8 @@ void PrintReport(const QuickstartOptions& options, const std::string& rl,
 
 int RunQuickstart(const QuickstartOptions& options, std::stop_token stop) {
   const SessionOptions session{.threads = options.threads};
-  TrainHooks hooks;
-  hooks.print = [json = options.json](const std::string& text) { Say(json, text); };
+  TrainOptions train;
+  train.print = [json = options.json](const std::string& text) { Say(json, text); };
   const auto folder = [&](const char* name) { return JoinPath(options.run, name); };
 
   Config base = QuickstartConfig(QuickstartStage::kBase, options.seed, options.smoke);
@@ -172,14 +172,14 @@ int RunQuickstart(const QuickstartOptions& options, std::stop_token stop) {
   MakeFolders(options.run);
   const FolderLock lock(options.run);
   Say(options.json, "1/3 base: arithmetic facts and worked problems -> " + folder("base"));
-  if (RunSft(base, folder("base"), session, hooks, stop).stopped) return stopped();
+  if (SftTrainer(base, folder("base"), session, train).Run(stop).stopped) return stopped();
   KILL_POINT("quickstart.base_done");
   Say(options.json,
       "2/3 cold start: lazy demonstrations with <think> and <answer> -> " + folder("sft"));
-  if (RunSft(sft, folder("sft"), session, hooks, stop).stopped) return stopped();
+  if (SftTrainer(sft, folder("sft"), session, train).Run(stop).stopped) return stopped();
   KILL_POINT("quickstart.sft_done");
   Say(options.json, "3/3 GRPO: rewards over gRPC, programs judged in the jail -> " + folder("rl"));
-  Trainer trainer(rl, folder("rl"), session, hooks);
+  Trainer trainer(rl, folder("rl"), session, train);
   const std::string before_file = JoinPath(options.run, "before.json");
   if (!FileExists(before_file)) {
     std::optional<EvalResult> eval = trainer.EvaluateNow(stop);

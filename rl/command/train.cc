@@ -75,10 +75,8 @@ void CheckStartFits(Config config) {
   if (machine > 0) CheckFits(memory, memory.from_start, "the policy with its caches", machine);
 }
 
-TrainHooks HooksOf(const RunOptions& options) {
-  TrainHooks hooks;
-  hooks.print = [json = options.json](const std::string& line) { Say(json, line); };
-  return hooks;
+TrainOptions TrainOptionsOf(const RunOptions& options) {
+  return {.print = [json = options.json](const std::string& line) { Say(json, line); }};
 }
 
 }  // namespace
@@ -90,7 +88,7 @@ int RunTrainCommand(const RunOptions& options, std::stop_token stop) {
   if (options.dry_run) return DryRun(options, std::move(config));
   USER_CHECK(!options.run.empty(), "[run] name a run folder with --run DIR");
   CheckStartFits(config);
-  Trainer trainer(config, options.run, {.threads = options.threads}, HooksOf(options));
+  Trainer trainer(config, options.run, {.threads = options.threads}, TrainOptionsOf(options));
   const TrainResult result = trainer.Run(stop);
   if (result.last_eval) {
     char line[160];
@@ -113,8 +111,9 @@ int RunSftCommand(const RunOptions& options, std::stop_token stop) {
     return PrintConfig(std::move(config));
   }
   USER_CHECK(!options.run.empty(), "[run] name a run folder with --run DIR");
-  return Report(options,
-                RunSft(config, options.run, {.threads = options.threads}, HooksOf(options), stop));
+  return Report(options, SftTrainer(config, options.run, {.threads = options.threads},
+                                    TrainOptionsOf(options))
+                             .Run(stop));
 }
 
 }  // namespace grouper

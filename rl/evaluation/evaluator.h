@@ -10,8 +10,8 @@
 
 #include "proto/config.pb.h"
 #include "rl/evaluation/eval_tally.h"
-#include "rl/experience/reward_stage.h"
-#include "rollout/engine/engine.h"
+#include "rl/experience/group_scorer.h"
+#include "rollout/generator.h"
 
 namespace grouper {
 
@@ -33,19 +33,24 @@ class Evaluator {
  public:
   // questions: prompts with ordinals 0..n-1. References outlive the evaluator. kUser for eval.*
   // that cannot be meant.
-  Evaluator(std::vector<Prompt> questions, const Config& config, RewardStage* reward);
+  Evaluator(std::vector<Prompt> questions, const Config& config, const Tokenizer& tokenizer,
+            GroupScorer* scorer);
   const std::vector<Prompt>& questions() const { return questions_; }
   // False when stop was requested.
-  bool Run(Engine* engine, uint64_t version, uint64_t weights_digest, EvalResult* result,
+  bool Run(Generator* generator, uint64_t version, uint64_t weights_digest, EvalResult* result,
            std::stop_token stop = {}, const EvalHooks& hooks = {});
 
  private:
-  bool Answer(Engine* engine, const GenerateOptions& options, bool greedy, const EvalHooks& hooks,
-              std::vector<Group>* groups, EvalTally* tally, std::stop_token stop);
+  bool Answer(Generator* generator, const GenerateOptions& options, bool greedy,
+              const EvalHooks& hooks, std::vector<Group>* groups, EvalTally* tally,
+              std::stop_token stop);
 
   std::vector<Prompt> questions_;
-  Config config_;
-  RewardStage* reward_;
+  EvalConfig eval_;
+  uint64_t seed_;
+  SamplingConfig sampling_;        // of the samples: eval.* over sampling.*
+  std::vector<int32_t> stop_ids_;  // in addition to <eos>
+  GroupScorer* scorer_;
 };
 
 }  // namespace grouper

@@ -12,9 +12,8 @@
 
 namespace grouper {
 
-RewardStage::RewardStage(const RewardConfig& config, const std::string& run_id, Known known)
-    : config_(config), run_id_(run_id), known_(std::move(known)) {
-  if (known_) return;
+RewardStage::RewardStage(const RewardConfig& config, const std::string& run_id)
+    : config_(config), run_id_(run_id) {
   std::vector<std::string> addresses(config.addresses().begin(), config.addresses().end());
   RewardClientOptions client;
   client.deadline_seconds = config.deadline_seconds();
@@ -68,10 +67,6 @@ void RewardStage::Sleep(std::chrono::milliseconds time) {
 
 int64_t RewardStage::Score(std::vector<Group>* groups, const KeptVerdicts* kept,
                            std::stop_token stop) {
-  if (known_) {
-    known_(groups);
-    return 0;
-  }
   std::map<std::string, const Rubric*> known;
   for (const Rubric& rubric : config_.rubric()) known[rubric.name()] = &rubric;
   std::vector<reward::v1::ScoreItem> items;

@@ -6,7 +6,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,24 +14,21 @@
 #include "proto/config.pb.h"
 #include "proto/trace.pb.h"
 #include "reward/service/client.h"
-#include "rl/experience/kept_verdicts.h"
+#include "rl/experience/group_scorer.h"
 
 namespace grouper {
 
-class RewardStage {
+class RewardStage final : public GroupScorer {
  public:
-  // Starts the own service when config names no address. kUnavailable when it does not come up.
-  // `known` (may be empty) fills the scores instead of a service, which is then not started.
-  using Known = std::function<void(std::vector<Group>* groups)>;
-  RewardStage(const RewardConfig& config, const std::string& run_id, Known known = {});
-  ~RewardStage();
+  // Starts a service of its own when config names no address; kUnavailable when that does not come
+  // up. run_id names the run in the requests.
+  RewardStage(const RewardConfig& config, const std::string& run_id);
+  ~RewardStage() override;
 
-  // Fills scores of every group; those that `kept` (may be null) holds are not asked for again.
-  // Returns how many verdicts were reused. kUser when a prompt names a rubric that the config
-  // lacks; kUnavailable when no service answers within max_wait_seconds, or when
-  // stop was requested.
+  // kUser when a prompt names a rubric that the config lacks; kUnavailable when no service answers
+  // within max_wait_seconds, or when a stop was requested.
   int64_t Score(std::vector<Group>* groups, const KeptVerdicts* kept = nullptr,
-                std::stop_token stop = {});
+                std::stop_token stop = {}) override;
   const std::string& address() const { return address_; }
 
  private:
@@ -41,7 +37,6 @@ class RewardStage {
 
   RewardConfig config_;
   std::string run_id_;
-  Known known_;
   std::unique_ptr<Process> service_;
   std::string address_;
   std::unique_ptr<RewardClient> client_;

@@ -1,10 +1,9 @@
 #include "rl/experience/rollout_stage.h"
 
 #include <algorithm>
-#include <optional>
 #include <set>
+#include <utility>
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/kill_point.h"
 #include "rl/algorithm/dynamic_sampling.h"
@@ -16,12 +15,8 @@
 namespace grouper {
 namespace {
 
-double SecondsSince(int64_t nanos) {
-  return static_cast<double>(SystemClock().MonotonicNanos() - nanos) * 1e-9;
-}
-
-// What the engine did since `before`.
-void Add(const EngineStats& after, const EngineStats& before, EngineStats* sum) {
+// Adds what the generator did between `before` and `after`.
+void Add(const GeneratorStats& after, const GeneratorStats& before, GeneratorStats* sum) {
   sum->sampled_tokens += after.sampled_tokens - before.sampled_tokens;
   sum->forwarded_tokens += after.forwarded_tokens - before.forwarded_tokens;
   sum->steps += after.steps - before.steps;
@@ -30,14 +25,16 @@ void Add(const EngineStats& after, const EngineStats& before, EngineStats* sum) 
 
 }  // namespace
 
-RolloutStage::RolloutStage(const Config& config, Session* session, const PromptSet* prompts,
-                           RewardStage* reward, const KeptVerdicts* kept)
+RolloutStage::RolloutStage(const Config& config, const Tokenizer& tokenizer,
+                           const PromptSet* prompts, Generator* generator, GroupScorer* scorer,
+                           const KeptVerdicts* kept)
     : config_(config),
-      session_(session),
+      tokenizer_(tokenizer),
       prompts_(prompts),
-      reward_(reward),
+      generator_(generator),
+      scorer_(scorer),
       kept_(kept),
-      stop_ids_(StopIdsOf(config.sampling(), session->tokenizer())) {}
+      stop_ids_(StopIdsOf(config.sampling(), tokenizer)) {}
 
 void RolloutStage::Check(const std::vector<Group>& groups, const GenerateOptions& options) const {
   std::set<uint64_t> ids;
@@ -56,7 +53,7 @@ void RolloutStage::Check(const std::vector<Group>& groups, const GenerateOptions
             c.rollout_id());
       CHECK(c.ids_size() > 0, "[trainer] a completion without a token, rollout", c.rollout_id());
       const int32_t last = static_cast<int32_t>(c.ids(c.ids_size() - 1));
-      const bool ended = last == session_->tokenizer().eos() ||
+      const bool ended = last == tokenizer_.eos() ||
                          std::find(stop_ids_.begin(), stop_ids_.end(), last) != stop_ids_.end();
       CHECK(c.ids_size() <= options.max_new_tokens,
             "[trainer] a completion is longer than the cap of its step (rollout, tokens, cap)",
@@ -74,67 +71,54 @@ void RolloutStage::Check(const std::vector<Group>& groups, const GenerateOptions
   }
 }
 
-bool RolloutStage::Run(int64_t step, uint64_t first_prompt, uint64_t policy_version,
-                       uint64_t weights_digest, const Tamper& tamper, StepRollout* out,
-                       std::stop_token stop) {
-  *out = {};
+std::optional<StepRollout> RolloutStage::Run(const StepStart& start, std::stop_token stop) {
   GenerateOptions options;
   options.rule = RuleOf(config_.sampling());
-  options.max_new_tokens = LengthCapAt(config_.sampling(), static_cast<int64_t>(policy_version));
+  options.max_new_tokens =
+      LengthCapAt(config_.sampling(), static_cast<int64_t>(start.policy_version));
   options.stop_ids = stop_ids_;
   options.group_size = config_.group_size();
   options.seed = config_.seed();
-  options.policy_version = policy_version;
-  options.weights_digest = weights_digest;
+  options.policy_version = start.policy_version;
+  options.weights_digest = start.weights_digest;
   const DynamicSamplingConfig& dynamic = config_.dynamic_sampling();
+  StepRollout out;
   for (;;) {
-    if (!Round(step, first_prompt + out->groups.size(), options, tamper, out, stop)) return false;
-    ++out->rounds;
+    if (!Round(start, options, &out, stop)) return std::nullopt;
+    ++out.rounds;
     if (!dynamic.enabled()) break;
-    out->missing =
-        config_.prompts_per_step() - ChooseGroups(config_.prompts_per_step(), out->groups);
-    if (out->missing == 0 || out->rounds >= dynamic.max_rounds()) break;
+    out.missing = config_.prompts_per_step() - ChooseGroups(config_.prompts_per_step(), out.groups);
+    if (out.missing == 0 || out.rounds >= dynamic.max_rounds()) break;
   }
-  if (config_.reward().shuffle()) ShuffleRewards(config_.seed(), step, &out->groups);
-  return true;
+  if (config_.reward().shuffle()) ShuffleRewards(config_.seed(), start.step, &out.groups);
+  return out;
 }
 
-// Samples and scores the groups of the next prompts_per_step prompts and puts them behind those of
-// earlier rounds.
-bool RolloutStage::Round(int64_t step, uint64_t first_prompt, const GenerateOptions& round,
-                         const Tamper& tamper, StepRollout* out, std::stop_token stop) {
-  const int64_t begin = SystemClock().MonotonicNanos();
+bool RolloutStage::Round(const StepStart& start, const GenerateOptions& round, StepRollout* out,
+                         std::stop_token stop) {
+  const Stopwatch generating;
+  const uint64_t first = start.first_prompt + out->groups.size();
   std::vector<Prompt> prompts;
   for (int64_t i = 0; i < config_.prompts_per_step(); ++i) {
-    prompts.push_back(prompts_->At(first_prompt + static_cast<uint64_t>(i)));
+    prompts.push_back(prompts_->At(first + static_cast<uint64_t>(i)));
   }
+  ScoringAhead ahead(prompts.size(),
+                     [this, out](std::vector<Group>* groups, std::stop_token given_up) {
+                       out->verdicts_reused += scorer_->Score(groups, kept_, given_up);
+                     });
   GenerateOptions options = round;
-  // A tampered group must be scored as it then is.
-  std::optional<ScoringAhead> ahead;
-  if (!tamper) {
-    ahead.emplace(prompts.size(),
-                  [this, out](std::vector<Group>* groups, std::stop_token given_up) {
-                    out->verdicts_reused += reward_->Score(groups, kept_, given_up);
-                  });
-    options.on_group = [&](size_t place, const Group& group) { ahead->Add(place, group); };
-  }
+  options.on_group = [&](size_t place, const Group& group) { ahead.Add(place, group); };
   std::vector<Group> groups;
-  const EngineStats before = session_->engine().stats();
-  if (!session_->engine().Generate(prompts, options, &groups, stop)) return false;
-  Add(session_->engine().stats(), before, &out->engine);
-  out->generate_seconds += SecondsSince(begin);
-  if (tamper) tamper(step, &groups);
+  const GeneratorStats before = generator_->stats();
+  if (!generator_->Generate(prompts, options, &groups, stop)) return false;
+  Add(generator_->stats(), before, &out->generator);
+  out->generate_seconds += generating.Seconds();
   Check(groups, options);
   KILL_POINT("step.generated");
 
-  const int64_t scoring = SystemClock().MonotonicNanos();
-  if (!ahead) {
-    out->verdicts_reused += reward_->Score(&groups, kept_);
-  } else if (!ahead->Finish(&groups, stop)) {
-    return false;
-  }
-  out->score_seconds += SecondsSince(scoring);
-  if (stop.stop_requested()) return false;
+  const Stopwatch scoring;
+  if (!ahead.Finish(&groups, stop)) return false;
+  out->score_seconds += scoring.Seconds();
   KILL_POINT("step.scored");
   for (Group& group : groups) out->groups.push_back(std::move(group));
   return true;

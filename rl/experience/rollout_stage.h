@@ -4,52 +4,60 @@
 // thread.
 #pragma once
 
-#include <functional>
+#include <optional>
 #include <stop_token>
-#include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "rl/data/prompt_set.h"
-#include "rl/experience/reward_stage.h"
-#include "rl/run/session.h"
+#include "rl/experience/group_scorer.h"
+#include "rollout/generator.h"
 
 namespace grouper {
+
+// Where a step begins.
+struct StepStart {
+  int64_t step = 0;
+  uint64_t first_prompt = 0;    // ordinal of its first prompt
+  uint64_t policy_version = 0;  // of the weights that sample
+  uint64_t weights_digest = 0;
+};
 
 struct StepRollout {
   std::vector<Group> groups;  // in order of prompt, scored; those not to train on are `dropped`
   int64_t rounds = 0;
-  int64_t missing = 0;  // groups that dynamic_sampling.max_rounds rounds did not bring
-  EngineStats engine;   // of this step alone
+  int64_t missing = 0;       // groups that dynamic_sampling.max_rounds rounds did not bring
+  GeneratorStats generator;  // of this step alone
   double generate_seconds = 0;
   double score_seconds = 0;  // waited for after the last token
   int64_t verdicts_reused = 0;
+  Stopwatch since_begin;
 };
 
 class RolloutStage {
  public:
-  using Tamper = std::function<void(int64_t step, std::vector<Group>*)>;
-
   // kept: verdicts that a resume need not ask for again; may be nullptr.
-  RolloutStage(const Config& config, Session* session, const PromptSet* prompts,
-               RewardStage* reward, const KeptVerdicts* kept = nullptr);
+  RolloutStage(const Config& config, const Tokenizer& tokenizer, const PromptSet* prompts,
+               Generator* generator, GroupScorer* scorer, const KeptVerdicts* kept = nullptr);
 
-  // The groups of the prompts from first_prompt on. False when stop was requested: the step is
-  // abandoned and can be made again, bit for bit. tamper may be empty; it sees what was sampled
-  // before the checks. kInternal naming the rollout when a check fails.
-  bool Run(int64_t step, uint64_t first_prompt, uint64_t policy_version, uint64_t weights_digest,
-           const Tamper& tamper, StepRollout* out, std::stop_token stop);
+  // The groups of the step's prompts. Empty when a stop was requested: the step is abandoned, and
+  // the same call makes it again, bit for bit. kInternal naming the rollout when a check fails.
+  std::optional<StepRollout> Run(const StepStart& start, std::stop_token stop);
 
  private:
-  bool Round(int64_t step, uint64_t first_prompt, const GenerateOptions& options,
-             const Tamper& tamper, StepRollout* out, std::stop_token stop);
+  // Samples and scores the groups of the next prompts_per_step prompts and appends them to those of
+  // earlier rounds. False when a stop was requested.
+  bool Round(const StepStart& start, const GenerateOptions& options, StepRollout* out,
+             std::stop_token stop);
   void Check(const std::vector<Group>& groups, const GenerateOptions& options) const;
 
   Config config_;
-  Session* session_;
+  const Tokenizer& tokenizer_;
   const PromptSet* prompts_;
-  RewardStage* reward_;
+  Generator* generator_;
+  GroupScorer* scorer_;
   const KeptVerdicts* kept_;
-  std::vector<int32_t> stop_ids_;  // beside <eos>
+  std::vector<int32_t> stop_ids_;  // in addition to <eos>
 };
 
 }  // namespace grouper

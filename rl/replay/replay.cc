@@ -75,7 +75,39 @@ void CheckProfile(const std::string& what, const std::string& profile) {
              what, profile, numerics::kCpuProfile);
 }
 
-// One run's steps made again, one after the other.
+// The verdicts of the record in place of a reward service.
+class RecordedVerdicts final : public GroupScorer {
+ public:
+  // Of the step that is made next; outlives its scoring.
+  void set_recorded(const std::vector<Group>* groups) { recorded_ = groups; }
+
+  int64_t Score(std::vector<Group>* groups, const KeptVerdicts*, std::stop_token) override {
+    std::map<uint64_t, const reward::v1::ScoreResult*> known;
+    for (const Group& group : *recorded_) {
+      for (int i = 0; i < group.scores_size(); ++i) {
+        known[group.completions(i).rollout_id()] = &group.scores(i);
+      }
+    }
+    for (Group& group : *groups) {
+      group.clear_scores();
+      for (const Completion& completion : group.completions()) {
+        const auto found = known.find(completion.rollout_id());
+        // A rollout that the record lacks is a difference, which the comparison names.
+        if (found == known.end()) {
+          group.add_scores()->set_status(reward::v1::ScoreResult::INTERNAL);
+        } else {
+          *group.add_scores() = *found->second;
+        }
+      }
+    }
+    return 0;
+  }
+
+ private:
+  const std::vector<Group>* recorded_ = nullptr;
+};
+
+// Repeats the steps of one run, one after the other.
 class Replayer {
  public:
   Replayer(const ReplayOptions& options, const RecordedSteps& steps)
@@ -92,6 +124,10 @@ class Replayer {
 
  private:
   void FindStart();
+  bool CompareGroups(int64_t step, const std::vector<Group>& recorded,
+                     const std::vector<Group>& made);
+  void CompareEnd(int64_t step, const RecordedStep& recorded, int64_t checked_tokens,
+                  Trainer* trainer);
   void CompareWeights(int64_t step, uint64_t version, Trainer* trainer);
   void Note(int64_t step, const std::string& place, const std::string& field,
             const std::string& recorded, const std::string& made);
@@ -165,90 +201,75 @@ void Replayer::CompareWeights(int64_t step, uint64_t version, Trainer* trainer) 
   result_.weights_from = "checkpoint";
 }
 
+// Whether the step's groups are those of the record; counts what was compared.
+bool Replayer::CompareGroups(int64_t step, const std::vector<Group>& recorded,
+                             const std::vector<Group>& made) {
+  result_.difference = FirstDifference(recorded, made, config_.policy().moe().experts_per_token());
+  if (result_.difference) {
+    result_.difference->step = step;
+    return false;
+  }
+  for (const Group& group : made) {
+    result_.rollouts += group.completions_size();
+    for (const Completion& completion : group.completions()) {
+      result_.tokens += completion.ids_size();
+    }
+  }
+  return true;
+}
+
+// What the record says of the end of the step.
+void Replayer::CompareEnd(int64_t step, const RecordedStep& recorded, int64_t checked_tokens,
+                          Trainer* trainer) {
+  const uint64_t version = trainer->learner().version();
+  const std::string place = "step " + std::to_string(step);
+  const auto same = [&](const std::string& field, uint64_t then, uint64_t now) {
+    if (then != now) Note(step, place, field, std::to_string(then), std::to_string(now));
+  };
+  same("policy_version", recorded.end.policy_version(), version);
+  same("checked_tokens", recorded.end.checked_tokens(), static_cast<uint64_t>(checked_tokens));
+  const Reference* reference = trainer->reference();
+  if (reference != nullptr && recorded.end.reference_digest() != reference->digest()) {
+    Note(step, place, "reference_digest", BitsText(recorded.end.reference_digest()),
+         BitsText(reference->digest()));
+  }
+  result_.weights_from.clear();
+  CompareWeights(step, version, trainer);
+  const uint64_t digest = trainer->session().policy().weights().Digest();
+  if (!recorded.next_weights_digest) return;
+  if (result_.weights_from.empty()) result_.weights_from = "next step";
+  if (*recorded.next_weights_digest != digest) {
+    Note(step, "weights after step " + std::to_string(step), "weights_digest",
+         BitsText(*recorded.next_weights_digest), BitsText(digest));
+  }
+}
+
 ReplayResult Replayer::Run(RecordedSteps* steps, std::stop_token stop) {
   FindStart();
-  RecordedStep recorded;
-  struct Different {};
-  TrainHooks hooks;
-  hooks.scores = [&](std::vector<Group>* groups) {
-    std::map<uint64_t, const reward::v1::ScoreResult*> known;
-    for (const Group& group : recorded.groups) {
-      for (int i = 0; i < group.scores_size(); ++i) {
-        known[group.completions(i).rollout_id()] = &group.scores(i);
-      }
-    }
-    for (Group& group : *groups) {
-      group.clear_scores();
-      for (const Completion& completion : group.completions()) {
-        const auto found = known.find(completion.rollout_id());
-        // A rollout that the record lacks is a difference, which the comparison names.
-        if (found == known.end()) {
-          group.add_scores()->set_status(reward::v1::ScoreResult::INTERNAL);
-        } else {
-          *group.add_scores() = *found->second;
-        }
-      }
-    }
-  };
-  hooks.before_update = [&](int64_t step, std::vector<Group>* groups) {
-    result_.difference =
-        FirstDifference(recorded.groups, *groups, config_.policy().moe().experts_per_token());
-    if (result_.difference) {
-      result_.difference->step = step;
-      throw Different();
-    }
-    for (const Group& group : *groups) {
-      result_.rollouts += group.completions_size();
-      for (const Completion& completion : group.completions()) {
-        result_.tokens += completion.ids_size();
-      }
-    }
-  };
   if (options_.print) {
     options_.print("[replay] from " +
                    (result_.start.empty() ? "the first weights" : result_.start));
   }
-  Trainer trainer(config_, folder_.path(), options_.session, std::move(hooks));
+  RecordedVerdicts verdicts;
+  Trainer trainer(config_, folder_.path(), options_.session, {.scorer = &verdicts});
   CHECK(trainer.next_step() == result_.first_step, "[replay] the trainer starts at another step",
-        trainer.next_step(), result_.first_step);
+        Named("step", trainer.next_step()), Named("expected", result_.first_step));
   for (int64_t step = result_.first_step; step <= options_.step && !result_.difference; ++step) {
     result_.last_step = step;
-    recorded = steps->Read(step);
+    const RecordedStep recorded = steps->Read(step);
+    verdicts.set_recorded(&recorded.groups);
+    std::optional<StepExperience> experience = trainer.Collect(stop);
+    if (!experience) {
+      result_.stopped = true;
+      return std::move(result_);
+    }
+    if (!CompareGroups(step, recorded.groups, experience->rollout.groups)) break;
     const int64_t checked = trainer.checked_tokens();
-    try {
-      if (!trainer.MakeStep(stop)) {
-        result_.stopped = true;
-        return std::move(result_);
-      }
-    } catch (const Different&) {
-      break;
-    }
-    const uint64_t version = trainer.learner().version();
-    const std::string place = "step " + std::to_string(step);
-    const auto same = [&](const std::string& field, uint64_t then, uint64_t now) {
-      if (then != now) Note(step, place, field, std::to_string(then), std::to_string(now));
-    };
-    same("policy_version", recorded.end.policy_version(), version);
-    same("checked_tokens", recorded.end.checked_tokens(),
-         static_cast<uint64_t>(trainer.checked_tokens() - checked));
-    const Reference* reference = trainer.reference();
-    if (reference != nullptr && recorded.end.reference_digest() != reference->digest()) {
-      Note(step, place, "reference_digest", BitsText(recorded.end.reference_digest()),
-           BitsText(reference->digest()));
-    }
-    result_.weights_from.clear();
-    CompareWeights(step, version, &trainer);
-    const uint64_t digest = trainer.session().policy().weights().Digest();
-    if (recorded.next_weights_digest) {
-      if (result_.weights_from.empty()) result_.weights_from = "next step";
-      if (*recorded.next_weights_digest != digest) {
-        Note(step, "weights behind step " + std::to_string(step), "weights_digest",
-             BitsText(*recorded.next_weights_digest), BitsText(digest));
-      }
-    }
+    trainer.Learn(std::move(*experience), stop);
+    CompareEnd(step, recorded, trainer.checked_tokens() - checked, &trainer);
     if (options_.print && step < options_.step) {
       options_.print("[replay] step " + std::to_string(step) +
-                     " made again: " + (result_.difference ? "different" : "equal"));
+                     " was repeated: " + (result_.difference ? "different" : "equal"));
     }
   }
   result_.weights_sha256 = trainer.session().policy().weights().Sha256();

@@ -23,60 +23,58 @@ DiskWait MakeDiskWait(const Config& config) {
                    .say = [](const std::string& line) { LogWarn(line); }});
 }
 
-ResumePoint GoOn(const Config& config, int64_t steps, RunDir* run, DiskWait* wait, Session* session,
-                 Learner* learner, Reference* reference) {
-  const std::optional<RunDir::Found> found = run->NewestCheckpoint();
+ResumePoint ResumeRun(const RunState& run, int64_t steps) {
+  const std::optional<RunDir::Found> found = run.folder.NewestCheckpoint();
   KILL_POINT("resume.found");
   // Before the config is compared: a size of the vocabulary would say less.
-  if (found) CheckTokenizer(found->folder, found->manifest, config);
-  wait->Do([&] { run->StoreConfig(ToTextproto(config), found.has_value()); });
+  if (found) CheckTokenizer(found->folder, found->manifest, run.config);
+  run.disk_wait.Do([&] { run.folder.StoreConfig(ToTextproto(run.config), found.has_value()); });
   KILL_POINT("resume.config_stored");
-  run->Tidy(kKeptCheckpoints, config.checkpoint_keep_every());
-  ResumePoint point;
-  if (!found) return point;
+  run.folder.Tidy(kKeptCheckpoints, run.config.checkpoint_keep_every());
+  if (!found) return {};
 
   const Manifest& manifest = found->manifest;
-  LoadCheckpoint(found->folder, &session->policy(), &learner->optimizer());
-  session->WeightsChanged();
-  learner->optimizer().set_updates(static_cast<int64_t>(manifest.policy_version()));
-  learner->set_version(manifest.policy_version());
-  if (reference != nullptr) {
-    reference->Restore(found->folder, manifest.has_reference_version()
-                                          ? std::optional<uint64_t>(manifest.reference_version())
-                                          : std::nullopt);
+  LoadCheckpoint(found->folder, &run.session.policy(), &run.learner.optimizer());
+  run.session.WeightsChanged();
+  run.learner.optimizer().set_updates(static_cast<int64_t>(manifest.policy_version()));
+  run.learner.set_version(manifest.policy_version());
+  if (run.reference != nullptr) {
+    run.reference->Restore(found->folder,
+                           manifest.has_reference_version()
+                               ? std::optional<uint64_t>(manifest.reference_version())
+                               : std::nullopt);
   }
   KILL_POINT("resume.loaded");
-  point = {.resumed = true,
-           .step = manifest.step(),
-           .prompts_used = manifest.prompts_used(),
-           .metrics_bytes = static_cast<int64_t>(manifest.metrics_bytes()),
-           .events_bytes = static_cast<int64_t>(manifest.events_bytes()),
-           .trace_bytes = static_cast<int64_t>(manifest.trace_bytes())};
-  if (point.step < steps) {
-    LogInfo("[run] goes on from " + found->folder);
-    const std::string result = run->File("result.json");
+  if (manifest.step() < steps) {
+    LogInfo("[run] resumes from " + found->folder);
+    const std::string result = run.folder.File("result.json");
     if (FileExists(result)) RemoveTree(result);
   }
-  return point;
+  return {.resumed = true,
+          .step = manifest.step(),
+          .prompts_used = manifest.prompts_used(),
+          .metrics_bytes = static_cast<int64_t>(manifest.metrics_bytes()),
+          .events_bytes = static_cast<int64_t>(manifest.events_bytes()),
+          .trace_bytes = static_cast<int64_t>(manifest.trace_bytes())};
 }
 
-void SaveRun(const Config& config, int64_t step, Manifest manifest, RunDir* run, DiskWait* wait,
-             Session* session, Learner* learner, Reference* reference) {
+void CheckpointRun(const RunState& run, int64_t step, Manifest manifest) {
   manifest.set_step(step);
-  manifest.set_policy_version(learner->version());
-  manifest.set_seed(config.seed());
-  manifest.set_config_sha256(Sha256Hex(ToTextproto(config)));
-  manifest.set_tokenizer(config.data().tokenizer());
-  if (reference != nullptr && reference->version()) {
-    manifest.set_reference_version(*reference->version());
+  manifest.set_policy_version(run.learner.version());
+  manifest.set_seed(run.config.seed());
+  manifest.set_config_sha256(Sha256Hex(ToTextproto(run.config)));
+  manifest.set_tokenizer(run.config.data().tokenizer());
+  if (run.reference != nullptr && run.reference->version()) {
+    manifest.set_reference_version(*run.reference->version());
   }
   KILL_POINT("save.begun");
-  wait->Do([&] {
-    SaveCheckpoint(run->CheckpointFolder(step), session->policy(), &learner->optimizer(), manifest,
-                   reference == nullptr ? nullptr : &reference->policy());
+  run.disk_wait.Do([&] {
+    SaveCheckpoint(run.folder.CheckpointFolder(step), run.session.policy(),
+                   &run.learner.optimizer(), manifest,
+                   run.reference == nullptr ? nullptr : &run.reference->policy());
   });
   KILL_POINT("save.published");
-  run->Tidy(kKeptCheckpoints, config.checkpoint_keep_every());
+  run.folder.Tidy(kKeptCheckpoints, run.config.checkpoint_keep_every());
   KILL_POINT("save.tidied");
 }
 

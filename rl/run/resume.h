@@ -27,17 +27,30 @@ struct ResumePoint {
   int64_t trace_bytes = 0;
 };
 
-// Loads the newest valid checkpoint of the run, if there is one, into session and learner, and
-// its reference policy too where the run has one; stores the config. `steps` is the run's goal: the
-// result of an earlier, shorter goal is removed. kUser for another config, tokenizer or policy than
-// the run's.
-ResumePoint GoOn(const Config& config, int64_t steps, RunDir* run, DiskWait* wait, Session* session,
-                 Learner* learner, Reference* reference = nullptr);
+// What a checkpoint stores and a resume restores. Everything outlives this struct.
+struct RunState {
+  const Config& config;
+  RunDir& folder;
+  DiskWait& disk_wait;
+  Session& session;
+  Learner& learner;
+  Reference* reference = nullptr;  // nullptr: the run has none
+};
 
-// Publishes the checkpoint of `step` and removes older ones; fills the manifest's common fields.
-// The caller's files are durable up to the offsets that `manifest` brings.
-void SaveRun(const Config& config, int64_t step, Manifest manifest, RunDir* run, DiskWait* wait,
-             Session* session, Learner* learner, Reference* reference = nullptr);
+// Loads the newest valid checkpoint of the run folder, if there is one, into the session, the
+// learner and the reference, and stores the config. `steps` is the goal of the run: the result of
+// an earlier, shorter goal is removed. kUser for another config, tokenizer or policy than the
+// run's.
+ResumePoint ResumeRun(const RunState& run, int64_t steps);
+
+// Publishes the checkpoint of `step` and removes older ones. `manifest` brings the offsets of the
+// caller's files, which are durable up to them; the common fields are filled in.
+void CheckpointRun(const RunState& run, int64_t step, Manifest manifest);
+
+// True after every `interval` steps; interval 0: never.
+inline bool Every(int64_t steps_done, int64_t interval) {
+  return interval > 0 && steps_done % interval == 0;
+}
 
 // RUN/result.json: what the finished run came to.
 void StoreResult(const RunDir& run, int64_t steps, uint64_t policy_version,

@@ -1,12 +1,12 @@
 #include "rl/training/sft.h"
 
 #include <cstdio>
+#include <utility>
+#include <vector>
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/kill_point.h"
 #include "rl/algorithm/schedule.h"
-#include "rl/run/resume.h"
 
 namespace grouper {
 namespace {
@@ -26,89 +26,101 @@ std::vector<TrainSequence> Pack(std::vector<Document> documents, int64_t step) {
   return sequences;
 }
 
+constexpr int64_t kStepsPerLine = 50;
+
+Config Checked(const Config& config) {
+  USER_CHECK(config.sft().steps() >= 0, "[config] sft.steps must not be negative",
+             Named("sft.steps", config.sft().steps()));
+  USER_CHECK(config.sft().documents_per_step() >= 1,
+             "[config] sft.documents_per_step must be at least 1",
+             Named("sft.documents_per_step", config.sft().documents_per_step()));
+  return config;
+}
+
 }  // namespace
 
-TrainResult RunSft(const Config& wanted, const std::string& run_folder,
-                   const SessionOptions& options, const TrainHooks& hooks, std::stop_token stop) {
-  Config config = wanted;
-  const int64_t steps = config.sft().steps();
-  USER_CHECK(steps >= 0, "[config] sft.steps must not be negative, got", steps);
-  USER_CHECK(config.sft().documents_per_step() >= 1,
-             "[config] sft.documents_per_step must be at least 1, got",
-             config.sft().documents_per_step());
-  DiskWait disk_wait = MakeDiskWait(config);
-  disk_wait.set_stop(stop);
-  RunDir run(run_folder);
-  Session session(&config, options);
-  const DocumentSet documents(config, session.tokenizer());
-  Learner learner(&session.policy(), config, session.stream());
-  const ResumePoint point = GoOn(config, steps, &run, &disk_wait, &session, &learner);
-  int64_t step = point.step, saved = point.resumed ? point.step : -1;
-  MetricsWriter metrics(run_folder, point.metrics_bytes, point.events_bytes, &disk_wait,
-                        hooks.clock);
+SftTrainer::SftTrainer(const Config& config, const std::string& run_folder,
+                       const SessionOptions& session, const TrainOptions& options)
+    : config_(Checked(config)),
+      options_(options),
+      disk_wait_(MakeDiskWait(config_)),
+      run_(run_folder),
+      session_(&config_, session),
+      documents_(config_, session_.tokenizer()),
+      learner_(&session_.policy(), config_, session_.stream()) {
+  const ResumePoint point = ResumeRun(State(), config_.sft().steps());
+  next_step_ = point.step;
+  if (point.resumed) saved_step_ = point.step;
+  metrics_ = std::make_unique<MetricsWriter>(run_folder, point.metrics_bytes, point.events_bytes,
+                                             &disk_wait_, options_.clock);
   KILL_POINT("sft.ready");
-  const auto save = [&] {
-    metrics.Sync();
-    Manifest manifest;
-    manifest.set_metrics_bytes(metrics.metrics_bytes());
-    manifest.set_events_bytes(metrics.events_bytes());
-    manifest.set_stage("sft");
-    SaveRun(config, step, std::move(manifest), &run, &disk_wait, &session, &learner);
-    saved = step;
-  };
+}
 
+TrainResult SftTrainer::Run(std::stop_token stop) {
+  disk_wait_.set_stop(stop);
   TrainResult result;
-  int64_t tokens = 0, begin = SystemClock().MonotonicNanos();
-  for (; step < steps; ++step) {
+  while (next_step_ < config_.sft().steps()) {
     if (stop.stop_requested()) {
       result.stopped = true;
       break;
     }
-    const int64_t step_begin = SystemClock().MonotonicNanos();
-    const std::vector<TrainSequence> batch =
-        Pack(documents.Batch(step, config.sft().documents_per_step()), step);
-    const double lr = LearningRateAt(config.optimizer(), step, steps);
-    const Learner::SupervisedResult update = learner.UpdateSupervised(batch, lr);
-    KILL_POINT("sft.updated");
-    tokens += update.tokens;
-    StepMetrics m;
-    m.Add("loss.sft", update.loss);
-    m.Add("optimizer.lr", lr);
-    m.Add("optimizer.grad_norm", update.grad_norm);
-    m.AddCount("batch.targets", update.targets);
-    m.AddCount("batch.tokens", update.tokens);
-    m.Add("router.max_violation", update.max_violation);
-    m.Add("time.step_seconds",
-          static_cast<double>(SystemClock().MonotonicNanos() - step_begin) * 1e-9);
-    metrics.Write(step, m);
-    KILL_POINT("sft.step_done");
-    const int64_t done = step + 1;
-    if (hooks.print && (done % 50 == 0 || done == steps)) {
-      const double seconds = static_cast<double>(SystemClock().MonotonicNanos() - begin) * 1e-9;
-      char line[160];
-      std::snprintf(line, sizeof(line),
-                    "[S] step %ld/%ld | loss %.4f | norm %.2f | load +%.2f | train %.1fk tok/s",
-                    static_cast<long>(done), static_cast<long>(steps), update.loss,
-                    update.grad_norm, update.max_violation,
-                    static_cast<double>(tokens) / seconds / 1000);
-      hooks.print(line);
-      tokens = 0;
-      begin = SystemClock().MonotonicNanos();
-    }
-    if (config.checkpoint_every() > 0 && done % config.checkpoint_every() == 0 && done < steps) {
-      ++step;
-      save();
-      --step;
-    }
+    Step();
+    if (Every(next_step_, config_.checkpoint_every()) && next_step_ < config_.sft().steps()) Save();
   }
-  if (saved != step) save();
-  result.steps = step;
-  result.policy_version = learner.version();
-  result.weights_sha256 = session.policy().weights().Sha256();
+  if (saved_step_ != next_step_) Save();
+  result.steps = next_step_;
+  result.policy_version = learner_.version();
+  result.weights_sha256 = session_.policy().weights().Sha256();
   if (!result.stopped) {
-    StoreResult(run, result.steps, result.policy_version, result.weights_sha256, &disk_wait);
+    StoreResult(run_, result.steps, result.policy_version, result.weights_sha256, &disk_wait_);
   }
   return result;
+}
+
+void SftTrainer::Step() {
+  const Stopwatch watch;
+  const std::vector<TrainSequence> batch =
+      Pack(documents_.Batch(next_step_, config_.sft().documents_per_step()), next_step_);
+  const double lr = LearningRateAt(config_.optimizer(), next_step_, config_.sft().steps());
+  const Learner::SupervisedResult update = learner_.UpdateSupervised(batch, lr);
+  KILL_POINT("sft.updated");
+  StepMetrics metrics;
+  metrics.Add("loss.sft", update.loss);
+  metrics.Add("optimizer.lr", lr);
+  metrics.Add("optimizer.grad_norm", update.grad_norm);
+  metrics.AddCount("batch.targets", update.targets);
+  metrics.AddCount("batch.tokens", update.tokens);
+  metrics.Add("router.max_violation", update.max_violation);
+  metrics.Add("time.step_seconds", watch.Seconds());
+  metrics_->Write(next_step_, metrics);
+  KILL_POINT("sft.step_done");
+  ++next_step_;
+  PrintProgress(update);
+}
+
+void SftTrainer::PrintProgress(const Learner::SupervisedResult& update) {
+  tokens_since_line_ += update.tokens;
+  const int64_t steps = config_.sft().steps();
+  if (!options_.print || (next_step_ % kStepsPerLine != 0 && next_step_ != steps)) return;
+  char line[160];
+  std::snprintf(line, sizeof(line),
+                "[S] step %ld/%ld | loss %.4f | norm %.2f | load +%.2f | train %.1fk tok/s",
+                static_cast<long>(next_step_), static_cast<long>(steps), update.loss,
+                update.grad_norm, update.max_violation,
+                static_cast<double>(tokens_since_line_) / since_line_.Seconds() / 1000);
+  options_.print(line);
+  tokens_since_line_ = 0;
+  since_line_ = Stopwatch();
+}
+
+void SftTrainer::Save() {
+  metrics_->Sync();
+  Manifest manifest;
+  manifest.set_metrics_bytes(metrics_->metrics_bytes());
+  manifest.set_events_bytes(metrics_->events_bytes());
+  manifest.set_stage("sft");
+  CheckpointRun(State(), next_step_, std::move(manifest));
+  saved_step_ = next_step_;
 }
 
 }  // namespace grouper

@@ -1,24 +1,47 @@
-// Supervised training (base stage, cold start, distillation) by the learner's own path: token
-// log-probs with a constant upstream gradient. Batches are a pure function of the step, so a resume
-// needs no cursor.
+// Supervised training (base stage, cold start, distillation) by the learner's own path: the loss is
+// the mean negative log-prob of the target tokens. The documents of a step are a pure function of
+// the step, so a resume needs no reading position.
 #pragma once
 
 #include <memory>
 #include <stop_token>
 #include <string>
 
+#include "base/clock.h"
 #include "rl/data/document_set.h"
-#include "rl/learner/learner.h"
-#include "rl/run/metrics.h"
-#include "rl/run/run_dir.h"
-#include "rl/run/session.h"
 #include "rl/training/trainer.h"
 
 namespace grouper {
 
-// Runs config.sft.steps updates in the run folder, goes on from its newest checkpoint.
-// result.stopped: a signal came; the state was saved.
-TrainResult RunSft(const Config& config, const std::string& run_folder,
-                   const SessionOptions& options, const TrainHooks& hooks, std::stop_token stop);
+class SftTrainer {
+ public:
+  // options.generator and .scorer are not used. kUser for negative sft.steps or an empty step.
+  SftTrainer(const Config& config, const std::string& run_folder, const SessionOptions& session,
+             const TrainOptions& options);
+
+  // Makes the updates up to config.sft.steps that the run folder still lacks. result.stopped: a
+  // stop was requested, and the state was saved.
+  TrainResult Run(std::stop_token stop);
+
+ private:
+  RunState State() { return {config_, run_, disk_wait_, session_, learner_}; }
+  void Step();
+  void PrintProgress(const Learner::SupervisedResult& update);
+  void Save();
+
+  Config config_;
+  TrainOptions options_;
+  DiskWait disk_wait_;
+  RunDir run_;
+  Session session_;
+  DocumentSet documents_;
+  Learner learner_;
+  std::unique_ptr<MetricsWriter> metrics_;
+  int64_t saved_step_ = -1;
+  int64_t next_step_ = 0;
+  // Since the last progress line.
+  Stopwatch since_line_;
+  int64_t tokens_since_line_ = 0;
+};
 
 }  // namespace grouper

@@ -4,11 +4,16 @@
 #include <cstdio>
 #include <map>
 
+#include "base/error.h"
 #include "rl/algorithm/dynamic_sampling.h"
+#include "rl/algorithm/loss_rule.h"
 #include "rl/algorithm/verdict.h"
 
 namespace grouper {
+namespace {
 
+// reward.*, group.*, rollout.length_* and .truncated: means over SCORED completions, drops by
+// status and reason.
 void CollectRewards(std::span<const Group> groups, StepMetrics* metrics) {
   double reward = 0, scored = 0, right = 0, tokens = 0, longest = 0, truncated = 0, all = 0;
   int64_t all_right = 0, all_wrong = 0, no_signal = 0;
@@ -54,6 +59,8 @@ void CollectRewards(std::span<const Group> groups, StepMetrics* metrics) {
   metrics->Add("rollout.truncated", truncated / all);
 }
 
+// Under dynamic sampling: rollout.rounds, group.trained, group.dropped and its reasons,
+// rollout.dropped_tokens.
 void CollectDropped(std::span<const Group> groups, int64_t rounds, StepMetrics* metrics) {
   std::map<std::string, int64_t> reasons;
   for (const Group& group : groups) {
@@ -68,6 +75,8 @@ void CollectDropped(std::span<const Group> groups, int64_t rounds, StepMetrics* 
   metrics->AddCount("rollout.dropped_tokens", DroppedTokens(groups));
 }
 
+// check.*, update.*, loss.*, kl.*, ratio.*, clip.*, batch.*, router.*, optimizer.*: sums, means or
+// ends over the step's updates; policy_version after them.
 void CollectUpdates(const StepUpdate& step, uint64_t policy_version, StepMetrics* metrics) {
   const std::vector<UpdateResult>& updates = step.updates;
   const TokenCounts tokens = step.Tokens();
@@ -118,6 +127,72 @@ void CollectUpdates(const StepUpdate& step, uint64_t policy_version, StepMetrics
   metrics->AddCount("batch.tokens_off_policy", tokens.off_policy);
   metrics->Add("router.max_violation", max_violation);
   metrics->Add("router.least_share", least_share);
+}
+
+}  // namespace
+
+void CheckTokenCounts(Config::CheckMode check, const StepRollout& rollout,
+                      const StepUpdate& update) {
+  const int64_t sampled = rollout.generator.sampled_tokens, dropped = DroppedTokens(rollout.groups);
+  CHECK(
+      check == Config::OFF || update.check.tokens + update.tokens_not_compared + dropped == sampled,
+      "[trainer] not every sampled token was compared with the learner's",
+      Named("compared", update.check.tokens),
+      Named("off_policy_without_audit", update.tokens_not_compared), Named("dropped", dropped),
+      Named("sampled", sampled));
+  const TokenCounts tokens = update.Tokens();
+  CHECK(tokens.in_loss + tokens.unscored + tokens.truncated + dropped == sampled,
+        "[trainer] the tokens in the loss and the tokens left out of it are not all the tokens "
+        "that were sampled",
+        Named("in_loss", tokens.in_loss), Named("unscored", tokens.unscored),
+        Named("truncated", tokens.truncated), Named("dropped", dropped), Named("sampled", sampled));
+}
+
+StepMetrics ReportStep(const Config& config, const StepRollout& rollout,
+                       const KlPenaltySum& penalties, const StepUpdate& update,
+                       uint64_t policy_version, double train_seconds) {
+  StepMetrics metrics;
+  CollectRewards(rollout.groups, &metrics);
+  metrics.AddCount("reward.reused", rollout.verdicts_reused);
+  CollectUpdates(update, policy_version, &metrics);
+  if (config.dynamic_sampling().enabled()) {
+    CollectDropped(rollout.groups, rollout.rounds, &metrics);
+  }
+  if (KlInReward(config.loss())) {
+    metrics.Add("kl.in_reward",
+                penalties.estimator / static_cast<double>(std::max<int64_t>(1, penalties.tokens)));
+  }
+  metrics.AddCount("rollout.sampled_tokens", rollout.generator.sampled_tokens);
+  metrics.AddCount("rollout.preemptions", rollout.generator.preemptions);
+  metrics.Add("time.generate_seconds", rollout.generate_seconds);
+  metrics.Add("time.score_seconds", rollout.score_seconds);
+  metrics.Add("time.train_seconds", train_seconds);
+  metrics.Add("rate.generate_tokens_per_second",
+              static_cast<double>(rollout.generator.forwarded_tokens) / rollout.generate_seconds);
+  metrics.Add("rate.train_tokens_per_second",
+              static_cast<double>(update.Tokens().forwarded) / train_seconds);
+  metrics.Add("time.step_seconds", rollout.since_begin.Seconds());
+  return metrics;
+}
+
+void AddEvaluation(const EvalResult& eval, StepMetrics* metrics) {
+  metrics->Add("eval.pass_at_1", eval.pass_at_1);
+  metrics->Add("eval.standard_error", eval.standard_error);
+  metrics->Add("eval.greedy", eval.greedy);
+  metrics->Add("eval.length_mean", eval.length_mean);
+  metrics->Add("eval.truncated", eval.truncated);
+  metrics->AddCount("eval.not_scored", eval.not_scored);
+}
+
+StepRecord RecordOf(int64_t step, const StepUpdate& update, uint64_t policy_version,
+                    const Reference* reference) {
+  StepRecord record;
+  record.set_step(step);
+  record.set_policy_version(policy_version);
+  record.set_checked_tokens(static_cast<uint64_t>(update.check.tokens));
+  record.set_mismatches(static_cast<uint64_t>(update.check.total()));
+  if (reference != nullptr) record.set_reference_digest(reference->digest());
+  return record;
 }
 
 std::string ProgressLine(int64_t step, const StepMetrics& m) {

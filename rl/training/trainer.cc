@@ -1,8 +1,8 @@
 #include "rl/training/trainer.h"
 
-#include <algorithm>
+#include <utility>
+#include <vector>
 
-#include "base/clock.h"
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/kill_point.h"
@@ -14,21 +14,13 @@
 #include "rl/algorithm/length_schedule.h"
 #include "rl/algorithm/loss_rule.h"
 #include "rl/algorithm/schedule.h"
-#include "rl/experience/kl_penalty.h"
+#include "rl/experience/reward_stage.h"
 #include "rl/learner/minibatch.h"
 #include "rl/run/resume.h"
 #include "rl/training/step_report.h"
 
 namespace grouper {
 namespace {
-
-double SecondsSince(int64_t nanos) {
-  return static_cast<double>(SystemClock().MonotonicNanos() - nanos) * 1e-9;
-}
-
-bool Every(int64_t steps_done, int64_t interval) {
-  return interval > 0 && steps_done % interval == 0;
-}
 
 TraceHeader HeaderOf(const Config& config, const std::string& run) {
   TraceHeader header;
@@ -66,21 +58,25 @@ void CheckTrainConfig(const Config& config) {
              "(examples/quickstart_rl.textproto)");
 }
 
-Trainer::Trainer(const Config& config, const std::string& run_folder, const SessionOptions& options,
-                 TrainHooks hooks)
+Trainer::Trainer(const Config& config, const std::string& run_folder, const SessionOptions& session,
+                 const TrainOptions& options)
     : config_((CheckTrainConfig(config), config)),
-      hooks_(std::move(hooks)),
+      options_(options),
       disk_wait_(MakeDiskWait(config_)),
       run_(run_folder),
-      session_(&config_, options),
+      session_(&config_, session),
       prompts_(config_, session_.tokenizer()),
-      reward_(config_.reward(), Sha256Hex(run_folder).substr(0, 16), hooks_.scores),
-      rollouts_(config_, &session_, &prompts_, &reward_, &kept_),
+      generator_(options.generator != nullptr ? options.generator : &session_.engine()),
+      services_(options.scorer != nullptr
+                    ? nullptr
+                    : std::make_unique<RewardStage>(config_.reward(),
+                                                    Sha256Hex(run_folder).substr(0, 16))),
+      scorer_(options.scorer != nullptr ? options.scorer : services_.get()),
+      rollouts_(config_, session_.tokenizer(), &prompts_, generator_, scorer_, &kept_),
       learner_(&session_.policy(), config_, session_.stream()),
       reference_(MakeReference(config_, session_.policy(), session_.stream())),
       updates_(config_, run_folder, &session_.policy(), &learner_, reference_.get()) {
-  const ResumePoint point =
-      GoOn(config_, config_.steps(), &run_, &disk_wait_, &session_, &learner_, reference_.get());
+  const ResumePoint point = ResumeRun(State(), config_.steps());
   next_step_ = point.step;
   prompts_used_ = point.prompts_used;
   if (point.resumed) saved_step_ = point.step;
@@ -89,37 +85,38 @@ Trainer::Trainer(const Config& config, const std::string& run_folder, const Sess
     kept_ = KeptVerdicts::Keep(run_folder, point.trace_bytes, point.step, &disk_wait_);
   }
   metrics_ = std::make_unique<MetricsWriter>(run_folder, point.metrics_bytes, point.events_bytes,
-                                             &disk_wait_, hooks_.clock);
+                                             &disk_wait_, options_.clock);
   traces_ = std::make_unique<TraceWriter>(run_folder, HeaderOf(config_, run_folder),
                                           point.trace_bytes, &disk_wait_);
   KILL_POINT("resume.ready");
   std::vector<Prompt> questions = prompts_.EvalPrompts(config_.eval().questions());
   if (!questions.empty()) {
-    evaluator_ = std::make_unique<Evaluator>(std::move(questions), config_, &reward_);
+    evaluator_ =
+        std::make_unique<Evaluator>(std::move(questions), config_, session_.tokenizer(), scorer_);
   }
   weights_digest_ = session_.policy().weights().Digest();
 }
 
 Trainer::~Trainer() = default;
 
+RunState Trainer::State() {
+  return {config_, run_, disk_wait_, session_, learner_, reference_.get()};
+}
+
 TrainResult Trainer::Run(std::stop_token stop) {
   disk_wait_.set_stop(stop);
   while (next_step_ < config_.steps()) {
-    if (stop.stop_requested() || !MakeStep(stop)) {
-      // The step in work can be made again, bit for bit: the state at its start is what is saved.
-      if (saved_step_ != next_step_) Save(next_step_);
+    if (stop.stop_requested() || !Step(stop)) {
       result_.stopped = true;
       break;
     }
-    if (Every(next_step_, config_.checkpoint_every()) && next_step_ < config_.steps()) {
-      Save(next_step_);
-    }
+    if (Every(next_step_, config_.checkpoint_every()) && next_step_ < config_.steps()) Save();
   }
+  if (saved_step_ != next_step_) Save();
   result_.steps = next_step_;
   result_.policy_version = learner_.version();
-  if (!result_.stopped) {
-    if (saved_step_ != next_step_ || next_step_ == 0) Save(next_step_);
-    if (evaluator_ != nullptr && !result_.last_eval) result_.last_eval = EvaluateNow(stop);
+  if (!result_.stopped && evaluator_ != nullptr && !result_.last_eval) {
+    result_.last_eval = EvaluateNow(stop);
   }
   result_.weights_sha256 = session_.policy().weights().Sha256();
   if (!result_.stopped) {
@@ -128,124 +125,94 @@ TrainResult Trainer::Run(std::stop_token stop) {
   return result_;
 }
 
-bool Trainer::MakeStep(std::stop_token stop) {
-  if (!Step(next_step_, stop)) return false;
-  ++next_step_;
+bool Trainer::Step(std::stop_token stop) {
+  std::optional<StepExperience> experience = Collect(stop);
+  if (!experience) return false;
+  Learn(std::move(*experience), stop);
   return true;
 }
 
-// The step cannot be made under these settings; the state at its start is saved first.
-void Trainer::StopForWantOfGroups(int64_t step, const StepRollout& rollout) {
-  if (!hooks_.scores && saved_step_ != step) Save(step);  // a replay saves nothing
-  ThrowUser(
-      "[dynamic_sampling] too few groups have both right and wrong members after "
-      "dynamic_sampling.max_rounds rounds; the state is saved: raise max_rounds and start the same "
-      "command again, or take prompts that the policy sometimes solves (step, rounds, groups "
-      "needed, missing)",
-      step, rollout.rounds, config_.prompts_per_step(), rollout.missing);
-}
-
-bool Trainer::Step(int64_t step, std::stop_token stop) {
+std::optional<StepExperience> Trainer::Collect(std::stop_token stop) {
   KILL_POINT("step.begun");
-  const int64_t begin = SystemClock().MonotonicNanos();
-  StepMetrics metrics;
-  StepRollout rollout;
-  if (!rollouts_.Run(step, prompts_used_, learner_.version(), weights_digest_, hooks_.tamper,
-                     &rollout, stop)) {
-    return false;
+  std::optional<StepRollout> rollout = rollouts_.Run({.step = next_step_,
+                                                      .first_prompt = prompts_used_,
+                                                      .policy_version = learner_.version(),
+                                                      .weights_digest = weights_digest_},
+                                                     stop);
+  if (!rollout) return std::nullopt;
+  if (rollout->missing > 0) StopForWantOfGroups(*rollout);
+  StepExperience experience{.rollout = std::move(*rollout), .penalties = {}};
+  std::vector<Group>& groups = experience.rollout.groups;
+  if (KlInReward(config_.loss())) {
+    experience.penalties = AddKlPenalties(config_, reference_.get(), groups);
   }
-  if (rollout.missing > 0) StopForWantOfGroups(step, rollout);
-  std::vector<Group>& groups = rollout.groups;
-  KlPenaltySum penalties;
-  if (KlInReward(config_.loss())) penalties = AddKlPenalties(config_, reference_.get(), groups);
   for (Group& group : groups) {
-    group.set_step(step);
+    group.set_step(next_step_);
     AssignAdvantages(config_.advantage(), &group);
   }
-  traces_->AppendStep(step, groups);  // durable before the weights move
-  KILL_POINT("step.traced");
-  if (hooks_.before_update) hooks_.before_update(step, &groups);
+  return experience;
+}
 
-  const int64_t training = SystemClock().MonotonicNanos();
-  const StepUpdate update = updates_.Run(step, groups);
-  const double train_seconds = SecondsSince(training);
+void Trainer::Learn(StepExperience experience, std::stop_token stop) {
+  const StepRollout& rollout = experience.rollout;
+  traces_->AppendStep(next_step_, rollout.groups);  // durable before the weights move
+  KILL_POINT("step.traced");
+
+  const Stopwatch training;
+  const StepUpdate update = updates_.Run(next_step_, rollout.groups);
+  const double train_seconds = training.Seconds();
   KILL_POINT("step.updated");
   weights_digest_ = session_.policy().weights().Digest();
-  const int64_t sampled = rollout.engine.sampled_tokens, dropped = DroppedTokens(groups);
-  CHECK(config_.check() == Config::OFF ||
-            update.check.tokens + update.tokens_not_compared + dropped == sampled,
-        "[trainer] not every sampled token was compared (compared, off policy without an audit, of "
-        "dropped groups, sampled)",
-        update.check.tokens, update.tokens_not_compared, dropped, sampled);
-  const TokenCounts tokens = update.Tokens();
-  CHECK(tokens.in_loss + tokens.unscored + tokens.truncated + dropped == sampled,
-        "[trainer] tokens in the loss and tokens left out are not the tokens sampled (in, "
-        "unscored, truncated, dropped, sampled)",
-        tokens.in_loss, tokens.unscored, tokens.truncated, dropped, sampled);
   CHECK(learner_.optimizer().updates() == static_cast<int64_t>(learner_.version()),
-        "[trainer] the policy version is not the number of updates (version, updates)",
-        learner_.version(), learner_.optimizer().updates());
+        "[trainer] the policy version is not the number of updates",
+        Named("policy_version", learner_.version()),
+        Named("updates", learner_.optimizer().updates()));
+  CheckTokenCounts(config_.check(), rollout, update);
 
-  CollectRewards(groups, &metrics);
-  metrics.AddCount("reward.reused", rollout.verdicts_reused);
-  CollectUpdates(update, learner_.version(), &metrics);
-  if (config_.dynamic_sampling().enabled()) CollectDropped(groups, rollout.rounds, &metrics);
-  if (KlInReward(config_.loss())) {
-    metrics.Add("kl.in_reward",
-                penalties.estimator / static_cast<double>(std::max<int64_t>(1, penalties.tokens)));
-  }
-  metrics.AddCount("rollout.sampled_tokens", sampled);
-  metrics.AddCount("rollout.preemptions", rollout.engine.preemptions);
-  metrics.Add("time.generate_seconds", rollout.generate_seconds);
-  metrics.Add("time.score_seconds", rollout.score_seconds);
-  metrics.Add("time.train_seconds", train_seconds);
-  metrics.Add("rate.generate_tokens_per_second",
-              static_cast<double>(rollout.engine.forwarded_tokens) / rollout.generate_seconds);
-  metrics.Add("rate.train_tokens_per_second",
-              static_cast<double>(tokens.forwarded) / train_seconds);
-  metrics.Add("time.step_seconds", SecondsSince(begin));
+  StepMetrics metrics =
+      ReportStep(config_, rollout, experience.penalties, update, learner_.version(), train_seconds);
+  traces_->AppendStepRecord(RecordOf(next_step_, update, learner_.version(), reference_.get()));
   result_.checked_tokens += update.check.tokens;
   result_.mismatches += update.check.total();
-
-  StepRecord record;
-  record.set_step(step);
-  record.set_policy_version(learner_.version());
-  record.set_checked_tokens(static_cast<uint64_t>(update.check.tokens));
-  record.set_mismatches(static_cast<uint64_t>(update.check.total()));
-  if (reference_ != nullptr) record.set_reference_digest(reference_->digest());
-  traces_->AppendStepRecord(record);
-  if (evaluator_ != nullptr && Every(step + 1, config_.eval_every())) {
-    EvalResult eval;
-    // An update that was begun is finished; a signal during the evaluation only cuts the
-    // evaluation.
-    if (evaluator_->Run(&session_.engine(), learner_.version(), weights_digest_, &eval, stop)) {
-      metrics.Add("eval.pass_at_1", eval.pass_at_1);
-      metrics.Add("eval.standard_error", eval.standard_error);
-      metrics.Add("eval.greedy", eval.greedy);
-      metrics.Add("eval.length_mean", eval.length_mean);
-      metrics.Add("eval.truncated", eval.truncated);
-      metrics.AddCount("eval.not_scored", eval.not_scored);
-      if (step + 1 == config_.steps()) result_.last_eval = std::move(eval);
-    }
-    KILL_POINT("step.evaluated");
+  if (evaluator_ != nullptr && Every(next_step_ + 1, config_.eval_every())) {
+    Evaluate(&metrics, stop);
   }
-  metrics_->Write(step, metrics);
-  prompts_used_ += groups.size();
+  metrics_->Write(next_step_, metrics);
   KILL_POINT("step.done");
-  if (hooks_.print) hooks_.print(ProgressLine(step, metrics));
-  return true;
+  if (options_.print) options_.print(ProgressLine(next_step_, metrics));
+  prompts_used_ += rollout.groups.size();
+  ++next_step_;
+}
+
+void Trainer::Evaluate(StepMetrics* metrics, std::stop_token stop) {
+  if (std::optional<EvalResult> eval = EvaluateNow(stop)) {
+    AddEvaluation(*eval, metrics);
+    if (next_step_ + 1 == config_.steps()) result_.last_eval = std::move(*eval);
+  }
+  KILL_POINT("step.evaluated");
 }
 
 std::optional<EvalResult> Trainer::EvaluateNow(std::stop_token stop) {
   CHECK(evaluator_ != nullptr, "[trainer] no held-out questions, there is nothing to evaluate");
   EvalResult eval;
-  if (!evaluator_->Run(&session_.engine(), learner_.version(), weights_digest_, &eval, stop)) {
+  if (!evaluator_->Run(generator_, learner_.version(), weights_digest_, &eval, stop)) {
     return std::nullopt;
   }
   return eval;
 }
 
-void Trainer::Save(int64_t step) {
+// The step cannot be made under these settings; the state at its start is saved first.
+void Trainer::StopForWantOfGroups(const StepRollout& rollout) {
+  if (saved_step_ != next_step_) Save();
+  ThrowUser(
+      "[dynamic_sampling] too few groups have both right and wrong members after "
+      "dynamic_sampling.max_rounds rounds; the state is saved: raise max_rounds and start the same "
+      "command again, or take prompts that the policy sometimes solves",
+      Named("step", next_step_), Named("rounds", rollout.rounds),
+      Named("groups_needed", config_.prompts_per_step()), Named("groups_missing", rollout.missing));
+}
+
+void Trainer::Save() {
   metrics_->Sync();
   traces_->Sync();
   Manifest manifest;
@@ -254,10 +221,9 @@ void Trainer::Save(int64_t step) {
   manifest.set_events_bytes(metrics_->events_bytes());
   manifest.set_trace_bytes(traces_->offset_bytes());
   manifest.set_stage("rl");
-  SaveRun(config_, step, std::move(manifest), &run_, &disk_wait_, &session_, &learner_,
-          reference_.get());
-  saved_step_ = step;
-  kept_.Passed(step);
+  CheckpointRun(State(), next_step_, std::move(manifest));
+  saved_step_ = next_step_;
+  kept_.Passed(next_step_);
 }
 
 }  // namespace grouper

@@ -1,6 +1,6 @@
-// The trainer's loop (docs/training_step.md): sample, score, advantage, compare, update, record.
-// One thread; asynchrony stays inside the parts. A run folder that holds a checkpoint goes on from
-// it.
+// The trainer's loop (docs/training_step.md): sample, score, advantages, trace, update, report. One
+// thread; what runs at the same time stays inside the parts. A run folder that holds a checkpoint
+// is resumed from it.
 #pragma once
 
 #include <functional>
@@ -8,19 +8,21 @@
 #include <optional>
 #include <stop_token>
 #include <string>
-#include <vector>
 
 #include "base/clock.h"
 #include "base/io/disk_wait.h"
 #include "proto/config.pb.h"
 #include "rl/data/prompt_set.h"
 #include "rl/evaluation/evaluator.h"
+#include "rl/experience/group_scorer.h"
 #include "rl/experience/kept_verdicts.h"
+#include "rl/experience/kl_penalty.h"
 #include "rl/experience/rollout_stage.h"
 #include "rl/learner/learner.h"
 #include "rl/learner/reference.h"
 #include "rl/learner/update_stage.h"
 #include "rl/run/metrics.h"
+#include "rl/run/resume.h"
 #include "rl/run/run_dir.h"
 #include "rl/run/session.h"
 #include "trace/store/trace_writer.h"
@@ -28,63 +30,76 @@
 namespace grouper {
 
 struct TrainResult {
-  int64_t steps = 0;  // done in all
+  int64_t steps = 0;  // of the whole run
   uint64_t policy_version = 0;
   std::string weights_sha256;
   bool stopped = false;        // by a signal, after a checkpoint
-  int64_t checked_tokens = 0;  // over the whole run, from metrics of this process
+  int64_t checked_tokens = 0;  // compared with the learner's, by steps of this process
   int64_t mismatches = 0;
   std::optional<EvalResult> last_eval;
 };
 
-struct TrainHooks {
-  std::function<void(const std::string&)> print;  // a progress line
-  // grouper replay: where scores come from instead of a reward service.
-  RewardStage::Known scores;
-  // Tests: may change what was sampled before the learner sees it.
-  std::function<void(int64_t step, std::vector<Group>*)> tamper;
-  // Replay and tests: runs before the update, when the step stands in the trace; may spoil groups
-  // or weights.
-  std::function<void(int64_t step, std::vector<Group>*)> before_update;
-  // Tests: stamps events instead of the system's clock; outlives the trainer.
-  const Clock* clock = nullptr;
+// What a training loop takes besides its config. Pointers outlive the loop.
+struct TrainOptions {
+  std::function<void(const std::string&)> print = {};  // a progress line
+  Generator* generator = nullptr;  // what samples; nullptr: the session's engine
+  GroupScorer* scorer = nullptr;   // what judges; nullptr: the reward services of the config
+  const Clock* clock = nullptr;    // stamps events; nullptr: the system's
+};
+
+// What a step learns from: its groups, sampled, scored and with advantages.
+struct StepExperience {
+  StepRollout rollout;
+  KlPenaltySum penalties;  // of KL in the reward
 };
 
 class Trainer {
  public:
-  Trainer(const Config& config, const std::string& run_folder, const SessionOptions& options,
-          TrainHooks hooks);
+  Trainer(const Config& config, const std::string& run_folder, const SessionOptions& session,
+          const TrainOptions& options);
   ~Trainer();
 
+  // Makes the steps that the run still lacks, with checkpoints and evaluations. When a stop is
+  // requested, the step in work is abandoned before its update and the state at its start is saved.
   TrainResult Run(std::stop_token stop);
 
-  // Makes the next step and no checkpoint. False when stop was requested first: the step is
-  // abandoned.
-  bool MakeStep(std::stop_token stop);
+  // Makes the next step, without a checkpoint: Collect, then Learn. Returns false when a stop was
+  // requested first: the step is abandoned and can be made again, bit for bit.
+  bool Step(std::stop_token stop);
+  // The half of a step before its update; empty when a stop was requested. kUser, after the state
+  // was saved, when dynamic sampling finds too few groups.
+  std::optional<StepExperience> Collect(std::stop_token stop);
+  // The other half, from the trace to the progress line. An update that was begun is finished; a
+  // stop only cuts the evaluation.
+  void Learn(StepExperience experience, std::stop_token stop);
+
   int64_t next_step() const { return next_step_; }
-  // Tokens compared with the learner's by steps of this process.
+  // Tokens compared with the learner's, by steps of this process.
   int64_t checked_tokens() const { return result_.checked_tokens; }
 
-  // Held-out evaluation of the current weights; empty when a signal came.
+  // Held-out evaluation of the current weights; empty when a stop was requested.
   std::optional<EvalResult> EvaluateNow(std::stop_token stop);
 
   Session& session() { return session_; }
   Learner& learner() { return learner_; }
   const Reference* reference() const { return reference_.get(); }  // nullptr: none
-  Evaluator* evaluator() { return evaluator_.get(); }
+  Evaluator* evaluator() { return evaluator_.get(); }              // nullptr: nothing held out
 
  private:
-  bool Step(int64_t step, std::stop_token stop);
-  void Save(int64_t step);
-  [[noreturn]] void StopForWantOfGroups(int64_t step, const StepRollout& rollout);
+  RunState State();
+  void Evaluate(StepMetrics* metrics, std::stop_token stop);
+  void Save();
+  [[noreturn]] void StopForWantOfGroups(const StepRollout& rollout);
 
   Config config_;
-  TrainHooks hooks_;
+  TrainOptions options_;
   DiskWait disk_wait_;
   RunDir run_;
   Session session_;
   PromptSet prompts_;
-  RewardStage reward_;
+  Generator* generator_;
+  std::unique_ptr<GroupScorer> services_;  // nullptr: options_.scorer judges
+  GroupScorer* scorer_;
   KeptVerdicts kept_;
   RolloutStage rollouts_;
   Learner learner_;
@@ -100,8 +115,8 @@ class Trainer {
   TrainResult result_;
 };
 
-// kUser for settings that `train` refuses: group_size below 2, temperature 0, no rubric, steps
-// below 0.
+// kUser for settings that `train` refuses: group_size below 2, temperature 0, no rubric, negative
+// steps.
 void CheckTrainConfig(const Config& config);
 
 }  // namespace grouper

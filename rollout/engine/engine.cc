@@ -16,18 +16,6 @@ struct Engine::Slice {
   Tensor sampled, log_probs, entropies, kept_sizes;  // one row an item that samples
 };
 
-std::vector<int32_t> StopIdsOf(const SamplingConfig& config, const Tokenizer& tokenizer) {
-  std::vector<int32_t> stop_ids;
-  for (const std::string& text : config.stop_tokens()) {
-    const std::vector<int32_t> ids = tokenizer.Encode(text, true);
-    USER_CHECK(ids.size() == 1,
-               "[config] sampling.stop_tokens must be texts of one token each (text, its tokens)",
-               Excerpt(text, 100), ids.size());
-    stop_ids.push_back(ids[0]);
-  }
-  return stop_ids;
-}
-
 Engine::Engine(const Policy& policy, const Tokenizer& tokenizer, const RolloutConfig& config,
                const Stream& stream)
     : policy_(policy),

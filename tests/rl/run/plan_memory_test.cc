@@ -18,18 +18,23 @@ namespace {
 
 using testing_support::TempFolder;
 
-void ScoreAll(std::vector<Group>* groups) {
-  for (Group& group : *groups) {
-    group.clear_scores();
-    for (int i = 0; i < group.completions_size(); ++i) {
-      auto* score = group.add_scores();
-      score->set_item_id(std::to_string(group.completions(i).rollout_id()));
-      score->set_status(reward::v1::ScoreResult::SCORED);
-      score->set_verdict(reward::v1::ScoreResult::WRONG);
-      score->set_reward(i % 2);
+// Judges every completion WRONG and rewards every other one.
+class EveryOther final : public GroupScorer {
+ public:
+  int64_t Score(std::vector<Group>* groups, const KeptVerdicts*, std::stop_token) override {
+    for (Group& group : *groups) {
+      group.clear_scores();
+      for (int i = 0; i < group.completions_size(); ++i) {
+        auto* score = group.add_scores();
+        score->set_item_id(std::to_string(group.completions(i).rollout_id()));
+        score->set_status(reward::v1::ScoreResult::SCORED);
+        score->set_verdict(reward::v1::ScoreResult::WRONG);
+        score->set_reward(i % 2);
+      }
     }
+    return 0;
   }
-}
+};
 
 // Prompts of a BOS and `bytes` letters.
 std::string Rows(const TempFolder& folder, int rows, size_t bytes) {
@@ -84,11 +89,10 @@ void RunAndCompare(const std::string& text, size_t prompt_bytes, int threads) {
 
   Buffer::ForgetMost();
   int64_t truncated = 0;
-  TrainHooks hooks;
-  hooks.scores = ScoreAll;
-  hooks.before_update = [&](int64_t step, std::vector<Group>* groups) {
+  EveryOther scorer;
+  const auto look = [&](int64_t step, const std::vector<Group>& groups) {
     size_t messages = 0;
-    for (const Group& group : *groups) {
+    for (const Group& group : groups) {
       messages += group.SpaceUsedLong();
       for (const Completion& c : group.completions()) {
         truncated += c.finish_reason() == Completion::LENGTH ? 1 : 0;
@@ -97,14 +101,19 @@ void RunAndCompare(const std::string& text, size_t prompt_bytes, int threads) {
     EXPECT_LE(messages, static_cast<size_t>(rollouts));
     EXPECT_GE(messages, static_cast<size_t>(rollouts / 4));
     if (step == 0) {
-      // What needs no length stands; the rollout's passes came with the sampling.
+      // What needs no length is allocated; the rollout's passes came with the sampling.
       EXPECT_GE(Buffer::LiveBytes(), from_start);
     }
   };
   const std::string run = JoinPath(folder.path(), "run");
   {
-    Trainer trainer(config, run, {.threads = threads}, std::move(hooks));
+    Trainer trainer(config, run, {.threads = threads}, {.scorer = &scorer});
     EXPECT_EQ(Buffer::LiveBytes(), from_start) << "to the byte";
+    while (trainer.next_step() < config.steps()) {
+      std::optional<StepExperience> experience = trainer.Collect({});
+      look(trainer.next_step(), experience->rollout.groups);
+      trainer.Learn(std::move(*experience), {});
+    }
     const TrainResult result = trainer.Run({});
     EXPECT_EQ(result.steps, 3);
     ASSERT_GT(truncated, 16) << "the caps were not reached, there is nothing to compare";

@@ -46,7 +46,7 @@ TEST_F(DynamicTrainingTest, AStepTakesPromptsUntilItsBatchIsFull) {
   EXPECT_EQ(result.mismatches, 0);
   std::map<int64_t, std::vector<Group>> steps;
   uint64_t next = 0;
-  for (const Group& group : Traced(run)) {
+  for (const Group& group : testing::Traced(run)) {
     EXPECT_EQ(group.prompt().ordinal(), next++) << "no prompt is lost or used twice";
     steps[group.step()].push_back(group);
   }
@@ -122,7 +122,8 @@ TEST_F(DynamicTrainingTest, TooFewGroupsStopTheRunWhereItCanGoOn) {
   asked_ = 0;
   const std::string words = UserErrorOf([&] { Run(run); });
   EXPECT_NE(words.find("dynamic_sampling.max_rounds"), std::string::npos) << words;
-  EXPECT_NE(words.find("3, 2, 3, 3"), std::string::npos) << words;
+  EXPECT_NE(words.find("step=3 rounds=2 groups_needed=3 groups_missing=3"), std::string::npos)
+      << words;
   EXPECT_EQ(asked_, 2 * kPrompts * kMembers);
   EXPECT_TRUE(FolderExists(JoinPath(run, "checkpoints/step-00000003")));
   hopeless_ = false;

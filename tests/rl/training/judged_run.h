@@ -23,6 +23,16 @@
 
 namespace grouper::testing {
 
+inline std::vector<Group> Traced(const std::string& run) {
+  TraceReader reader(run);
+  std::vector<Group> groups;
+  reader.ReadGroups({}, [&](GroupEntry& entry) {
+    groups.push_back(entry.group);
+    return true;
+  });
+  return groups;
+}
+
 class JudgedRunTest : public ::testing::Test {
  protected:
   // `right` says which completions are; threads of the service call it.
@@ -48,27 +58,18 @@ class JudgedRunTest : public ::testing::Test {
   }
 
   std::string Folder(const std::string& name) const { return JoinPath(folder_.path(), name); }
-  TrainResult Run(const std::string& run, TrainHooks hooks = {}, int threads = 1) {
-    Trainer trainer(config_, run, {.threads = threads}, std::move(hooks));
+  TrainResult Run(const std::string& run, const TrainOptions& options = {}, int threads = 1) {
+    Trainer trainer(config_, run, {.threads = threads}, options);
     return trainer.Run({});
   }
-  // Ends as a kill would when the step stands in the trace.
+  // Ends as a kill would behind the progress line of `step`, before a checkpoint.
   void RunUntil(const std::string& run, int64_t step) {
     struct Killed {};
-    TrainHooks hooks;
-    hooks.before_update = [step](int64_t at, std::vector<Group>*) {
-      if (at == step) throw Killed();
+    TrainOptions options;
+    options.print = [start = "[T] step " + std::to_string(step) + " "](const std::string& line) {
+      if (line.rfind(start, 0) == 0) throw Killed();
     };
-    EXPECT_THROW(Run(run, hooks), Killed);
-  }
-  static std::vector<Group> Traced(const std::string& run) {
-    TraceReader reader(run);
-    std::vector<Group> groups;
-    reader.ReadGroups({}, [&](GroupEntry& entry) {
-      groups.push_back(entry.group);
-      return true;
-    });
-    return groups;
+    EXPECT_THROW(Run(run, options), Killed);
   }
   // Of everything but the times that scoring took.
   static std::string Digest(const std::string& run) {

@@ -25,24 +25,19 @@ class NonfiniteTest : public testing::JudgedRunTest {
   // Spoils step 1 before its update; the words of the error that ends the run.
   std::string Check(const std::string& name, const Spoil& spoil) {
     const std::string run = Folder(name);
-    Trainer* running = nullptr;
-    std::string before;
-    const auto values = [&] {
-      const Buffer& buffer = running->session().policy().weights().values();
-      return std::string(static_cast<const char*>(buffer.data()), buffer.bytes());
-    };
-    TrainHooks hooks;
-    hooks.before_update = [&](int64_t step, std::vector<Group>* groups) {
-      if (step != 1) return;
-      spoil(running, groups);
-      before = values();
-    };
     std::string words;
     {
-      Trainer trainer(config_, run, {.threads = 1}, hooks);
-      running = &trainer;
+      Trainer trainer(config_, run, {.threads = 1}, {});
+      const auto values = [&] {
+        const Buffer& buffer = trainer.session().policy().weights().values();
+        return std::string(static_cast<const char*>(buffer.data()), buffer.bytes());
+      };
+      EXPECT_TRUE(trainer.Step({}));
+      std::optional<StepExperience> experience = trainer.Collect({});
+      spoil(&trainer, &experience->rollout.groups);
+      const std::string before = values();
       try {
-        trainer.Run({});
+        trainer.Learn(std::move(*experience), {});
         ADD_FAILURE() << name << " went unseen";
       } catch (const Error& error) {
         EXPECT_EQ(ExitCode(error.kind()), 1) << error.message();

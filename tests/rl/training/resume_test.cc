@@ -133,12 +133,12 @@ TEST_F(ResumeTest, AClockSetBackBetweenRunsDisordersNothing) {
   const std::string run = Folder("run");
   const SetClock ahead(3600), back(-3600);
   config_.set_steps(2);
-  TrainHooks hooks;
-  hooks.clock = &ahead;
-  Run(run, hooks);
+  TrainOptions options;
+  options.clock = &ahead;
+  Run(run, options);
   config_.set_steps(5);
-  hooks.clock = &back;
-  EXPECT_EQ(Run(run, hooks).weights_sha256, reference.weights_sha256);
+  options.clock = &back;
+  EXPECT_EQ(Run(run, options).weights_sha256, reference.weights_sha256);
 
   std::vector<std::string> event_files;
   for (const std::string& name : ListFolder(run)) {

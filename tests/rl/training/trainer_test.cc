@@ -15,12 +15,43 @@
 #include "reward/scorer.h"
 #include "reward/service/service.h"
 #include "rl/command/quickstart_config.h"
+#include "tests/rl/training/judged_run.h"
 #include "tests/testing/temp_folder.h"
 
 namespace grouper {
 namespace {
 
 using testing_support::TempFolder;
+
+// The engine, but the last bit of one log-prob is flipped: of completion `member` of group `group`,
+// in its call number `call`.
+class Flipper final : public Generator {
+ public:
+  Flipper(int64_t call, size_t group, int member) : call_(call), group_(group), member_(member) {}
+
+  bool Generate(std::span<const Prompt> prompts, const GenerateOptions& options,
+                std::vector<Group>* groups, std::stop_token stop) override {
+    if (!engine->Generate(prompts, options, groups, stop)) return false;
+    if (calls_++ != call_) return true;
+    const Group& group = (*groups)[group_];
+    Completion* completion = (*groups)[group_].mutable_completions(member_);
+    const int at = completion->ids_size() / 2;
+    const uint32_t bits = std::bit_cast<uint32_t>(completion->rollout_log_probs(at));
+    completion->set_rollout_log_probs(at, std::bit_cast<float>(bits ^ 1u));
+    rollout = "rollout " + std::to_string(completion->rollout_id());
+    position = "position " + std::to_string(group.prompt().ids_size() + at);
+    return true;
+  }
+  const GeneratorStats& stats() const override { return engine->stats(); }
+
+  Engine* engine = nullptr;
+  std::string rollout, position;  // where the bit was flipped
+
+ private:
+  int64_t call_, calls_ = 0;
+  size_t group_;
+  int member_;
+};
 
 class TrainerTest : public ::testing::Test {
  protected:
@@ -36,8 +67,8 @@ class TrainerTest : public ::testing::Test {
     }
   }
 
-  TrainResult Run(const std::string& run, TrainHooks hooks) {
-    Trainer trainer(config_, run, {.threads = 1}, std::move(hooks));
+  TrainResult Run(const std::string& run, const TrainOptions& options = {}) {
+    Trainer trainer(config_, run, {.threads = 1}, options);
     return trainer.Run({});
   }
   static int64_t Rows(const std::string& run) {
@@ -45,6 +76,13 @@ class TrainerTest : public ::testing::Test {
     int64_t count = 0;
     for (Json row; rows.Next(&row);) ++count;
     return count;
+  }
+
+  // A run whose sampler is not the engine alone.
+  TrainResult RunTouched(const std::string& run, Flipper* flipper) {
+    Trainer trainer(config_, run, {.threads = 1}, {.generator = flipper});
+    flipper->engine = &trainer.session().engine();
+    return trainer.Run({});
   }
 
   TempFolder folder_;
@@ -57,32 +95,22 @@ class TrainerTest : public ::testing::Test {
 TEST_F(TrainerTest, OneFlippedBitEndsTheRunWithExitCodeOneAndNothingIsLost) {
   const std::string untouched = JoinPath(folder_.path(), "untouched"),
                     touched = JoinPath(folder_.path(), "touched");
-  const TrainResult reference = Run(untouched, {});
+  const TrainResult reference = Run(untouched);
   EXPECT_EQ(reference.mismatches, 0);
 
-  std::string rollout, position;
-  TrainHooks hooks;
-  hooks.tamper = [&](int64_t step, std::vector<Group>* groups) {
-    if (step != 1) return;
-    Completion* completion = (*groups)[2].mutable_completions(1);
-    const int at = completion->ids_size() / 2;
-    const uint32_t bits = std::bit_cast<uint32_t>(completion->rollout_log_probs(at));
-    completion->set_rollout_log_probs(at, std::bit_cast<float>(bits ^ 1u));
-    rollout = "rollout " + std::to_string(completion->rollout_id());
-    position = "position " + std::to_string((*groups)[2].prompt().ids_size() + at);
-  };
+  Flipper flipper(1, 2, 1);
   try {
-    Run(touched, hooks);
+    RunTouched(touched, &flipper);
     FAIL() << "the flipped bit went unseen";
   } catch (const Error& error) {
     EXPECT_EQ(ExitCode(error.kind()), 1);
-    EXPECT_NE(error.message().find(rollout), std::string::npos) << error.message();
-    EXPECT_NE(error.message().find(position), std::string::npos) << error.message();
+    EXPECT_NE(error.message().find(flipper.rollout), std::string::npos) << error.message();
+    EXPECT_NE(error.message().find(flipper.position), std::string::npos) << error.message();
     EXPECT_NE(error.message().find("the same way twice"), std::string::npos) << error.message();
   }
   EXPECT_EQ(Rows(touched), 1) << "the step that failed is no step";
 
-  const TrainResult resumed = Run(touched, {});
+  const TrainResult resumed = Run(touched);
   EXPECT_EQ(resumed.steps, 3);
   EXPECT_EQ(resumed.weights_sha256, reference.weights_sha256);
   EXPECT_EQ(Rows(touched), 3);
@@ -90,13 +118,8 @@ TEST_F(TrainerTest, OneFlippedBitEndsTheRunWithExitCodeOneAndNothingIsLost) {
 
 TEST_F(TrainerTest, WarnGoesOnAndCountsIt) {
   config_.set_check(Config::WARN);
-  TrainHooks hooks;
-  hooks.tamper = [](int64_t step, std::vector<Group>* groups) {
-    Completion* completion = (*groups)[0].mutable_completions(0);
-    const uint32_t bits = std::bit_cast<uint32_t>(completion->rollout_log_probs(0));
-    if (step == 0) completion->set_rollout_log_probs(0, std::bit_cast<float>(bits ^ 1u));
-  };
-  const TrainResult result = Run(JoinPath(folder_.path(), "warn"), hooks);
+  Flipper flipper(0, 0, 0);
+  const TrainResult result = RunTouched(JoinPath(folder_.path(), "warn"), &flipper);
   EXPECT_EQ(result.steps, 3);
   EXPECT_EQ(result.mismatches, 2) << "one log-prob differs, so one ratio is not 1";
 }
@@ -106,17 +129,15 @@ TEST_F(TrainerTest, ALengthCapHoldsFromTheStepThatBeginsAtItsUpdate) {
       R"(sampling { max_new_tokens: 9 length_schedule { from_update: 1 max_new_tokens: 14 } }
          loss { aggregation: CONST })",
       "test", &config_);
+  const std::string run = JoinPath(folder_.path(), "caps");
+  Run(run);
   std::map<uint64_t, int64_t> longest;  // by the version that sampled
-  TrainHooks hooks;
-  hooks.before_update = [&](int64_t, std::vector<Group>* groups) {
-    for (const Group& group : *groups) {
-      for (const Completion& completion : group.completions()) {
-        int64_t& n = longest[completion.spans(0).policy_version()];
-        n = std::max<int64_t>(n, completion.ids_size());
-      }
+  for (const Group& group : testing::Traced(run)) {
+    for (const Completion& completion : group.completions()) {
+      int64_t& n = longest[completion.spans(0).policy_version()];
+      n = std::max<int64_t>(n, completion.ids_size());
     }
-  };
-  Run(JoinPath(folder_.path(), "caps"), hooks);
+  }
   EXPECT_EQ(longest, (std::map<uint64_t, int64_t>{{0, 9}, {1, 14}, {2, 14}}));
 }
 
@@ -125,27 +146,24 @@ TEST_F(TrainerTest, KlInTheRewardMovesAdvantagesAndSurvivesAResume) {
   config_.mutable_loss()->set_kl_beta(0.5);
   config_.mutable_loss()->set_kl_place(LossConfig::IN_REWARD);
   config_.mutable_optimizer()->set_lr(0.05);
-  int64_t zero = 0, other = 0;
-  TrainHooks hooks;
-  hooks.before_update = [&](int64_t, std::vector<Group>* groups) {
-    for (const Group& group : *groups) {
-      ASSERT_EQ(group.kl_penalties_size(), group.completions_size());
-      for (int i = 0; i < group.completions_size(); ++i) {
-        const bool first = group.completions(i).spans(0).policy_version() == 0;
-        EXPECT_EQ(first, group.kl_penalties(i) == 0) << "the reference is the first policy";
-        ++(first ? zero : other);
-      }
-    }
-  };
   const std::string whole = JoinPath(folder_.path(), "whole"),
                     parts = JoinPath(folder_.path(), "parts");
   config_.set_steps(5);
-  const TrainResult reference = Run(whole, hooks);
+  const TrainResult reference = Run(whole);
+  int64_t zero = 0, other = 0;
+  for (const Group& group : testing::Traced(whole)) {
+    ASSERT_EQ(group.kl_penalties_size(), group.completions_size());
+    for (int i = 0; i < group.completions_size(); ++i) {
+      const bool first = group.completions(i).spans(0).policy_version() == 0;
+      EXPECT_EQ(first, group.kl_penalties(i) == 0) << "the reference is the first policy";
+      ++(first ? zero : other);
+    }
+  }
   EXPECT_GT(zero, 0);
   EXPECT_GT(other, 0);
   for (const int64_t steps : {2, 4, 5}) {
     config_.set_steps(steps);
-    const TrainResult part = Run(parts, {});
+    const TrainResult part = Run(parts);
     if (steps == 5) {
       EXPECT_EQ(part.weights_sha256, reference.weights_sha256);
     }
@@ -159,7 +177,7 @@ TEST_F(TrainerTest, KlInTheRewardMovesAdvantagesAndSurvivesAResume) {
 
 TEST_F(TrainerTest, UnscorableCompletionsLeaveTheirGroupAndAreCounted) {
   const std::string run = JoinPath(folder_.path(), "dropped");
-  Run(run, {});
+  Run(run);
   JsonLinesReader rows(JoinPath(run, "metrics.jsonl"), "metrics");
   int64_t dropped = 0, named = 0;
   for (Json row; rows.Next(&row);) {

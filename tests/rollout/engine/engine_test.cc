@@ -23,7 +23,7 @@ struct Setting {
 
 std::vector<Group> Sample(const PolicyConfig& config, const Setting& setting,
                           const std::vector<Prompt>& prompts, const GenerateOptions& options,
-                          EngineStats* stats = nullptr) {
+                          GeneratorStats* stats = nullptr) {
   std::unique_ptr<cpu::ThreadPool> pool;
   if (setting.threads > 1) pool = std::make_unique<cpu::ThreadPool>(setting.threads);
   Stream stream{setting.isa, pool.get()};
@@ -56,7 +56,7 @@ TEST(Engine, ResultsDoNotDependOnBatchingThreadsMemoryOrInstructionSet) {
   options.rule.temperature = 0.9;
   for (const auto& [name, config] : testing::PolicyShapes(kVocab)) {
     const std::string reference = Bytes(Sample(config, {}, prompts, options));
-    EngineStats tight;
+    GeneratorStats tight;
     for (const Setting& setting : std::vector<Setting>{{.threads = 2},
                                                        {.threads = 3, .prefill_tokens = 7},
                                                        {.max_running = 3},
