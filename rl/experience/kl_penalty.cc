@@ -12,7 +12,7 @@
 namespace grouper {
 
 KlPenaltySum AddKlPenalties(const Config& config, Reference* reference, std::span<Group> groups) {
-  CHECK(reference != nullptr, "[kl] a penalty needs a reference policy");
+  CHECK(reference != nullptr, "[kl] a KL penalty needs a reference policy");
   std::vector<TrainSequence> sequences;
   std::map<uint64_t, double*> places;  // by rollout id
   for (Group& group : groups) {
@@ -39,14 +39,14 @@ KlPenaltySum AddKlPenalties(const Config& config, Reference* reference, std::spa
         sum +=
             KlOf(rule, static_cast<double>(recorded), static_cast<double>(log_probs[next++])).value;
       }
-      CHECK(std::isfinite(sum), "[kl] the penalty of a completion is not finite, rollout",
-            s.rollout_id);
+      CHECK(std::isfinite(sum), "[kl] the penalty of a completion is not finite",
+            Named("rollout", s.rollout_id), Named("sum", sum));
       *places.at(s.rollout_id) = config.loss().kl_beta() * sum;
       all.estimator += sum;
       all.tokens += static_cast<int64_t>(s.targets.size());
     }
-    CHECK(next == log_probs.size(), "[kl] not one reference log-prob a token", next,
-          log_probs.size());
+    CHECK(next == log_probs.size(), "[kl] there must be one reference log-prob per token",
+          Named("tokens", next), Named("log_probs", log_probs.size()));
   }
   return all;
 }

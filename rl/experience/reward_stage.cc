@@ -30,10 +30,11 @@ RewardStage::~RewardStage() = default;
 
 void RewardStage::StartService(const std::string& listen) {
   const std::string program = JoinPath(ProgramFolder(), "grouper-reward");
-  USER_CHECK(FileExists(program),
-             "[reward] the reward service is not beside this program; install it there or set "
-             "reward.addresses",
-             program);
+  USER_CHECK(
+      FileExists(program),
+      "[reward] the program of the reward service is missing; install it in the folder of this "
+      "program, or set reward.addresses",
+      Named("program", program));
   ProcessOptions options;
   options.argv = {program,
                   "serve",
@@ -51,8 +52,8 @@ void RewardStage::StartService(const std::string& listen) {
 void RewardStage::Sleep(std::chrono::milliseconds time) {
   const std::optional<int> code = service_->Wait(std::chrono::milliseconds(0));
   if (code.has_value()) {
-    LogWarn("[reward] the own service ended (exit code " + std::to_string(*code) +
-            "); it is started again at " + address_);
+    LogWarn("[reward] the reward service of this run ended and is started again: exit_code=" +
+            std::to_string(*code) + " address=" + address_);
     try {
       StartService(address_);
       return;
@@ -76,8 +77,8 @@ int64_t RewardStage::Score(std::vector<Group>* groups, const KeptVerdicts* kept,
     const Prompt& prompt = group.prompt();
     const auto rubric = known.find(prompt.rubric());
     USER_CHECK(rubric != known.end(),
-               "[reward] a prompt names a rubric that reward.rubric does not define (task, rubric)",
-               prompt.task_id(), prompt.rubric());
+               "[reward] a prompt names a rubric that reward.rubric does not define",
+               Named("task", prompt.task_id()), Named("rubric", prompt.rubric()));
     if (kept != nullptr && kept->Fill(*rubric->second, &group)) {
       reused += group.completions_size();
       continue;
@@ -95,8 +96,8 @@ int64_t RewardStage::Score(std::vector<Group>* groups, const KeptVerdicts* kept,
     for (const Completion& completion : group->completions()) {
       reward::v1::ScoreResult& result = results[next++];
       CHECK(result.item_id() == std::to_string(completion.rollout_id()),
-            "[reward] results came back in another order (expected, got)", completion.rollout_id(),
-            result.item_id());
+            "[reward] the results came back in another order",
+            Named("expected", completion.rollout_id()), Named("item", result.item_id()));
       *group->add_scores() = std::move(result);
     }
   }

@@ -40,33 +40,39 @@ void RolloutStage::Check(const std::vector<Group>& groups, const GenerateOptions
   std::set<uint64_t> ids;
   for (const Group& group : groups) {
     CHECK(group.completions_size() == options.group_size,
-          "[trainer] a group has another number of completions (prompt, completions)",
-          group.prompt().ordinal(), group.completions_size());
+          "[trainer] a group has another number of completions than group_size",
+          Named("prompt", group.prompt().ordinal()), Named("completions", group.completions_size()),
+          Named("group_size", options.group_size));
     for (int i = 0; i < group.completions_size(); ++i) {
       const Completion& c = group.completions(i);
-      CHECK(ids.insert(c.rollout_id()).second, "[trainer] a rollout id came twice", c.rollout_id());
+      CHECK(ids.insert(c.rollout_id()).second, "[trainer] a rollout id was sampled twice",
+            Named("rollout", c.rollout_id()));
       CHECK(c.index() == static_cast<uint32_t>(i) &&
                 c.rollout_id() ==
                     group.prompt().ordinal() * static_cast<uint64_t>(options.group_size) +
                         static_cast<uint64_t>(i),
-            "[trainer] a completion stands in the wrong place of its group, rollout",
-            c.rollout_id());
-      CHECK(c.ids_size() > 0, "[trainer] a completion without a token, rollout", c.rollout_id());
+            "[trainer] a completion is in the wrong place of its group",
+            Named("rollout", c.rollout_id()), Named("index", c.index()), Named("place", i));
+      CHECK(c.ids_size() > 0, "[trainer] a completion has no token",
+            Named("rollout", c.rollout_id()));
       const int32_t last = static_cast<int32_t>(c.ids(c.ids_size() - 1));
       const bool ended = last == tokenizer_.eos() ||
                          std::find(stop_ids_.begin(), stop_ids_.end(), last) != stop_ids_.end();
       CHECK(c.ids_size() <= options.max_new_tokens,
-            "[trainer] a completion is longer than the cap of its step (rollout, tokens, cap)",
-            c.rollout_id(), c.ids_size(), options.max_new_tokens);
-      CHECK(ended == (c.finish_reason() == Completion::STOP) &&
-                (ended || c.ids_size() == options.max_new_tokens),
-            "[trainer] a completion is truncated exactly when it ends at the cap without a stop "
-            "token, rollout",
-            c.rollout_id());
+            "[trainer] a completion is longer than the cap of its step",
+            Named("rollout", c.rollout_id()), Named("tokens", c.ids_size()),
+            Named("cap", options.max_new_tokens));
+      CHECK(
+          ended == (c.finish_reason() == Completion::STOP) &&
+              (ended || c.ids_size() == options.max_new_tokens),
+          "[trainer] a completion must be truncated exactly when it ends at the cap without a stop "
+          "token",
+          Named("rollout", c.rollout_id()), Named("tokens", c.ids_size()),
+          Named("cap", options.max_new_tokens));
       CHECK(c.spans_size() == 1 && c.spans(0).policy_version() == options.policy_version &&
                 c.spans(0).weights_digest() == options.weights_digest,
-            "[trainer] a completion was sampled under other weights than the learner's, rollout",
-            c.rollout_id());
+            "[trainer] a completion was sampled under other weights than the learner's",
+            Named("rollout", c.rollout_id()));
     }
   }
 }

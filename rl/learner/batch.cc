@@ -34,7 +34,8 @@ std::vector<TrainSequence> SequencesOf(std::span<const Group> groups,
   for (const Group& group : groups) {
     if (!group.dropped().empty()) continue;
     CHECK(group.advantages_size() == group.completions_size(),
-          "[batch] a group without advantages cannot be packed, prompt", group.prompt().ordinal());
+          "[batch] a group without advantages cannot be packed",
+          Named("prompt", group.prompt().ordinal()));
     for (int i = 0; i < group.completions_size(); ++i) {
       const Completion& completion = group.completions(i);
       if (completion.ids_size() == 0) continue;

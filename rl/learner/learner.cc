@@ -43,9 +43,10 @@ Learner::Learner(Policy* policy, const Config& config, const Stream& stream)
       optimizer_(&policy->weights()),
       pass_(policy, stream),
       router_stats_(policy->config()) {
-  USER_CHECK(config.batch().max_tokens_per_micro_batch() >= 1,
-             "[learner] batch.max_tokens_per_micro_batch must be at least 1, got",
-             config.batch().max_tokens_per_micro_batch());
+  USER_CHECK(
+      config.batch().max_tokens_per_micro_batch() >= 1,
+      "[config] batch.max_tokens_per_micro_batch must be at least 1",
+      Named("batch.max_tokens_per_micro_batch", config.batch().max_tokens_per_micro_batch()));
 }
 
 std::vector<Cut> Learner::MicroBatches(std::span<const TrainSequence> sequences) const {
@@ -75,18 +76,19 @@ void Learner::Compare(std::span<const TrainSequence> sequences, MismatchCounts* 
 
 void Learner::StopOnMismatch(const MismatchCounts& check) const {
   if (check.total() == 0 || config_.check() == Config::OFF) return;
-  const std::string found = " (tokens compared " + std::to_string(check.tokens) +
-                            ", log-prob mismatches " + std::to_string(check.logprob_mismatch) +
-                            ", expert mismatches " + std::to_string(check.expert_mismatch) +
-                            ", kept-set mismatches " + std::to_string(check.kept_set_mismatch) +
-                            ", not finite " + std::to_string(check.nonfinite) +
-                            "), first: " + check.first;
+  const std::string found = ": tokens_compared=" + std::to_string(check.tokens) +
+                            " log_prob_mismatches=" + std::to_string(check.logprob_mismatch) +
+                            " expert_mismatches=" + std::to_string(check.expert_mismatch) +
+                            " kept_set_mismatches=" + std::to_string(check.kept_set_mismatch) +
+                            " not_finite=" + std::to_string(check.nonfinite) +
+                            "; the first: " + check.first;
   if (config_.check() == Config::WARN && check.nonfinite == 0) {
-    LogWarn("[mismatch] sampler and learner differ, check is WARN" + found);
+    LogWarn("[mismatch] sampler and learner differ, and check is WARN" + found);
     return;
   }
   ThrowInternal(
-      "[mismatch] sampler and learner differ, no weight was changed; run `grouper doctor`, keep "
+      "[mismatch] sampler and learner differ, and no weight was changed; run `grouper doctor`, "
+      "keep "
       "the run folder and report it" +
       found);
 }
@@ -132,9 +134,11 @@ void Learner::Accumulate(std::span<const TrainSequence> micro, const PolicyLossR
     if (options.reference->version() == version_) {
       for (size_t t = 0; t < args.log_probs.size(); ++t) {
         CHECK(SameBits(args.ref_log_probs[t], args.log_probs[t]),
-              "[learner] the reference is this very policy and its log-probs differ, no weight was "
-              "changed; run `grouper doctor` (token of the micro-batch, reference, policy)",
-              t, args.ref_log_probs[t], args.log_probs[t]);
+              "[learner] the reference is this very policy, yet its log-probs differ, and no "
+              "weight was "
+              "changed; run `grouper doctor`",
+              Named("token", t), Named("reference", args.ref_log_probs[t]),
+              Named("policy", args.log_probs[t]));
       }
       result->ratios.kl_zero_tokens += static_cast<int64_t>(args.log_probs.size());
     }
@@ -165,7 +169,8 @@ LossDenominators Learner::CountMinibatch(std::span<const TrainSequence> minibatc
   LossDenominators denominators;
   for (const TrainSequence& s : minibatch) {
     CHECK(std::isfinite(s.advantage),
-          "[learner] an advantage is not finite, no weight was changed; rollout", s.rollout_id);
+          "[learner] an advantage is not finite, and no weight was changed",
+          Named("rollout", s.rollout_id), Named("advantage", s.advantage));
     const int64_t n = static_cast<int64_t>(s.targets.size());
     if (!on_policy) result->tokens.off_policy += n;
     if (!s.in_loss) {
@@ -221,12 +226,13 @@ UpdateResult Learner::Update(std::vector<TrainSequence> minibatch, const UpdateO
   run(packed.subspan(trained), false);
 
   StopOnMismatch(result.check);
-  CHECK(std::isfinite(result.loss), "[learner] the loss is not finite, no weight was changed");
+  CHECK(std::isfinite(result.loss), "[learner] the loss is not finite, and no weight was changed",
+        Named("loss", result.loss));
   result.entropy_mean = entropy_tokens > 0 ? entropy_sum / static_cast<double>(entropy_tokens) : 0;
   result.max_violation = router_stats_.MaxViolation();
   result.least_share = router_stats_.LeastShare();
   if (trained == 0) return result;
-  CHECK(denominators.tokens > 0, "[learner] an update without a single scored token");
+  CHECK(denominators.tokens > 0, "[learner] an update must have a scored token");
   result.grad_norm = MoveWeights(options);
   result.updated = true;
   return result;
@@ -238,7 +244,7 @@ Learner::SupervisedResult Learner::UpdateSupervised(std::span<const TrainSequenc
   for (const TrainSequence& s : sequences) {
     result.targets += static_cast<int64_t>(s.targets.size());
   }
-  USER_CHECK(result.targets > 0, "[sft] a batch without a single target token; check data.train");
+  USER_CHECK(result.targets > 0, "[sft] a batch has no target token; check data.train");
   optimizer_.ClearGrads();
   router_stats_.Clear();
   double sum = 0;
@@ -253,7 +259,8 @@ Learner::SupervisedResult Learner::UpdateSupervised(std::span<const TrainSequenc
     pass_.Backward(upstream, {}, optimizer_.grad_tensors());
   }
   result.loss = sum / static_cast<double>(result.targets);
-  CHECK(std::isfinite(result.loss), "[sft] the loss is not finite, no weight was changed");
+  CHECK(std::isfinite(result.loss), "[sft] the loss is not finite, and no weight was changed",
+        Named("loss", result.loss));
   result.max_violation = router_stats_.MaxViolation();
   result.grad_norm = MoveWeights({.lr = lr});
   return result;

@@ -21,26 +21,28 @@ void Permute(uint64_t seed, int64_t step, std::vector<TrainSequence>* sequences)
 
 void CheckMinibatches(const Config& config) {
   const int64_t minibatches = config.batch().minibatches();
-  USER_CHECK(minibatches >= 1, "[config] batch.minibatches must be at least 1, got", minibatches);
-  USER_CHECK(config.check_audit_every() >= 0,
-             "[config] check_audit_every must not be negative, got", config.check_audit_every());
+  USER_CHECK(minibatches >= 1, "[config] batch.minibatches must be at least 1",
+             Named("batch.minibatches", minibatches));
+  USER_CHECK(config.check_audit_every() >= 0, "[config] check_audit_every must not be negative",
+             Named("check_audit_every", config.check_audit_every()));
   if (minibatches == 1) return;
   const bool by_group = config.batch().split() == BatchConfig::BY_GROUP;
   const int64_t dealt = config.prompts_per_step() * (by_group ? 1 : config.group_size());
   USER_CHECK(dealt % minibatches == 0,
-             by_group
-                 ? "[config] batch.minibatches must divide prompts_per_step when split BY_GROUP "
-                   "(minibatches, groups)"
-                 : "[config] batch.minibatches must divide the outputs of a step, "
-                   "prompts_per_step * group_size (minibatches, outputs)",
-             minibatches, dealt);
+             by_group ? "[config] with batch.split BY_GROUP, batch.minibatches must divide "
+                        "prompts_per_step"
+                      : "[config] batch.minibatches must divide the outputs of a step, which are "
+                        "prompts_per_step * group_size",
+             Named("batch.minibatches", minibatches),
+             Named(by_group ? "prompts_per_step" : "outputs", dealt));
   const SamplingConfig& sampling = config.sampling();
   USER_CHECK(
       sampling.top_k() == 0 && sampling.top_p() >= 1 && sampling.min_p() <= 0,
-      "[config] with several minibatches a step the weights move on, and a filter would keep "
-      "other tokens than were sampled from: set sampling.top_k, top_p and min_p to 0, 1 and "
-      "0, or batch.minibatches to 1; minibatches",
-      minibatches);
+      "[config] after the first of several minibatches the weights have changed, and a filter "
+      "would "
+      "keep other tokens than those that were sampled from: set sampling.top_k, top_p and min_p to "
+      "0, 1 and 0, or batch.minibatches to 1",
+      Named("batch.minibatches", minibatches));
 }
 
 std::vector<std::vector<TrainSequence>> SplitStep(const Config& config, int64_t step,
@@ -53,8 +55,8 @@ std::vector<std::vector<TrainSequence>> SplitStep(const Config& config, int64_t 
     Permute(config.seed(), step, &sequences);
   }
   CHECK(sequences.size() % count == 0,
-        "[minibatch] the outputs of a step cannot be dealt evenly (outputs, minibatches)",
-        sequences.size(), count);
+        "[minibatch] the outputs of a step cannot be divided evenly among its minibatches",
+        Named("outputs", sequences.size()), Named("minibatches", count));
   const size_t size = sequences.size() / count;
   std::vector<std::vector<TrainSequence>> minibatches(count);
   for (size_t m = 0; m < count; ++m) {

@@ -13,8 +13,12 @@ namespace {
 // Rounding of an entropy near 0 or log V, nats.
 constexpr double kEntropySlack = 1e-3;
 
-void Note(MismatchCounts* counts, const std::string& words) {
-  if (counts->first.empty()) counts->first = words;
+// Keeps where the first difference is and both values.
+void Note(MismatchCounts* counts, const TrainSequence& s, int64_t position,
+          const std::string& values) {
+  if (!counts->first.empty()) return;
+  counts->first = "rollout=" + std::to_string(s.rollout_id) +
+                  " position=" + std::to_string(position) + " " + values;
 }
 
 std::string BitsOf(float x) {
@@ -34,10 +38,9 @@ void CompareKeptSets(const TrainSequence& s, std::span<const int32_t> kept_sizes
                              : 0;
     if (then == kept_sizes[i]) continue;
     ++counts->kept_set_mismatch;
-    Note(counts, "rollout " + std::to_string(s.rollout_id) + " position " +
-                     std::to_string(s.targets[i]) + ": the filters left " + std::to_string(then) +
-                     " tokens to the sampler, " + std::to_string(kept_sizes[i]) +
-                     " to the learner");
+    Note(counts, s, s.targets[i],
+         "sampler_kept_tokens=" + std::to_string(then) +
+             " learner_kept_tokens=" + std::to_string(kept_sizes[i]));
   }
 }
 
@@ -60,10 +63,10 @@ void CompareExperts(const TrainSequence& s, const Activations& acts, int64_t fir
         const int32_t then = *recorded++;
         if (now == then) continue;
         ++counts->expert_mismatch;
-        Note(counts, "rollout " + std::to_string(s.rollout_id) + " position " + std::to_string(t) +
-                         " layer " + std::to_string(layer) + " slot " + std::to_string(slot) +
-                         ": sampler expert " + std::to_string(then) + ", learner expert " +
-                         std::to_string(now));
+        Note(counts, s, t,
+             "layer=" + std::to_string(layer) + " slot=" + std::to_string(slot) +
+                 " sampler_expert=" + std::to_string(then) +
+                 " learner_expert=" + std::to_string(now));
       }
     }
   }
@@ -84,31 +87,27 @@ void MismatchCounts::Add(const MismatchCounts& more) {
 void CompareSequence(const TrainSequence& s, const LearnerTokens& learner, const Activations& acts,
                      int64_t first_token, MismatchCounts* counts) {
   CHECK(static_cast<size_t>(s.completion->rollout_log_probs_size()) == learner.log_probs.size(),
-        "[mismatch] a completion must have one recorded log-prob a token (rollout, recorded, "
-        "tokens)",
-        s.rollout_id, s.completion->rollout_log_probs_size(), learner.log_probs.size());
+        "[mismatch] a completion must have one recorded log-prob per token",
+        Named("rollout", s.rollout_id), Named("recorded", s.completion->rollout_log_probs_size()),
+        Named("tokens", learner.log_probs.size()));
   const double most_entropy = std::log(static_cast<double>(learner.vocab_size)) + kEntropySlack;
   for (size_t i = 0; i < learner.log_probs.size(); ++i) {
     const float then = s.completion->rollout_log_probs(static_cast<int>(i));
     const float now = learner.log_probs[i];
     const double entropy = static_cast<double>(learner.entropies[i]);
-    const auto at = [&] {
-      return "rollout " + std::to_string(s.rollout_id) + " position " +
-             std::to_string(s.targets[i]) + ": ";
-    };
     ++counts->tokens;
     if (!std::isfinite(now) || now > 0) {
       ++counts->nonfinite;
-      Note(counts, at() + "log-prob " + BitsOf(now));
+      Note(counts, s, s.targets[i], "log_prob=" + BitsOf(now));
     }
     if (!(entropy >= -kEntropySlack && entropy <= most_entropy)) {
       ++counts->nonfinite;
-      Note(counts, at() + "entropy " + BitsOf(learner.entropies[i]));
+      Note(counts, s, s.targets[i], "entropy=" + BitsOf(learner.entropies[i]));
     }
     if (std::bit_cast<uint32_t>(then) == std::bit_cast<uint32_t>(now)) continue;
     ++counts->logprob_mismatch;
     if (then != now) ++counts->ratio_not_one;
-    Note(counts, at() + "sampler " + BitsOf(then) + ", learner " + BitsOf(now));
+    Note(counts, s, s.targets[i], "sampler=" + BitsOf(then) + " learner=" + BitsOf(now));
   }
   CompareKeptSets(s, learner.kept_sizes, counts);
   CompareExperts(s, acts, first_token, counts);

@@ -39,11 +39,12 @@ void PackedPass::BuildBatch(std::span<const TrainSequence> sequences) {
   target_offsets_.assign(1, 0);
   int64_t blocks = 0, max_blocks = 1;
   for (const TrainSequence& s : sequences) {
-    CHECK(s.input_tokens() >= 1, "[batch] a sequence needs at least two tokens, rollout",
-          s.rollout_id);
+    CHECK(s.input_tokens() >= 1, "[batch] a sequence needs at least two tokens",
+          Named("rollout", s.rollout_id), Named("tokens", s.ids.size()));
     CHECK(s.input_tokens() <= policy_->config().max_positions(),
-          "[batch] a sequence is longer than policy.max_positions (rollout, tokens)", s.rollout_id,
-          s.input_tokens());
+          "[batch] a sequence is longer than policy.max_positions", Named("rollout", s.rollout_id),
+          Named("tokens", s.input_tokens()),
+          Named("policy.max_positions", policy_->config().max_positions()));
     token_offsets_.push_back(token_offsets_.back() + static_cast<int32_t>(s.input_tokens()));
     target_offsets_.push_back(target_offsets_.back() + static_cast<int64_t>(s.targets.size()));
     const int64_t need = KvCache::BlocksFor(s.input_tokens());
@@ -130,8 +131,9 @@ void PackedPass::Forward(std::span<const TrainSequence> sequences, const Samplin
 void PackedPass::Backward(std::span<const double> dlog_probs, std::span<const double> dentropies,
                           const PolicyTensors& grads) {
   const int64_t rows = batch_.logit_rows.dim(0);
-  CHECK(static_cast<int64_t>(dlog_probs.size()) == rows, "[learner] one gradient a target",
-        dlog_probs.size(), rows);
+  CHECK(static_cast<int64_t>(dlog_probs.size()) == rows,
+        "[learner] the pass needs one gradient per target", Named("gradients", dlog_probs.size()),
+        Named("targets", rows));
   const Tensor dlog = arena_.Vector("dlog_probs", policy_->dtype(), rows);
   PutReals(dlog_probs, dlog);
   Tensor dentropy;

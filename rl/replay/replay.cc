@@ -24,8 +24,10 @@ namespace {
 class WorkFolder {
  public:
   WorkFolder() : path_(std::filesystem::temp_directory_path() / "grouper-replay-XXXXXX") {
-    USER_CHECK(mkdtemp(path_.data()) != nullptr,
-               "[replay] no folder to work in; set TMPDIR to one that can be written", path_);
+    USER_CHECK(
+        mkdtemp(path_.data()) != nullptr,
+        "[replay] a folder to work in could not be made; set TMPDIR to one that can be written",
+        Named("folder", path_));
   }
   ~WorkFolder() {
     std::error_code ignored;
@@ -56,8 +58,8 @@ class WorkFolder {
 Config ConfigOf(const ReplayOptions& options) {
   const std::string file = JoinPath(options.run, "config.textproto");
   USER_CHECK(FileExists(file),
-             "[replay] no such run; name the folder that was given to grouper train --run",
-             options.run);
+             "[replay] there is no such run; name the folder that was given to grouper train --run",
+             Named("run", options.run));
   Config config;
   MergeTextprotoFile(file, &config);
   for (const std::string& assignment : options.set) SetField(assignment, &config);
@@ -70,9 +72,10 @@ Config ConfigOf(const ReplayOptions& options) {
 
 void CheckProfile(const std::string& what, const std::string& profile) {
   USER_CHECK(profile == numerics::kCpuProfile,
-             "[replay] made under another numeric profile, so other bits would come out here; use "
-             "the build that made it (what, its profile, this program's)",
-             what, profile, numerics::kCpuProfile);
+             "[replay] the record was made under another numeric profile, and this program would "
+             "compute other bits; use the build that made it",
+             Named("record", what), Named("its_profile", profile),
+             Named("this_program", numerics::kCpuProfile));
 }
 
 // The verdicts of the record in place of a reward service.
@@ -113,10 +116,13 @@ class Replayer {
   Replayer(const ReplayOptions& options, const RecordedSteps& steps)
       : options_(options), config_(ConfigOf(options)) {
     USER_CHECK(steps.first() <= steps.last(),
-               "[replay] the record holds no complete step yet; try again later", options.run);
-    USER_CHECK(options.step >= steps.first() && options.step <= steps.last(),
-               "[replay] the step is not in the record (asked for, first complete step, last)",
-               options.step, steps.first(), steps.last());
+               "[replay] the record holds no complete step yet; try again later",
+               Named("run", options.run));
+    USER_CHECK(
+        options.step >= steps.first() && options.step <= steps.last(),
+        "[replay] the step is not in the record; name one from the first to the last complete "
+        "step",
+        Named("step", options.step), Named("first", steps.first()), Named("last", steps.last()));
     CheckProfile(options.run, steps.header().numeric_profile());
   }
 
@@ -148,7 +154,7 @@ void Replayer::FindStart() {
     try {
       manifest = VerifyCheckpoint(checkpoint);
     } catch (const Error& error) {
-      LogWarn("[replay] checkpoint is not valid, an older one is used: " + error.message());
+      LogWarn("[replay] a checkpoint is not valid, so an older one is used: " + error.message());
       continue;
     }
     CheckProfile(checkpoint, manifest.numeric_profile());

@@ -36,18 +36,21 @@ TraceHeader HeaderOf(const Config& config, const std::string& run) {
 }  // namespace
 
 void CheckTrainConfig(const Config& config) {
-  USER_CHECK(config.steps() >= 0, "[config] steps must not be negative, got", config.steps());
-  USER_CHECK(config.prompts_per_step() >= 1, "[config] prompts_per_step must be at least 1, got",
-             config.prompts_per_step());
+  USER_CHECK(config.steps() >= 0, "[config] steps must not be negative",
+             Named("steps", config.steps()));
+  USER_CHECK(config.prompts_per_step() >= 1, "[config] prompts_per_step must be at least 1",
+             Named("prompts_per_step", config.prompts_per_step()));
   USER_CHECK(config.group_size() >= 2 && config.group_size() <= 65536,
-             "[config] group_size must be from 2 to 65536: a group needs a spread of rewards, got",
-             config.group_size());
+             "[config] group_size must be from 2 to 65536, because a group must be able to hold "
+             "different rewards",
+             Named("group_size", config.group_size()));
   USER_CHECK(config.sampling().temperature() > 0,
-             "[config] sampling.temperature must be above 0 for training; 0 is for eval, got",
-             config.sampling().temperature());
+             "[config] sampling.temperature must be above 0 for training; 0 is for evaluations "
+             "(eval.temperature)",
+             Named("sampling.temperature", config.sampling().temperature()));
   USER_CHECK(config.sampling().max_new_tokens() >= 1,
-             "[config] sampling.max_new_tokens must be at least 1, got",
-             config.sampling().max_new_tokens());
+             "[config] sampling.max_new_tokens must be at least 1",
+             Named("sampling.max_new_tokens", config.sampling().max_new_tokens()));
   CheckLengthSchedule(config);
   CheckLossConfig(config.loss());
   CheckMinibatches(config);
@@ -193,7 +196,7 @@ void Trainer::Evaluate(StepMetrics* metrics, std::stop_token stop) {
 }
 
 std::optional<EvalResult> Trainer::EvaluateNow(std::stop_token stop) {
-  CHECK(evaluator_ != nullptr, "[trainer] no held-out questions, there is nothing to evaluate");
+  CHECK(evaluator_ != nullptr, "[trainer] there are no held-out questions to evaluate");
   EvalResult eval;
   if (!evaluator_->Run(generator_, learner_.version(), weights_digest_, &eval, stop)) {
     return std::nullopt;

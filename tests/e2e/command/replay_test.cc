@@ -226,7 +226,7 @@ TEST(Replay, AnotherWeightInTheNextCheckpointIsNamedByItsTensor) {
 TEST(Replay, WhatCannotBeMadeAgainIsSaid) {
   const Ran out_of_range = Replay(TheRun(), 6);
   EXPECT_EQ(out_of_range.code, 2);
-  EXPECT_NE(out_of_range.err.find("6, 0, 5"), std::string::npos) << out_of_range.err;
+  EXPECT_NE(out_of_range.err.find("step=6 first=0 last=5"), std::string::npos) << out_of_range.err;
   EXPECT_EQ(Replay(TheRun(), -1).code, 2);
   const Ran no_run = Replay(TheRun() + "-nowhere", 1);
   EXPECT_EQ(no_run.code, 2);

@@ -142,14 +142,19 @@ TEST(RoutingReplay, ARecordThatIsMissingOrShortIsRefusedByRollout) {
   // Two layers of two slots, 19 positions of the prompt.
   const std::string bytes = std::to_string(completion.experts().size());
   world.groups[1].mutable_completions(2)->clear_experts();
-  EXPECT_NE(refusal().find("needed): " + rollout + ", 76, 76, 0, " + bytes), std::string::npos)
+  EXPECT_NE(refusal().find("rollout=" + rollout +
+                           " prompt_bytes=76 expected_prompt_bytes=76 completion_bytes=0 "
+                           "expected_completion_bytes=" +
+                           bytes),
+            std::string::npos)
       << refusal();
   world.groups[1].mutable_completions(2)->set_experts(completion.experts() + '\0');
-  EXPECT_NE(refusal().find("needed): " + rollout + ", "), std::string::npos) << refusal();
+  EXPECT_NE(refusal().find("rollout=" + rollout + " "), std::string::npos) << refusal();
 
   world.groups = whole;
   world.groups[1].mutable_prompt_experts()->pop_back();
-  EXPECT_NE(refusal().find(", 75, 76, "), std::string::npos) << refusal();
+  EXPECT_NE(refusal().find("prompt_bytes=75 expected_prompt_bytes=76 "), std::string::npos)
+      << refusal();
 
   world.groups = whole;
   world.groups[1].mutable_completions(2)->mutable_experts()->back() = '\4';

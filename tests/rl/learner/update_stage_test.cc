@@ -222,7 +222,7 @@ TEST(UpdateStage, AWrongBitOfALaterMinibatchStopsTheRunBeforeTheFirstUpdate) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(ExitCode(error.kind()), 1);
-    EXPECT_NE(error.message().find("rollout " + std::to_string(victim)), std::string::npos)
+    EXPECT_NE(error.message().find("rollout=" + std::to_string(victim)), std::string::npos)
         << error.message();
     EXPECT_NE(error.message().find("failed the same way twice"), std::string::npos);
   }

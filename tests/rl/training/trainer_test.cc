@@ -38,8 +38,8 @@ class Flipper final : public Generator {
     const int at = completion->ids_size() / 2;
     const uint32_t bits = std::bit_cast<uint32_t>(completion->rollout_log_probs(at));
     completion->set_rollout_log_probs(at, std::bit_cast<float>(bits ^ 1u));
-    rollout = "rollout " + std::to_string(completion->rollout_id());
-    position = "position " + std::to_string(group.prompt().ids_size() + at);
+    rollout = "rollout=" + std::to_string(completion->rollout_id());
+    position = "position=" + std::to_string(group.prompt().ids_size() + at);
     return true;
   }
   const GeneratorStats& stats() const override { return engine->stats(); }
