@@ -1,6 +1,6 @@
-// Held-out evaluation: samples by eval.* and one greedy answer a question, scored by the same
-// service. Random numbers come from the evaluation stream, so evaluating changes nothing in
-// training.
+// Held-out evaluation: samples under the settings of eval.*, and one greedy answer per question,
+// all scored like training completions. Random numbers come from the evaluation stream, so an
+// evaluation changes nothing in training.
 #pragma once
 
 #include <functional>
@@ -16,23 +16,24 @@
 namespace grouper {
 
 struct EvalResult : EvalFigures {
-  double greedy = 0;                 // share of right greedy answers; 0 when not asked for
+  double greedy = 0;                 // share of right greedy answers; 0 without greedy answers
   double greedy_standard_error = 0;  // over questions
   std::vector<Group> groups;         // the samples, unless hooks.part takes them
-  std::vector<Group> greedy_groups;  // one member each; likewise
+  std::vector<Group> greedy_groups;  // one member each, unless hooks.part takes them
 };
 
-// An evaluation in parts of some questions, for progress and memory. The cut changes no bit.
+// An evaluation may run in parts of some questions each, to show progress and to save memory. The
+// parts change no bit.
 struct EvalHooks {
   int64_t questions_per_part = 0;  // 0: all at once
-  // Takes the scored groups of a part, which EvalResult then does not hold.
+  // Receives the scored groups of a part, which EvalResult then does not hold.
   std::function<void(bool greedy, int64_t questions_done, std::span<Group> groups)> part;
 };
 
 class Evaluator {
  public:
-  // questions: prompts with ordinals 0..n-1. References outlive the evaluator. kUser for eval.*
-  // that cannot be meant.
+  // questions: prompts with ordinals 0 to n-1. The scorer outlives the evaluator. kUser for
+  // settings of eval.* that make no sense.
   Evaluator(std::vector<Prompt> questions, const Config& config, const Tokenizer& tokenizer,
             GroupScorer* scorer);
   const std::vector<Prompt>& questions() const { return questions_; }

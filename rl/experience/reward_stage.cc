@@ -48,7 +48,7 @@ void RewardStage::StartService(const std::string& listen) {
   address_ = service_->ReadReportLine(std::chrono::seconds(20));
 }
 
-// The client waits: no service answered.
+// The client calls this while it waits, because no service answered.
 void RewardStage::Sleep(std::chrono::milliseconds time) {
   const std::optional<int> code = service_->Wait(std::chrono::milliseconds(0));
   if (code.has_value()) {
@@ -58,7 +58,7 @@ void RewardStage::Sleep(std::chrono::milliseconds time) {
       StartService(address_);
       return;
     } catch (const Error& error) {
-      // Tried again in the next pause, until the client has waited long enough.
+      // The next pause tries again, until the client has waited long enough.
       if (error.kind() != ErrorKind::kUnavailable) throw;
       LogWarn(error.message());
     }

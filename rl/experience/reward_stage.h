@@ -1,7 +1,8 @@
-// Scores groups over gRPC: builds the items, sends them to the services of the config, or to one
-// that this object starts on loopback and stops (its lifeline pipe ends it also after kill -9), and
-// puts the verdicts beside the completions by id. A failure is a status, never reward 0. An own
-// service that died is started again under its address while the client waits.
+// Scores groups over gRPC: it builds the items, sends them to the services of the config or to a
+// service of its own on loopback, and stores the verdicts by rollout id. A failure to score is a
+// status, never reward 0. Its own service holds one end of a pipe, so it ends with this process,
+// also after kill -9; if it dies earlier, it is started again under the same address while the
+// client waits.
 #pragma once
 
 #include <chrono>

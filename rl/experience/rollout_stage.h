@@ -1,7 +1,7 @@
-// A step's rollout: the groups of the next prompts, sampled, scored as soon as each is complete,
-// and checked for what no later code can repair (grpo.md 11, 2 and 3). Under dynamic sampling more
-// rounds of prompts follow until enough groups can be trained on. Collaborators outlive it; one
-// thread.
+// The rollout of a step: the groups of the next prompts are sampled, scored as soon as each is
+// complete, and checked for faults that no later code could repair (docs/algorithms.md 13). With
+// dynamic sampling, further rounds of prompts follow until enough groups can be trained on. One
+// thread; all pointers outlive the stage.
 #pragma once
 
 #include <optional>
@@ -24,24 +24,25 @@ struct StepStart {
 };
 
 struct StepRollout {
-  std::vector<Group> groups;  // in order of prompt, scored; those not to train on are `dropped`
+  std::vector<Group> groups;  // scored, in order of prompt; groups not to train on are `dropped`
   int64_t rounds = 0;
   int64_t missing = 0;       // groups that dynamic_sampling.max_rounds rounds did not bring
   GeneratorStats generator;  // of this step alone
   double generate_seconds = 0;
-  double score_seconds = 0;  // waited for after the last token
+  double score_seconds = 0;  // the wait that remained after the last token
   int64_t verdicts_reused = 0;
   Stopwatch since_begin;
 };
 
 class RolloutStage {
  public:
-  // kept: verdicts that a resume need not ask for again; may be nullptr.
+  // kept: verdicts of an interrupted run that need not be asked for again; may be nullptr.
   RolloutStage(const Config& config, const Tokenizer& tokenizer, const PromptSet* prompts,
                Generator* generator, GroupScorer* scorer, const KeptVerdicts* kept = nullptr);
 
-  // The groups of the step's prompts. Empty when a stop was requested: the step is abandoned, and
-  // the same call makes it again, bit for bit. kInternal naming the rollout when a check fails.
+  // Samples and scores the groups of the step's prompts. Returns nothing when a stop was requested:
+  // the step is abandoned, and the same call repeats it bit for bit. kInternal, naming the rollout,
+  // when a check fails.
   std::optional<StepRollout> Run(const StepStart& start, std::stop_token stop);
 
  private:

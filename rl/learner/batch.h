@@ -1,6 +1,6 @@
-// Token-packed sequences of an update in canonical order (by number of input tokens, then rollout
-// id), cut into consecutive micro-batches. The cut is a memory matter: no result depends on it
-// (numerics.md 2, 6).
+// The sequences of an update, packed by tokens in canonical order (by number of input tokens, then
+// by rollout id) and cut into consecutive micro-batches. Where the cuts are changes memory and
+// speed, but no bit of a result (docs/numerics.md 9).
 #pragma once
 
 #include <cstdint>
@@ -17,28 +17,30 @@ struct TrainSequence {
   std::vector<int32_t> ids;      // inputs are ids[0 .. n-2]; the last token is never fed
   std::vector<int32_t> targets;  // ascending indices i >= 1 of ids whose log-probability counts
   double advantage = 0;
-  bool in_loss = true;                     // in N and T; otherwise forwarded and compared only
+  bool in_loss = true;                     // false: only forwarded and compared
   bool masked = false;                     // scored, but truncated and therefore not in the loss
-  bool signal = true;                      // needs a backward pass
+  bool signal = true;                      // its advantage gives it a gradient
   const Group* group = nullptr;            // not owned; nullptr in supervised batches
   const Completion* completion = nullptr;  // not owned
   int64_t input_tokens() const { return static_cast<int64_t>(ids.size()) - 1; }
 };
 
-// Completion i of the group, which needs no advantages yet; group outlives it.
+// Completion i of the group, which needs no advantages yet. The group outlives the sequence.
 TrainSequence SequenceOf(const Group& group, int i);
 
-// Every completion, with at least one token, of the groups that are not dropped, in canonical
-// order. MASK takes those that the length cap cut out of the loss; their rewards stay in their
-// group's mean and deviation.
+// Every completion with at least one token, of all groups that are not dropped, in canonical order.
+// MASK leaves completions that the length cap cut off out of the loss; their rewards still count in
+// their group's mean and deviation.
 std::vector<TrainSequence> SequencesOf(std::span<const Group> groups,
                                        LossConfig::Truncated truncated = LossConfig::KEEP);
 void SortCanonically(std::vector<TrainSequence>* sequences);
 
-// Most input tokens of a micro-batch of this policy: the setting, or what is as fast.
+// The most input tokens of a micro-batch of this policy: the setting, or fewer where more are no
+// faster (policy/memory/token_cut.h).
 int64_t MicroBatchTokens(const BatchConfig& batch, const PolicyConfig& policy);
 
-// Cuts [begin, end) into runs of at most max_tokens input tokens, one sequence at the least.
+// Cuts of the sequences into consecutive runs [begin, end) of at most max_tokens input tokens. A
+// run has at least one sequence, however long that is.
 struct Cut {
   size_t begin, end;
 };

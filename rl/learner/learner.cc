@@ -13,7 +13,7 @@
 namespace grouper {
 namespace {
 
-// Recorded log-probs of the sequences, packed like the pass's targets.
+// The log-probs that the sampler recorded, in the order of the pass's targets.
 std::vector<float> RecordedLogProbs(std::span<const TrainSequence> sequences) {
   std::vector<float> recorded;
   for (const TrainSequence& s : sequences) {

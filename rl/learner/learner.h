@@ -1,7 +1,8 @@
-// The learner: groups with advantages in, one optimizer step out. The first forward recomputes
-// every sampled token's log-probability and experts and compares them by bits with what the sampler
-// recorded; a difference stops the run before the weights move. Sequences without signal are
-// forwarded and compared, not backpropagated: their gradient is exactly zero.
+// The learner takes groups with advantages and makes one optimizer step. Its forward pass
+// recomputes the log-probability and the experts of every sampled token and compares their bits
+// with what the sampler recorded; a difference stops the run before the weights change. Sequences
+// without signal are forwarded and compared, but not backpropagated, because their gradient is
+// exactly zero.
 #pragma once
 
 #include <span>
@@ -20,13 +21,13 @@ namespace grouper {
 
 struct UpdateOptions {
   double lr = 0;
-  // The minibatch was sampled under the current weights: every token is compared by bits, every
-  // ratio is 1. False for the later minibatches of a step.
+  // True when the minibatch was sampled under the current weights: then every token is compared by
+  // bits, and every ratio is 1. False for the later minibatches of a step.
   bool on_policy = true;
-  // kReplay: the sampler's experts, gates from the live router, for the reference as well; the
-  // routers' choice bias then stays, as no choice was made.
+  // kReplay: policy and reference take the experts that the sampler recorded, and the router only
+  // weighs them. The router's choice bias then stays as it is, because the router chose nothing.
   Routing routing = Routing::kLive;
-  // What the KL term of the loss is measured against; nullptr where there is none.
+  // The policy that the KL term of the loss is measured against; nullptr without a KL term.
   Reference* reference = nullptr;
 };
 
@@ -35,20 +36,20 @@ class Learner {
   // policy outlives the learner.
   Learner(Policy* policy, const Config& config, const Stream& stream);
 
-  // One update on a minibatch in canonical order. kInternal on a mismatch (config.check FAIL), a
-  // log-prob, loss or gradient that is not finite, a KL that must be 0 and is not: no weight was
-  // changed.
+  // One update on a minibatch in canonical order. Throws kInternal before any weight has changed:
+  // on a mismatch (with config.check FAIL), on a log-prob, loss or gradient that is not finite, and
+  // on a KL that must be 0 but is not.
   UpdateResult Update(std::vector<TrainSequence> minibatch, const UpdateOptions& options);
-  // The groups of a step as one minibatch.
+  // An update on all groups of a step as one minibatch.
   UpdateResult Update(std::span<const Group> groups, double lr) {
     return Update(SequencesOf(groups, config_.loss().truncated()), {.lr = lr});
   }
 
-  // Compares sequences that were sampled under the current weights, without a gradient. kInternal
-  // on a mismatch.
+  // Compares sequences that were sampled under the current weights and computes no gradient.
+  // kInternal on a mismatch.
   MismatchCounts Audit(std::span<const TrainSequence> sequences);
 
-  // One supervised update: mean negative log-prob of the targets. Returns the loss.
+  // One supervised update: the loss is the mean negative log-prob of the targets.
   struct SupervisedResult {
     double loss = 0;
     double grad_norm = 0;
@@ -69,7 +70,7 @@ class Learner {
                                   UpdateResult* result) const;
   void Compare(std::span<const TrainSequence> sequences, MismatchCounts* counts);
   void CountExperts();
-  // Loss of the micro-batch that pass_ has just forwarded, and its gradient.
+  // Adds the loss of the micro-batch that pass_ has just forwarded, and continues the gradient.
   void Accumulate(std::span<const TrainSequence> micro, const PolicyLossRule& rule,
                   const LossDenominators& denominators, const UpdateOptions& options,
                   UpdateResult* result);

@@ -1,5 +1,6 @@
-// A step's outputs dealt to its updates (grpo.md 7): each to exactly one minibatch, all of one
-// size. A pure function of the run's seed, the step and the rollout ids.
+// How the outputs of a step are divided among its updates (docs/algorithms.md 8): each output
+// belongs to exactly one minibatch, and all minibatches have the same size. The division is a pure
+// function of the run's seed, the step and the rollout ids.
 #pragma once
 
 #include <cstdint>
@@ -10,12 +11,13 @@
 
 namespace grouper {
 
-// kUser when the outputs of a step cannot be dealt evenly, or a later minibatch would not see the
-// distribution that was sampled from.
+// kUser when the outputs of a step cannot be divided evenly, or when a sampling filter would give a
+// later minibatch another distribution than the one that was sampled from.
 void CheckMinibatches(const Config& config);
 
-// BY_OUTPUT: in the order of a permutation from Philox stream 1 (R1); BY_GROUP: whole groups in
-// prompt order. Each minibatch stands in canonical order.
+// BY_OUTPUT divides single outputs in the order of a permutation from Philox stream 1, as R1 does;
+// BY_GROUP divides whole groups in the order of their prompts. Each minibatch is in canonical
+// order.
 std::vector<std::vector<TrainSequence>> SplitStep(const Config& config, int64_t step,
                                                   std::vector<TrainSequence> sequences);
 

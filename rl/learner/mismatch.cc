@@ -10,7 +10,7 @@
 namespace grouper {
 namespace {
 
-// Rounding of an entropy near 0 or log V, nats.
+// How far rounding may take an entropy below 0 or above log V, in nats.
 constexpr double kEntropySlack = 1e-3;
 
 // Keeps where the first difference is and both values.
@@ -28,7 +28,8 @@ std::string BitsOf(float x) {
   return text;
 }
 
-// Recorded only where filters were on while sampling; the learner reports 0 where they are off.
+// The sampler records the sizes of kept sets only when filters are on; without filters the learner
+// reports 0.
 void CompareKeptSets(const TrainSequence& s, std::span<const int32_t> kept_sizes,
                      MismatchCounts* counts) {
   const auto& recorded = s.completion->kept_sizes();

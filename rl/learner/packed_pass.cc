@@ -53,7 +53,7 @@ void PackedPass::BuildBatch(std::span<const TrainSequence> sequences) {
   }
   if (cache_ == nullptr || cache_->blocks() < blocks) {
     const int64_t bytes = KvCache::BlockBytes(policy_->config(), policy_->dtype());
-    cache_.reset();  // never both
+    cache_.reset();  // the old cache is freed before the new one is allocated
     cache_ = std::make_unique<KvCache>(policy_->config(), policy_->dtype(), blocks * bytes);
   }
   cache_->Clear();

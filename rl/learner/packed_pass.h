@@ -1,5 +1,5 @@
-// Forward and backward of one micro-batch of packed sequences: what GRPO and SFT share. The memory
-// is kept between calls. One thread.
+// The forward and backward pass over one micro-batch of packed sequences, which reinforcement and
+// supervised learning share. It keeps its memory between calls. One thread.
 #pragma once
 
 #include <span>
@@ -11,16 +11,18 @@
 
 namespace grouper {
 
-// Who chooses the experts: the router, or the record of the sampler (routing replay, for updates
-// after a step's first: the weights have moved since).
+// Who chooses the experts. kLive: the router. kReplay: the record of the sampler, in updates after
+// the first of a step, whose weights have changed since the tokens were sampled (docs/algorithms.md
+// 8).
 enum class Routing { kLive, kReplay };
 
 class PackedPass {
  public:
   PackedPass(const Policy* policy, const Stream& stream);
 
-  // Log-probabilities and entropies of every target of every sequence, in order; keep: Backward
-  // follows. kReplay needs sequences with a record; a dense policy has nothing to replay.
+  // Computes the log-probability and the entropy of every target of every sequence, in order. With
+  // keep, a call of Backward may follow. kReplay needs sequences that have a record of experts; a
+  // dense policy has nothing to replay.
   void Forward(std::span<const TrainSequence> sequences, const SamplingRule& rule, bool keep,
                Routing routing = Routing::kLive);
   std::span<const float> log_probs() const { return log_probs_; }
@@ -29,14 +31,14 @@ class PackedPass {
   std::span<const int32_t> kept_sizes() const {
     return {kept_sizes_.as<int32_t>(), static_cast<size_t>(kept_sizes_.dim(0))};
   }
-  // [sequences + 1] into the targets, and first token row of each sequence.
+  // [sequences + 1] each: where the targets of a sequence begin, and where its token rows begin.
   const std::vector<int64_t>& target_offsets() const { return target_offsets_; }
   const std::vector<int32_t>& token_offsets() const { return token_offsets_; }
   int64_t tokens() const { return token_offsets_.empty() ? 0 : token_offsets_.back(); }
   const Activations& activations() const { return activations_; }
 
-  // Continues grads by upstream gradients of log-probs and, when not empty, entropies, one a
-  // target.
+  // Continues the sums in grads, given the loss's gradient by the log-prob and, unless empty, by
+  // the entropy of each target.
   void Backward(std::span<const double> dlog_probs, std::span<const double> dentropies,
                 const PolicyTensors& grads);
 

@@ -1,6 +1,7 @@
 // The experts that the sampler chose for each input token of a sequence, read from the record: one
-// byte an id, [position][MoE layer][slot]. Positions 0 .. p-2 stand in the group, shared by its
-// completions, p-1 .. p+n-2 in the completion (proto/trace.proto).
+// byte per id, [position][MoE layer][slot]. For a prompt of p and a completion of n tokens, the
+// group holds positions 0 to p-2, which its completions share, and the completion holds positions
+// p-1 to p+n-2 (proto/trace.proto).
 #pragma once
 
 #include <cstdint>
@@ -11,11 +12,11 @@ namespace grouper {
 
 class RecordedExperts {
  public:
-  // per_token: MoE layers x slots of the policy. kInternal, naming the rollout, unless the record
-  // holds that many for every input token. The sequence's messages outlive this.
+  // per_token: the policy's MoE layers x slots. kInternal, naming the rollout, unless the record
+  // holds that many ids for every input token. The messages of the sequence outlive this object.
   RecordedExperts(const TrainSequence& sequence, int64_t per_token);
 
-  // per_token ids of input token t.
+  // The per_token ids of input token t.
   const uint8_t* At(int64_t t) const;
 
  private:

@@ -1,6 +1,6 @@
-// The frozen policy that KL is measured against (grpo.md 5): weights and a pass of its own, made
-// only where a KL term needs them. Same operators as the policy, so right after a refresh the two
-// log-probabilities of a token are equal bit for bit.
+// The frozen policy that the KL term is measured against (docs/algorithms.md 6). It has weights and
+// a pass of its own, and exists only if a KL term needs it. It uses the same operators as the
+// policy, so right after a refresh the two log-probabilities of a token are equal bit for bit.
 #pragma once
 
 #include <cstdint>
@@ -17,22 +17,22 @@ namespace grouper {
 
 class Reference {
  public:
-  // A copy of the policy as it stands at `version` of its run.
+  // A copy of the policy, whose version in its run is `version`.
   Reference(const Policy& policy, uint64_t version, const Stream& stream);
 
-  // Takes over the policy's weights.
+  // Copies the policy's weights.
   void Refresh(const Policy& policy, uint64_t version);
-  // Weights of another run's checkpoint. kUser when it holds another policy.
+  // Takes the weights from another run's checkpoint. kUser when it holds another policy.
   void LoadFrom(const std::string& checkpoint);
 
-  // Version of the run's policy that this is; empty: weights from elsewhere.
+  // The version of the run's policy that this is a copy of; empty: the weights are from elsewhere.
   const std::optional<uint64_t>& version() const { return version_; }
   uint64_t digest() const { return policy_.weights().Digest(); }
   const Policy& policy() const { return policy_; }
-  // Weights as a checkpoint of this run held them.
+  // Takes the reference from a checkpoint of this run.
   void Restore(const std::string& checkpoint, std::optional<uint64_t> version);
 
-  // One a target, in order; valid until the next call.
+  // One log-prob per target, in order; valid until the next call.
   std::span<const float> LogProbs(std::span<const TrainSequence> sequences,
                                   const SamplingRule& rule, Routing routing = Routing::kLive);
 
@@ -43,11 +43,11 @@ class Reference {
   std::optional<uint64_t> version_;
 };
 
-// kUser for a refresh below 0, or settings of a reference that nothing asks for.
+// kUser for a negative refresh_every, or for settings of a reference that no KL term uses.
 void CheckReferenceConfig(const Config& config);
 
-// The reference as a run starts: config.reference.init_from, else the policy's first weights;
-// nullptr where no KL term asks for one: then it costs nothing.
+// The reference of a run that starts: config.reference.init_from, or else the policy's first
+// weights. nullptr if no KL term needs one; then nothing is allocated.
 std::unique_ptr<Reference> MakeReference(const Config& config, const Policy& policy,
                                          const Stream& stream);
 

@@ -1,5 +1,5 @@
-// A failure of an update is either the software's or the machine's. Software fails the same way
-// when the same work is done again; a processor or memory that flips bits does not.
+// A failed update is the fault of the software or of the machine. Software fails in the same way
+// when the same work is repeated; a processor or a memory that flips bits does not.
 #pragma once
 
 #include <functional>
@@ -9,14 +9,15 @@
 
 namespace grouper {
 
-// Does the failed `work` once more and throws kInternal: with the words of the first failure when
-// the second is the same, else as "[hardware]", because then one piece of work gave two results.
-// The message names `run_folder`, where the tokens are recorded. Whatever the second try does,
-// nothing of it may be kept.
+// Repeats the failed `work` once and then throws kInternal: with the words of the first failure if
+// the second is the same, otherwise as "[hardware]", because one piece of work gave two results.
+// The message names `run_folder`, where the tokens are recorded. Whatever the second try computes
+// must not be kept.
 [[noreturn]] void TryAgainAndExplain(const std::string& run_folder, const Error& first,
                                      const std::function<void()>& work);
 
-// What `work` returns. When it fails with kInternal, it is tried once more to explain the failure.
+// Returns what `work` returns. If it fails with kInternal, it is repeated once to explain the
+// failure.
 template <typename Work>
 auto DoOrExplain(const std::string& run_folder, const Work& work) {
   try {

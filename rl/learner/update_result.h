@@ -1,4 +1,5 @@
-// What one update reports: plain sums over its tokens, which add up over the updates of a step.
+// What one update reports. RatioStats and TokenCounts are sums over tokens, which add up over the
+// updates of a step.
 #pragma once
 
 #include <algorithm>

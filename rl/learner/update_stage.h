@@ -1,6 +1,7 @@
-// The updates of a step (docs/training_step.md): its outputs dealt to minibatches, one optimizer
-// step each, the first under the weights that sampled them, the later ones with real ratios. Every
-// token of the step is compared before the weights move (config.check_audit_every).
+// The updates of a step (docs/training_step.md, "Several updates per step"). The outputs of the
+// step are divided into minibatches, and each makes one optimizer step: the first under the weights
+// that sampled it, the later ones with real ratios. Every token of the step is compared before the
+// weights change, unless config.check_audit_every leaves the later minibatches out.
 #pragma once
 
 #include <cstdint>
@@ -15,10 +16,11 @@
 namespace grouper {
 
 struct StepUpdate {
-  MismatchCounts check;               // over the step; a token counts once
-  std::vector<UpdateResult> updates;  // one a minibatch, in order
+  MismatchCounts check;               // of the whole step; a token counts once
+  std::vector<UpdateResult> updates;  // one per minibatch, in order
   int64_t refreshes = 0;              // of the reference
-  int64_t tokens_not_compared = 0;  // sampled under an older version than their update's, no audit
+  // Tokens of later minibatches in a step without the extra pass that compares them.
+  int64_t tokens_not_compared = 0;
 
   // Sums over the updates.
   TokenCounts Tokens() const;
@@ -27,12 +29,13 @@ struct StepUpdate {
 
 class UpdateStage {
  public:
-  // All outlive the stage; reference may be nullptr. Errors name run_folder.
+  // All pointers outlive the stage; reference may be nullptr. Errors name run_folder.
   UpdateStage(const Config& config, const std::string& run_folder, const Policy* policy,
               Learner* learner, Reference* reference);
 
-  // kInternal as Learner::Update, after the failed update was tried once more (second_try.h);
-  // minibatches before the failed one have moved the weights, so nothing of the step may be saved.
+  // Throws what Learner::Update throws, after the failed update was repeated once (second_try.h).
+  // The minibatches before the failed one have changed the weights, so nothing of the step may be
+  // saved.
   StepUpdate Run(int64_t step, std::span<const Group> groups);
 
  private:
@@ -43,7 +46,7 @@ class UpdateStage {
   Reference* reference_;
 };
 
-// Updates of a whole run, the horizon of its schedules.
+// The number of updates of a whole run; its schedules end there.
 int64_t UpdatesOf(const Config& config);
 
 }  // namespace grouper

@@ -20,7 +20,7 @@
 namespace grouper {
 namespace {
 
-// A run folder of the replay's own, removed with it.
+// The run folder that the replay works in; it is removed with this object.
 class WorkFolder {
  public:
   WorkFolder() : path_(std::filesystem::temp_directory_path() / "grouper-replay-XXXXXX") {
@@ -36,7 +36,8 @@ class WorkFolder {
   WorkFolder(const WorkFolder&) = delete;
   WorkFolder& operator=(const WorkFolder&) = delete;
 
-  // Its files are linked, not copied; no other file of the run belongs to it here.
+  // Makes the checkpoint this folder's own. Its files are linked, not copied; no other file of the
+  // run is taken.
   void Take(const std::string& checkpoint, Manifest manifest) const {
     const std::string folder = CheckpointPath(path_, manifest.step());
     MakeFolders(folder);
@@ -63,7 +64,8 @@ Config ConfigOf(const ReplayOptions& options) {
   Config config;
   MergeTextprotoFile(file, &config);
   for (const std::string& assignment : options.set) SetField(assignment, &config);
-  // Neither an evaluation nor a checkpoint is part of a step; recorded rewards were shuffled then.
+  // Neither an evaluation nor a checkpoint is part of a step. Recorded rewards are already
+  // shuffled.
   config.set_eval_every(0);
   config.mutable_data()->set_eval("");
   config.mutable_reward()->set_shuffle(false);
@@ -144,8 +146,8 @@ class Replayer {
   WorkFolder folder_;
 };
 
-// The newest valid checkpoint at or before the step. Invalid ones are passed over with a warning,
-// as a resume does.
+// Finds the newest valid checkpoint at or before the step. Like a resume, it passes over invalid
+// ones with a warning.
 void Replayer::FindStart() {
   for (const int64_t step : CheckpointSteps(options_.run)) {
     if (step > options_.step) continue;
@@ -176,7 +178,7 @@ void Replayer::Note(int64_t step, const std::string& place, const std::string& f
   result_.difference->made = made;
 }
 
-// Against the checkpoint that stands behind the step, every tensor of it.
+// Compares every tensor with the checkpoint after the step, if there is one.
 void Replayer::CompareWeights(int64_t step, uint64_t version, Trainer* trainer) {
   const std::string checkpoint = CheckpointPath(options_.run, step + 1);
   if (!FolderExists(checkpoint)) return;
@@ -207,7 +209,7 @@ void Replayer::CompareWeights(int64_t step, uint64_t version, Trainer* trainer) 
   result_.weights_from = "checkpoint";
 }
 
-// Whether the step's groups are those of the record; counts what was compared.
+// True when the step's groups are those of the record. Counts what was compared.
 bool Replayer::CompareGroups(int64_t step, const std::vector<Group>& recorded,
                              const std::vector<Group>& made) {
   result_.difference = FirstDifference(recorded, made, config_.policy().moe().experts_per_token());
@@ -224,7 +226,7 @@ bool Replayer::CompareGroups(int64_t step, const std::vector<Group>& recorded,
   return true;
 }
 
-// What the record says of the end of the step.
+// Compares the end of the step: version, counts, reference and weights.
 void Replayer::CompareEnd(int64_t step, const RecordedStep& recorded, int64_t checked_tokens,
                           Trainer* trainer) {
   const uint64_t version = trainer->learner().version();

@@ -26,7 +26,8 @@ DiskWait MakeDiskWait(const Config& config) {
 ResumePoint ResumeRun(const RunState& run, int64_t steps) {
   const std::optional<RunDir::Found> found = run.folder.NewestCheckpoint();
   KILL_POINT("resume.found");
-  // Before the config is compared: a size of the vocabulary would say less.
+  // This comes before the config is compared, because a difference in vocabulary size would say
+  // less.
   if (found) CheckTokenizer(found->folder, found->manifest, run.config);
   run.disk_wait.Do([&] { run.folder.StoreConfig(ToTextproto(run.config), found.has_value()); });
   KILL_POINT("resume.config_stored");

@@ -1,6 +1,6 @@
-// The two halves of a run that a kill must not tear: going on from the newest valid checkpoint, and
-// publishing the next one. Reinforcement and supervised training share them (docs/formats.md,
-// "Resume"). Both wait for a full disk.
+// How a run resumes from its newest valid checkpoint and how it publishes the next one, so that a
+// kill at any point loses nothing (docs/formats.md, "Resume"). Reinforcement and supervised
+// training share both. Both wait while the disk is full.
 #pragma once
 
 #include <cstdint>
@@ -14,14 +14,14 @@
 
 namespace grouper {
 
-// Says what it waits for in the log.
+// The wait for a full disk that the config asks for; it logs what it waits for.
 DiskWait MakeDiskWait(const Config& config);
 
 struct ResumePoint {
   bool resumed = false;
   int64_t step = 0;           // steps done
   uint64_t prompts_used = 0;  // by these steps
-  // Where the run's append-only files stood; 0: they start anew.
+  // How long the run's append-only files were; 0: they start anew.
   int64_t metrics_bytes = 0;
   int64_t events_bytes = 0;
   int64_t trace_bytes = 0;
@@ -52,7 +52,7 @@ inline bool Every(int64_t steps_done, int64_t interval) {
   return interval > 0 && steps_done % interval == 0;
 }
 
-// RUN/result.json: what the finished run came to.
+// Writes RUN/result.json, the result of a finished run.
 void StoreResult(const RunDir& run, int64_t steps, uint64_t policy_version,
                  const std::string& weights_sha256, DiskWait* wait);
 

@@ -204,7 +204,8 @@ std::optional<EvalResult> Trainer::EvaluateNow(std::stop_token stop) {
   return eval;
 }
 
-// The step cannot be made under these settings; the state at its start is saved first.
+// The step cannot be made under these settings. The state at its start is saved first, so that the
+// same command resumes with a higher max_rounds.
 void Trainer::StopForWantOfGroups(const StepRollout& rollout) {
   if (saved_step_ != next_step_) Save();
   ThrowUser(
