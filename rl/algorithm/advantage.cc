@@ -88,19 +88,21 @@ std::vector<double> GroupAdvantages(std::span<const std::optional<double>> rewar
 
 void AssignAdvantages(const AdvantageConfig& config, Group* group) {
   CHECK(group->scores_size() == group->completions_size(),
-        "[advantage] a group must have one score a completion (group, scores, completions)",
-        group->prompt().ordinal(), group->scores_size(), group->completions_size());
+        "[advantage] a group must have one score per completion",
+        Named("group", group->prompt().ordinal()), Named("scores", group->scores_size()),
+        Named("completions", group->completions_size()));
   std::vector<std::optional<double>> rewards;
   CHECK(group->kl_penalties_size() == 0 || group->kl_penalties_size() == group->scores_size(),
-        "[advantage] not one KL penalty a completion, prompt", group->prompt().ordinal());
+        "[advantage] a group must have one KL penalty per completion",
+        Named("prompt", group->prompt().ordinal()));
   for (int i = 0; i < group->scores_size(); ++i) {
     const reward::v1::ScoreResult& score = group->scores(i);
     const bool scored = score.status() == reward::v1::ScoreResult::SCORED;
     CHECK(scored == score.has_reward(),
-          "[advantage] a reward must be present exactly when the status is SCORED, item",
-          score.item_id());
-    CHECK(!scored || std::isfinite(score.reward()), "[advantage] a reward is not finite, item",
-          score.item_id());
+          "[advantage] a reward must be present exactly when the status is SCORED",
+          Named("item", score.item_id()));
+    CHECK(!scored || std::isfinite(score.reward()), "[advantage] a reward is not finite",
+          Named("item", score.item_id()));
     const double penalty = group->kl_penalties_size() > 0 ? group->kl_penalties(i) : 0;
     rewards.push_back(scored ? std::optional<double>(score.reward() - penalty) : std::nullopt);
   }
@@ -114,8 +116,8 @@ void AssignAdvantages(const AdvantageConfig& config, Group* group) {
 
   double sum = 0, largest = 0;
   for (double a : advantages) {
-    CHECK(std::isfinite(a), "[advantage] an advantage is not finite, prompt",
-          group->prompt().ordinal());
+    CHECK(std::isfinite(a), "[advantage] an advantage is not finite",
+          Named("prompt", group->prompt().ordinal()));
     sum += a;
     largest = std::max(largest, std::fabs(a));
   }
@@ -123,8 +125,9 @@ void AssignAdvantages(const AdvantageConfig& config, Group* group) {
       m.n > 1) {
     const double n = static_cast<double>(m.n);
     CHECK(std::fabs(sum / n) <= 1e-6 && largest <= (n - 1) / std::sqrt(n) * (1 + 1e-9),
-          "[advantage] a group's advantages have a wrong mean or size (prompt, mean, largest)",
-          group->prompt().ordinal(), sum / n, largest);
+          "[advantage] a group's advantages have a wrong mean or size",
+          Named("prompt", group->prompt().ordinal()), Named("mean", sum / n),
+          Named("largest", largest));
   }
   if (!group->dropped().empty()) group->clear_advantages();
 }

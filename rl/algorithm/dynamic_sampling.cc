@@ -22,8 +22,8 @@ const char* LackOf(const Group& group) {
 }  // namespace
 
 void CheckDynamicSampling(const DynamicSamplingConfig& config) {
-  USER_CHECK(config.max_rounds() >= 1,
-             "[config] dynamic_sampling.max_rounds must be at least 1, got", config.max_rounds());
+  USER_CHECK(config.max_rounds() >= 1, "[config] dynamic_sampling.max_rounds must be at least 1",
+             Named("dynamic_sampling.max_rounds", config.max_rounds()));
 }
 
 int64_t ChooseGroups(int64_t wanted, std::span<Group> groups) {

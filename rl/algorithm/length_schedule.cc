@@ -14,23 +14,22 @@ void CheckLengthSchedule(const Config& config) {
         "[config] sampling.length_schedule, entry " + std::to_string(i + 1) + ": ";
     USER_CHECK(cap.has_from_update() && cap.has_max_new_tokens(),
                entry + "write both fields, { from_update: 8200 max_new_tokens: 65536 }");
-    USER_CHECK(cap.from_update() >= 0, entry + "from_update must not be negative, got",
-               cap.from_update());
-    USER_CHECK(cap.max_new_tokens() >= 1, entry + "max_new_tokens must be at least 1, got",
-               cap.max_new_tokens());
+    USER_CHECK(cap.from_update() >= 0, entry + "from_update must not be negative",
+               Named("from_update", cap.from_update()));
+    USER_CHECK(cap.max_new_tokens() >= 1, entry + "max_new_tokens must be at least 1",
+               Named("max_new_tokens", cap.max_new_tokens()));
     if (i == 0) continue;
     const LengthCap& before = sampling.length_schedule(i - 1);
-    USER_CHECK(before.from_update() < cap.from_update(),
-               entry +
-                   "from_update must be above the entry's before; put them in order (before, "
-                   "this)",
-               before.from_update(), cap.from_update());
+    USER_CHECK(
+        before.from_update() < cap.from_update(),
+        entry + "from_update must be above that of the entry before it; put the entries in order",
+        Named("from_update", cap.from_update()), Named("from_update_before", before.from_update()));
   }
-  USER_CHECK(
-      LongestCap(sampling) < config.policy().max_positions(),
-      "[config] sampling.max_new_tokens, or a cap of sampling.length_schedule, leaves no room "
-      "for a prompt: lower it or raise policy.max_positions (cap, max_positions)",
-      LongestCap(sampling), config.policy().max_positions());
+  USER_CHECK(LongestCap(sampling) < config.policy().max_positions(),
+             "[config] sampling.max_new_tokens, or a cap of sampling.length_schedule, leaves no "
+             "room for a prompt: lower it or raise policy.max_positions",
+             Named("cap", LongestCap(sampling)),
+             Named("policy.max_positions", config.policy().max_positions()));
 }
 
 int64_t LengthCapAt(const SamplingConfig& sampling, int64_t updates) {

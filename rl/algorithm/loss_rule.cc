@@ -10,7 +10,8 @@ namespace {
 
 void CheckAtLeastZero(const char* name, double value) {
   USER_CHECK(std::isfinite(value) && value >= 0,
-             std::string("[config] loss.") + name + " must be a number of at least 0, got", value);
+             std::string("[config] loss.") + name + " must be a number of at least 0",
+             Named((std::string("loss.") + name).c_str(), value));
 }
 
 Surrogate SurrogateOf(const LossConfig& loss) {
@@ -26,7 +27,8 @@ Surrogate SurrogateOf(const LossConfig& loss) {
     case LossConfig::REINFORCE:
       return Surrogate::kReinforce;
   }
-  ThrowInternal("[loss] a surrogate without a rule", static_cast<int>(loss.surrogate()));
+  ThrowInternal("[loss] a surrogate has no rule",
+                Named("loss.surrogate", static_cast<int>(loss.surrogate())));
 }
 
 Aggregation AggregationOf(const LossConfig& loss) {
@@ -40,7 +42,8 @@ Aggregation AggregationOf(const LossConfig& loss) {
     case LossConfig::CONST:
       return Aggregation::kConst;
   }
-  ThrowInternal("[loss] an aggregation without a rule", static_cast<int>(loss.aggregation()));
+  ThrowInternal("[loss] an aggregation has no rule",
+                Named("loss.aggregation", static_cast<int>(loss.aggregation())));
 }
 
 KlKind KindOf(const LossConfig& loss) {
@@ -54,7 +57,7 @@ KlKind KindOf(const LossConfig& loss) {
     case LossConfig::K3:
       return KlKind::kK3;
   }
-  ThrowInternal("[loss] an estimator without a rule", static_cast<int>(loss.kl()));
+  ThrowInternal("[loss] an estimator has no rule", Named("loss.kl", static_cast<int>(loss.kl())));
 }
 
 bool HasKl(const LossConfig& loss) { return loss.kl() != LossConfig::NONE && loss.kl_beta() > 0; }
@@ -68,26 +71,26 @@ void CheckLossConfig(const LossConfig& loss) {
   CheckAtLeastZero("kl_beta", loss.kl_beta());
   CheckAtLeastZero("kl_clamp_in", loss.kl_clamp_in());
   CheckAtLeastZero("kl_clamp_out", loss.kl_clamp_out());
-  USER_CHECK(std::isfinite(loss.entropy()), "[config] loss.entropy must be a finite number, got",
-             loss.entropy());
+  USER_CHECK(std::isfinite(loss.entropy()), "[config] loss.entropy must be a finite number",
+             Named("loss.entropy", loss.entropy()));
   USER_CHECK(
       loss.dual_clip() == 0 || (std::isfinite(loss.dual_clip()) && loss.dual_clip() > 1),
-      "[config] loss.dual_clip must be above 1, as it bounds a loss of at least the advantage's "
-      "size, or 0 for none, got",
-      loss.dual_clip());
+      "[config] loss.dual_clip must be above 1, because it bounds a loss that is at least as "
+      "large as the advantage, or 0 for none",
+      Named("loss.dual_clip", loss.dual_clip()));
   const bool clips =
       loss.surrogate() != LossConfig::CISPO && loss.surrogate() != LossConfig::REINFORCE;
   USER_CHECK(loss.dual_clip() == 0 || clips,
-             "[config] loss.dual_clip bounds clipped ratios and would do nothing here; set it to 0 "
-             "(surrogate, dual_clip)",
-             LossConfig::Surrogate_Name(loss.surrogate()), loss.dual_clip());
+             "[config] loss.dual_clip bounds clipped ratios and would do nothing here; set it to 0",
+             Named("loss.surrogate", LossConfig::Surrogate_Name(loss.surrogate())),
+             Named("loss.dual_clip", loss.dual_clip()));
   USER_CHECK(!(KlInReward(loss) && loss.kl_unbiased()),
              "[config] loss.kl_unbiased would do nothing with loss.kl_place IN_REWARD, where the "
              "ratio is 1; leave one of them out");
   const bool by_sequence =
       loss.surrogate() == LossConfig::GSPO || loss.surrogate() == LossConfig::GSPO_TOKEN;
   if (by_sequence && loss.aggregation() != LossConfig::SEQ) {
-    LogWarn("[config] GSPO is defined with loss.aggregation SEQ; this run takes " +
+    LogWarn("[config] GSPO is defined with loss.aggregation SEQ, but this run uses " +
             LossConfig::Aggregation_Name(loss.aggregation()));
   }
 }

@@ -30,14 +30,15 @@ std::vector<int32_t> ReadAnswerIds(const Json& listed, const std::string& name,
   std::vector<int32_t> ids;
   for (const Json& id : listed.items) {
     USER_CHECK(id.is_integer && id.integer >= 0 && id.integer < tokenizer.vocab_size(),
-               "field \"" + name + "\" holds something that is no token id of", tokenizer.name());
+               "field \"" + name + "\" holds a value that is not a token id of the tokenizer",
+               Named("tokenizer", tokenizer.name()));
     ids.push_back(static_cast<int32_t>(id.integer));
   }
   USER_CHECK(tokenizer.Decode(ids) == answer,
              "field \"" + name +
                  "\" holds other text than the answer; set data.tokenizer to the one that the "
-                 "samples were made with, or take the field out (tokenizer)",
-             tokenizer.name());
+                 "samples were made with, or remove the field",
+             Named("tokenizer", tokenizer.name()));
   return ids;
 }
 
@@ -49,7 +50,7 @@ std::vector<std::string> ReadGolds(const Json& json, const std::string& where,
                where + ": field \"golds\" must be a list of at least one text");
     for (const Json& gold : listed->items) {
       USER_CHECK(gold.IsString() && !Trim(gold.text).empty(),
-                 where + ": field \"golds\" holds something that is no text, or an empty one");
+                 where + ": field \"golds\" holds an entry that is not a text or is empty");
       golds.push_back(Trim(gold.text));
     }
     return golds;
@@ -58,8 +59,8 @@ std::vector<std::string> ReadGolds(const Json& json, const std::string& where,
   if (!data.gold_after().empty()) {
     const size_t at = gold.rfind(data.gold_after());
     USER_CHECK(at != std::string::npos,
-               where + ": field \"" + data.answer_field() + "\" lacks data.gold_after",
-               data.gold_after());
+               where + ": field \"" + data.answer_field() + "\" does not contain data.gold_after",
+               Named("data.gold_after", data.gold_after()));
     gold = gold.substr(at + data.gold_after().size());
   }
   gold = Trim(gold);
@@ -104,21 +105,23 @@ DataRow ReadRow(const Json& json, const std::string& where, const Config& config
              where +
                  (with_answer ? ": prompt and answer exceed"
                               : ": prompt and sampling.max_new_tokens exceed") +
-                 " policy.max_positions; raise it or set data.on_bad=SKIP (tokens needed, context)",
-             need, config.policy().max_positions());
+                 " policy.max_positions; raise it or set data.on_bad=SKIP",
+             Named("tokens", need), Named("policy.max_positions", config.policy().max_positions()));
   return row;
 }
 
 // What no row can mend is said once, not counted as bad rows.
 void CheckDataConfig(const std::string& path, const std::string& setting, const DataConfig& data) {
-  USER_CHECK(path != "-", "[" + setting +
-                              "] rows are read again when a run goes on, standard input cannot be; "
-                              "name a JSONL file");
+  USER_CHECK(path != "-",
+             "[" + setting +
+                 "] the rows are read again when a run resumes, and standard input cannot be "
+                 "read again; name a JSONL file");
   ApplyTemplate(data, "");
-  USER_CHECK(data.max_rows() >= 0, "[data] data.max_rows must not be negative, got",
-             data.max_rows());
+  USER_CHECK(data.max_rows() >= 0, "[data] data.max_rows must not be negative",
+             Named("data.max_rows", data.max_rows()));
   USER_CHECK(data.holdout_every() >= 0 && data.holdout_every() != 1,
-             "[data] data.holdout_every must be 0 or at least 2, got", data.holdout_every());
+             "[data] data.holdout_every must be 0 or at least 2",
+             Named("data.holdout_every", data.holdout_every()));
 }
 
 // By the line's number alone: the same lines in every stage, whatever else is skipped there.
@@ -130,7 +133,7 @@ bool InPart(int64_t line_number, RowPart part, const DataConfig& data) {
 void WarnOfSkipped(const std::string& path, const DataRows& data) {
   constexpr size_t kShown = 3;
   LogWarn("[data] " + path + ": " + std::to_string(data.skipped) +
-          " rows skipped (data.on_bad=SKIP)");
+          " rows were skipped (data.on_bad=SKIP)");
   for (size_t i = 0; i < std::min(kShown, data.skip_reasons.size()); ++i) {
     LogWarn("[data] skipped " + data.skip_reasons[i]);
   }
@@ -159,10 +162,9 @@ DataRows ReadDataRows(const DataRequest& request, const Config& config,
   }
   if (data.skipped > 0) WarnOfSkipped(request.path, data);
   USER_CHECK(!data.rows.empty() || request.part == RowPart::kHeldOut,
-             "[data] no usable row; check the file and " + request.setting +
-                 " (file, rows skipped" +
-                 (data.skip_reasons.empty() ? ")" : ", the first because)"),
-             request.path, data.skipped, data.skip_reasons.empty() ? "" : data.skip_reasons[0]);
+             "[data] the file has no usable row; check it and " + request.setting +
+                 (data.skip_reasons.empty() ? "" : "; the first row: " + data.skip_reasons[0]),
+             Named("file", request.path), Named("rows_skipped", data.skipped));
   data.sha256 = Sha256Hex(ReadFile(request.path, request.setting));
   return data;
 }
@@ -170,8 +172,8 @@ DataRows ReadDataRows(const DataRequest& request, const Config& config,
 std::string ApplyTemplate(const DataConfig& data, const std::string& question) {
   const std::string& pattern = data.prompt_template();
   const size_t at = pattern.find(kSlot);
-  USER_CHECK(at != std::string::npos, "[data] data.prompt_template must contain {question}, got",
-             Excerpt(pattern, 200));
+  USER_CHECK(at != std::string::npos, "[data] data.prompt_template must contain {question}",
+             Named("data.prompt_template", Excerpt(pattern, 200)));
   // The first one; the question's own braces stay as they are.
   return pattern.substr(0, at) + question + pattern.substr(at + kSlot.size());
 }

@@ -15,9 +15,8 @@ void CheckLengths(const std::vector<Document>& documents, int64_t max_positions)
   size_t longest = 0;
   for (const Document& d : documents) longest = std::max(longest, d.ids.size());
   USER_CHECK(static_cast<int64_t>(longest) <= max_positions,
-             "[data] generated documents exceed policy.max_positions; raise it (tokens needed, "
-             "context)",
-             longest, max_positions);
+             "[data] a generated document is longer than policy.max_positions; raise it",
+             Named("tokens", longest), Named("policy.max_positions", max_positions));
 }
 
 }  // namespace
@@ -34,8 +33,9 @@ DocumentSet::DocumentSet(const Config& config, const Tokenizer& tokenizer) : see
     }
   } else {
     USER_CHECK(train.rfind("tasks:", 0) != 0,
-               "[data] data.train must be a file, tasks:base or tasks:demonstrations here, got",
-               train);
+               "[data] for supervised training, data.train must be a file, tasks:base or "
+               "tasks:demonstrations",
+               Named("data.train", train));
     ReadRows(config, tokenizer);
     return;
   }

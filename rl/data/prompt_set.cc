@@ -19,8 +19,8 @@ void CheckRubric(const Config& config) {
 bool IsGenerated(const std::string& path, const char* setting) {
   if (path.rfind(kTasks, 0) != 0) return false;
   USER_CHECK(path == kCalcAndFit,
-             std::string("[data] ") + setting + " must be a file or " + kCalcAndFit + ", got",
-             path);
+             std::string("[data] ") + setting + " must be a file or " + kCalcAndFit,
+             Named(setting, path));
   return true;
 }
 

@@ -159,9 +159,8 @@ int64_t HeldOutFitProblems() {
 std::vector<Prompt> HeldOutPrompts(int64_t count, const Tokenizer& tokenizer) {
   const int64_t most = 2 * HeldOutFitProblems() + 1;
   USER_CHECK(count >= 0 && count <= most,
-             "[tasks] eval.questions must be from 0 to the number of held-out problems (asked, "
-             "most)",
-             count, most);
+             "[tasks] eval.questions must be from 0 to the number of held-out problems",
+             Named("eval.questions", count), Named("held_out_problems", most));
   std::vector<Prompt> prompts;
   std::set<std::string> seen;
   PhiloxSequence random = TaskRandom(kHeldOutSeed, TaskPurpose::kHeldOut, 0);

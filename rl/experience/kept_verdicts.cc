@@ -26,7 +26,7 @@ std::map<std::string, Rubric> RubricsOf(const std::string& segment) {
     MergeTextproto(frame.header().resolved_config(), segment, &config);
     for (const Rubric& rubric : config.reward().rubric()) rubrics[rubric.name()] = rubric;
   } catch (const Error& error) {
-    LogWarn("[run] verdicts of the trace are not kept, its config cannot be read: " +
+    LogWarn("[run] the verdicts of the trace are not kept, because its config cannot be read: " +
             error.message());
   }
   return rubrics;
@@ -51,8 +51,8 @@ KeptVerdicts KeptVerdicts::Keep(const std::string& run_folder, int64_t trace_byt
       if (verdict.step() >= first_step) kept.Add(verdict);
     }
     if (!whole || reader.torn()) {
-      LogWarn("[run] " + kept.path_ + " is damaged behind " + std::to_string(kept.size()) +
-              " verdicts; the others are asked for again");
+      LogWarn("[run] " + kept.path_ + " is damaged after " + std::to_string(kept.size()) +
+              " verdicts; the other completions are judged again");
     }
   }
   const std::string segment = LearnerSegmentPath(run_folder);

@@ -35,7 +35,8 @@ void ScoringAhead::Work(const Score& score, std::stop_token stop) {
 }
 
 void ScoringAhead::Add(size_t place, const Group& group) {
-  CHECK(waiting_.TryPush({place, group}), "[scoring] more groups than were announced", place);
+  CHECK(waiting_.TryPush({place, group}), "[scoring] there are more groups than were announced",
+        Named("place", place));
 }
 
 bool ScoringAhead::Finish(std::vector<Group>* groups, std::stop_token stop) {

@@ -34,9 +34,9 @@ void CheckFilesReach(const std::string& run, const Manifest& manifest) {
     const bool there = FileExists(path);
     const uint64_t bytes = there ? FileSize(path) : 0;
     USER_CHECK(bytes >= offset,
-               "[run] " + path + (there ? " is shorter than" : " is missing beside") +
-                   " what the checkpoint goes on from (bytes, needed)",
-               bytes, offset);
+               std::string("[run] a file of the run is ") +
+                   (there ? "shorter than when the checkpoint was made" : "missing"),
+               Named("file", path), Named("bytes", bytes), Named("bytes_needed", offset));
   };
   std::string events = "events.out.tfevents.*";
   for (const std::string& name : ListFolder(run)) {
@@ -90,7 +90,7 @@ bool RunDir::Verify(const std::string& name, Manifest* manifest) {
   } catch (const Error& error) {
     if (invalid_.insert(name).second) {
       LogWarn("[run] checkpoint " + name +
-              " is not valid, the next older one is used: " + error.message());
+              " is not valid, so the next older one is used: " + error.message());
     }
     return false;
   }
@@ -105,12 +105,10 @@ std::optional<RunDir::Found> RunDir::NewestCheckpoint() {
       return Found{JoinPath(JoinPath(path_, "checkpoints"), name), std::move(manifest)};
     }
   }
-  USER_CHECK(
-      names.empty(),
-      "[run] no checkpoint in this folder is valid, so there is nowhere to go on from; put back "
-      "what the lines above name from a copy, or start anew in another folder (folder, "
-      "checkpoints)",
-      path_, names.size());
+  USER_CHECK(names.empty(),
+             "[run] no checkpoint in this folder is valid, so the run cannot resume; put back the "
+             "files that the lines above name from a copy, or start anew in another folder",
+             Named("folder", path_), Named("checkpoints", names.size()));
   return std::nullopt;
 }
 
@@ -151,9 +149,10 @@ void RunDir::StoreConfig(const std::string& resolved, bool resuming) const {
     if (differ.first != stored.end() || differ.second != wanted.end()) {
       ThrowUser(
           "[run] this folder holds a run with another config; use the same config or another --run "
-          "folder (folder, stored line, asked-for line)",
-          path_, differ.first == stored.end() ? "(end)" : *differ.first,
-          differ.second == wanted.end() ? "(end)" : *differ.second);
+          "folder",
+          Named("folder", path_),
+          Named("stored_line", differ.first == stored.end() ? "(end)" : *differ.first),
+          Named("line_of_this_config", differ.second == wanted.end() ? "(end)" : *differ.second));
     }
   }
   PublishFile(file, resolved);
@@ -172,8 +171,9 @@ std::vector<int64_t> CheckpointSteps(const std::string& run) {
 }
 
 std::string ResolveCheckpoint(const std::string& path) {
-  USER_CHECK(FolderExists(path), "[checkpoint] no such folder; name a run or checkpoint folder",
-             path);
+  USER_CHECK(FolderExists(path),
+             "[checkpoint] there is no such folder; name a run or checkpoint folder",
+             Named("folder", path));
   if (FileExists(JoinPath(path, "MANIFEST"))) {
     VerifyCheckpoint(path);
     return path;
@@ -184,10 +184,10 @@ std::string ResolveCheckpoint(const std::string& path) {
       VerifyCheckpoint(folder);
       return folder;
     } catch (const Error& error) {
-      LogWarn("[run] checkpoint is not valid, the next older one is used: " + error.message());
+      LogWarn("[run] a checkpoint is not valid, so the next older one is used: " + error.message());
     }
   }
-  ThrowUser("[checkpoint] no valid checkpoint in this folder", path);
+  ThrowUser("[checkpoint] there is no valid checkpoint in this folder", Named("folder", path));
 }
 
 }  // namespace grouper

@@ -241,9 +241,9 @@ void CheckFits(const MemoryPlan& plan, int64_t bytes, const std::string& what,
   for (size_t i = 0; i < 2 && i < largest.size(); ++i) {
     words += (i == 0 ? "" : "; ") + largest[i].name + ": lower " + largest[i].lower;
   }
-  ThrowUser("[memory] " + what + " does not fit into this machine, nothing was started. The " +
-                "largest parts are " + words + " (bytes needed, bytes of the machine)",
-            bytes, machine_bytes);
+  ThrowUser("[memory] " + what + " does not fit into this machine, and nothing was started. The " +
+                "largest parts are " + words,
+            Named("bytes_needed", bytes), Named("machine_bytes", machine_bytes));
 }
 
 }  // namespace grouper

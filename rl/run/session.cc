@@ -7,10 +7,12 @@
 namespace grouper {
 
 void CheckTokenizer(const std::string& folder, const Manifest& manifest, const Config& config) {
-  USER_CHECK(manifest.tokenizer().empty() || manifest.tokenizer() == config.data().tokenizer(),
-             "[checkpoint] made with another tokenizer; set data.tokenizer to the checkpoint's "
-             "(checkpoint, its tokenizer, the config's)",
-             folder, manifest.tokenizer(), config.data().tokenizer());
+  USER_CHECK(
+      manifest.tokenizer().empty() || manifest.tokenizer() == config.data().tokenizer(),
+      "[checkpoint] the checkpoint was made with another tokenizer; set data.tokenizer to the "
+      "checkpoint's",
+      Named("checkpoint", folder), Named("its_tokenizer", manifest.tokenizer()),
+      Named("data.tokenizer", config.data().tokenizer()));
 }
 
 std::unique_ptr<Tokenizer> MakeTokenizer(Config* config) {
@@ -18,8 +20,9 @@ std::unique_ptr<Tokenizer> MakeTokenizer(Config* config) {
   PolicyConfig* shape = config->mutable_policy();
   if (shape->vocab_size() == 0) shape->set_vocab_size(tokenizer->vocab_size());
   USER_CHECK(shape->vocab_size() == tokenizer->vocab_size(),
-             "[config] policy.vocab_size is not the tokenizer's; leave it out (config, tokenizer)",
-             shape->vocab_size(), tokenizer->vocab_size());
+             "[config] policy.vocab_size is not that of the tokenizer; remove the setting",
+             Named("policy.vocab_size", shape->vocab_size()),
+             Named("tokenizer_vocab_size", tokenizer->vocab_size()));
   return tokenizer;
 }
 

@@ -59,27 +59,36 @@ TEST(LengthSchedule, TheLastEntryThatHasBegunHolds) {
   EXPECT_EQ(LongestCap(config.sampling()), 24576);
 }
 
-TEST(LengthSchedule, RefusesWhatIsNoScheduleByEntry) {
-  const auto refusal = [](const std::string& text) {
-    return UserErrorOf([&] { CheckLengthSchedule(Settings(text)); });
-  };
+struct BadSchedule {
+  const char* name;
+  const char* second;  // the text after a first, good entry; or the whole text
+  bool alone;
+  const char* words;
+};
+constexpr BadSchedule kBadSchedules[] = {
+    {"NoUpdate", "length_schedule { max_new_tokens: 64 }", true, "entry 1: write both"},
+    {"NoCap", "length_schedule { from_update: 20 }", false, "entry 2: write both"},
+    {"UpdateBelowZero", "length_schedule { from_update: -1 max_new_tokens: 64 }", true,
+     "entry 1: from_update must not be negative: from_update=-1"},
+    {"CapOfZero", "length_schedule { from_update: 20 max_new_tokens: 0 }", false,
+     "entry 2: max_new_tokens must be at least 1: max_new_tokens=0"},
+    {"SameUpdate", "length_schedule { from_update: 10 max_new_tokens: 64 }", false,
+     "entry 2: from_update must be above"},
+    {"Descending", "length_schedule { from_update: 9 max_new_tokens: 64 }", false,
+     "from_update=9 from_update_before=10"},
+    {"NoRoomForAPrompt", "length_schedule { from_update: 20 max_new_tokens: 100000 }", false,
+     "cap=100000 policy.max_positions="},
+};
+class BadLengthSchedule : public ::testing::TestWithParam<BadSchedule> {};
+
+TEST_P(BadLengthSchedule, IsRefusedByEntry) {
   const std::string first = "length_schedule { from_update: 10 max_new_tokens: 64 } ";
-  for (const auto& [text, words] : std::vector<std::pair<std::string, std::string>>{
-           {"length_schedule { max_new_tokens: 64 }", "entry 1: write both"},
-           {first + "length_schedule { from_update: 20 }", "entry 2: write both"},
-           {"length_schedule { from_update: -1 max_new_tokens: 64 }", "entry 1: from_update"},
-           {first + "length_schedule { from_update: 20 max_new_tokens: 0 }",
-            "entry 2: max_new_tokens must be at least 1"},
-           {first + "length_schedule { from_update: 10 max_new_tokens: 64 }",
-            "entry 2: from_update must be above"},
-           {first + "length_schedule { from_update: 9 max_new_tokens: 64 }", "10, 9"},
-           {first + "length_schedule { from_update: 20 max_new_tokens: 100000 }",
-            "policy.max_positions"},
-       }) {
-    const std::string message = refusal(text);
-    EXPECT_NE(message.find(words), std::string::npos) << text << ": " << message;
-  }
+  const std::string message = UserErrorOf(
+      [&] { CheckLengthSchedule(Settings((GetParam().alone ? "" : first) + GetParam().second)); });
+  EXPECT_NE(message.find(GetParam().words), std::string::npos) << message;
 }
+INSTANTIATE_TEST_SUITE_P(Row, BadLengthSchedule, ::testing::ValuesIn(kBadSchedules),
+                         [](const auto& row) { return row.param.name; });
 
 }  // namespace
 }  // namespace grouper

@@ -88,29 +88,37 @@ TEST(LossRule, SaysWhatTheLossNeeds) {
   }
 }
 
-TEST(LossRule, RefusesWhatIsOutOfRangeByName) {
-  struct Bad {
-    const char* text;
-    const char* words;
-  };
-  for (const Bad& bad : {
-           Bad{"clip_low: -0.1", "loss.clip_low"},
-           Bad{"clip_high: nan", "loss.clip_high"},
-           Bad{"clip_high: inf", "loss.clip_high"},
-           Bad{"log_ratio_clamp: -1", "loss.log_ratio_clamp"},
-           Bad{"kl_beta: -0.001", "loss.kl_beta"},
-           Bad{"kl_clamp_in: -20", "loss.kl_clamp_in"},
-           Bad{"kl_clamp_out: -10", "loss.kl_clamp_out"},
-           Bad{"entropy: nan", "loss.entropy"},
-           Bad{"dual_clip: 1", "loss.dual_clip must be above 1"},
-           Bad{"dual_clip: -3", "loss.dual_clip must be above 1"},
-           Bad{"dual_clip: 3 surrogate: CISPO", "CISPO, 3"},
-           Bad{"dual_clip: 3 surrogate: REINFORCE", "REINFORCE, 3"},
-           Bad{"kl: K3 kl_unbiased: true kl_place: IN_REWARD", "loss.kl_unbiased"},
-       }) {
-    const std::string message = UserErrorOf([&] { CheckLossConfig(Loss(bad.text)); });
-    EXPECT_NE(message.find(bad.words), std::string::npos) << bad.text << ": " << message;
-  }
+struct BadLoss {
+  const char* name;
+  const char* text;
+  const char* words;
+};
+constexpr BadLoss kBadLosses[] = {
+    {"ClipLowBelowZero", "clip_low: -0.1", "at least 0: loss.clip_low=-0.1"},
+    {"ClipHighNan", "clip_high: nan", "loss.clip_high=nan"},
+    {"ClipHighInfinite", "clip_high: inf", "loss.clip_high=inf"},
+    {"LogRatioClamp", "log_ratio_clamp: -1", "loss.log_ratio_clamp=-1"},
+    {"KlBeta", "kl_beta: -0.001", "loss.kl_beta=-0.001"},
+    {"KlClampIn", "kl_clamp_in: -20", "loss.kl_clamp_in=-20"},
+    {"KlClampOut", "kl_clamp_out: -10", "loss.kl_clamp_out=-10"},
+    {"EntropyNan", "entropy: nan", "loss.entropy=nan"},
+    {"DualClipOfOne", "dual_clip: 1", "loss.dual_clip must be above 1"},
+    {"DualClipBelowZero", "dual_clip: -3", "loss.dual_clip must be above 1"},
+    {"DualClipWithCispo", "dual_clip: 3 surrogate: CISPO", "loss.surrogate=CISPO loss.dual_clip=3"},
+    {"DualClipWithReinforce", "dual_clip: 3 surrogate: REINFORCE",
+     "loss.surrogate=REINFORCE loss.dual_clip=3"},
+    {"UnbiasedKlInReward", "kl: K3 kl_unbiased: true kl_place: IN_REWARD", "loss.kl_unbiased"},
+};
+class BadLossConfig : public ::testing::TestWithParam<BadLoss> {};
+
+TEST_P(BadLossConfig, IsRefusedByName) {
+  const std::string message = UserErrorOf([] { CheckLossConfig(Loss(GetParam().text)); });
+  EXPECT_NE(message.find(GetParam().words), std::string::npos) << message;
+}
+INSTANTIATE_TEST_SUITE_P(Row, BadLossConfig, ::testing::ValuesIn(kBadLosses),
+                         [](const auto& row) { return row.param.name; });
+
+TEST(LossRule, TakesTheDefaultsAndWarnsOfGspoWithoutTheMeanOverSequences) {
   EXPECT_NO_THROW(CheckLossConfig({}));
   EXPECT_NO_THROW(CheckLossConfig(Loss("clip_low: 10 clip_high: 10 dual_clip: 1.5 kl: K3")));
   ::testing::internal::CaptureStderr();

@@ -124,7 +124,7 @@ TEST_F(DocumentSetTest, RefusesOrSkipsWhatDoesNotFit) {
   EXPECT_EQ(Open(row(56)).Batch(0, 1)[0].ids.size(), 64u);
   const std::string message = UserErrorOf([&] { Open(row(2) + row(57)); });
   EXPECT_NE(message.find("train.jsonl:2: "), std::string::npos) << message;
-  EXPECT_NE(message.find("65, 64"), std::string::npos) << message;
+  EXPECT_NE(message.find("tokens=65 policy.max_positions=64"), std::string::npos) << message;
   const std::string empty = UserErrorOf([&] { Open("{\"question\":\"q\",\"answer\":\" \"}\n"); });
   EXPECT_NE(empty.find("\"answer\" is empty"), std::string::npos) << empty;
   config_.mutable_data()->set_on_bad(DataConfig::SKIP);

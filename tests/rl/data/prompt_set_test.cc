@@ -135,44 +135,50 @@ TEST_F(PromptSetTest, CountsLinesAsAnEditorDoes) {
 }
 
 struct BadRow {
+  const char* name;
   std::string row;
   const char* words;
 };
 
 std::vector<BadRow> BadRows() {
   return {
-      {"no json", "byte"},
-      {"{\"question\":\"q\"", "byte"},
-      {"{\"question\":\"q\",\"question\":\"q\",\"answer\":\"#### 1\"}", "twice"},
-      {"{\"question\":\"\xFF\",\"answer\":\"#### 1\"}", "byte"},
-      {"[1]", "object"},
-      {std::string("{\"question\":\"q\",\"golds\":[\"1\"]}\0{}", 33), "zero byte"},
-      {std::string(100'000, '['), "deeper"},
-      {"{\"question\":" + std::string(100'000, '[') + "}", "deeper"},
-      {"{\"answer\":\"#### 1\"}", "\"question\" is missing"},
-      {"{\"question\":7,\"answer\":\"#### 1\"}", "\"question\" must be a text"},
-      {"{\"question\":null,\"answer\":\"#### 1\"}", "\"question\" must be a text"},
-      {"{\"question\":\" \\n\",\"answer\":\"#### 1\"}", "\"question\" is empty"},
-      {"{\"question\":\"q\"}", "\"answer\" is missing"},
-      {"{\"question\":\"q\",\"answer\":1}", "\"answer\" must be a text"},
-      {"{\"question\":\"q\",\"answer\":\"1\"}", "lacks data.gold_after"},
-      {"{\"question\":\"q\",\"answer\":\"1 #### \\n\"}", "no gold"},
-      {"{\"question\":\"q\",\"golds\":\"1\"}", "list"},
-      {"{\"question\":\"q\",\"golds\":[]}", "list"},
-      {"{\"question\":\"q\",\"golds\":[1]}", "no text"},
-      {"{\"question\":\"q\",\"golds\":[\" \"]}", "empty"},
-      {"{\"question\":\"" + std::string(240, 'q') + "\",\"answer\":\"#### 1\"}", "max_positions"},
+      {"NoJson", "no json", "byte"},
+      {"CutObject", "{\"question\":\"q\"", "byte"},
+      {"FieldTwice", "{\"question\":\"q\",\"question\":\"q\",\"answer\":\"#### 1\"}", "twice"},
+      {"NotUtf8", "{\"question\":\"\xFF\",\"answer\":\"#### 1\"}", "byte"},
+      {"AList", "[1]", "object"},
+      {"AZeroByte", std::string("{\"question\":\"q\",\"golds\":[\"1\"]}\0{}", 33), "zero byte"},
+      {"DeepList", std::string(100'000, '['), "deeper"},
+      {"DeepField", "{\"question\":" + std::string(100'000, '[') + "}", "deeper"},
+      {"NoQuestion", "{\"answer\":\"#### 1\"}", "\"question\" is missing"},
+      {"NumberAsQuestion", "{\"question\":7,\"answer\":\"#### 1\"}", "\"question\" must be a text"},
+      {"NullAsQuestion", "{\"question\":null,\"answer\":\"#### 1\"}",
+       "\"question\" must be a text"},
+      {"BlankQuestion", "{\"question\":\" \\n\",\"answer\":\"#### 1\"}", "\"question\" is empty"},
+      {"NoAnswer", "{\"question\":\"q\"}", "\"answer\" is missing"},
+      {"NumberAsAnswer", "{\"question\":\"q\",\"answer\":1}", "\"answer\" must be a text"},
+      {"NoMark", "{\"question\":\"q\",\"answer\":\"1\"}",
+       "does not contain data.gold_after: data.gold_after=####"},
+      {"NothingAfterTheMark", "{\"question\":\"q\",\"answer\":\"1 #### \\n\"}", "no gold"},
+      {"TextAsGolds", "{\"question\":\"q\",\"golds\":\"1\"}", "list"},
+      {"NoGolds", "{\"question\":\"q\",\"golds\":[]}", "list"},
+      {"NumberAsGold", "{\"question\":\"q\",\"golds\":[1]}", "not a text"},
+      {"BlankGold", "{\"question\":\"q\",\"golds\":[\" \"]}", "empty"},
+      {"TooLong", "{\"question\":\"" + std::string(240, 'q') + "\",\"answer\":\"#### 1\"}",
+       "max_positions"},
   };
 }
 
-TEST_F(PromptSetTest, RefusesABadRowByFileAndLine) {
-  for (const BadRow& bad : BadRows()) {
-    const std::string message = Refusal(Rows(2) + bad.row + "\n" + Rows(1));
-    EXPECT_NE(message.find(folder_.path() + "/train.jsonl:3: "), std::string::npos) << message;
-    EXPECT_NE(message.find(bad.words), std::string::npos) << message;
-    EXPECT_LT(message.size(), 500u);
-  }
+class BadRowTest : public PromptSetTest, public ::testing::WithParamInterface<BadRow> {};
+
+TEST_P(BadRowTest, IsRefusedByFileAndLine) {
+  const std::string message = Refusal(Rows(2) + GetParam().row + "\n" + Rows(1));
+  EXPECT_NE(message.find(folder_.path() + "/train.jsonl:3: "), std::string::npos) << message;
+  EXPECT_NE(message.find(GetParam().words), std::string::npos) << message;
+  EXPECT_LT(message.size(), 500u);
 }
+INSTANTIATE_TEST_SUITE_P(Row, BadRowTest, ::testing::ValuesIn(BadRows()),
+                         [](const auto& row) { return row.param.name; });
 
 TEST_F(PromptSetTest, SkipsAndCountsBadRowsWhenAsked) {
   config_.mutable_data()->set_on_bad(DataConfig::SKIP);
@@ -208,7 +214,7 @@ TEST_F(PromptSetTest, APromptMayFillTheContextToTheLastToken) {
   };
   EXPECT_EQ(Open(row(239)).At(0).ids_size(), 240);
   const std::string message = Refusal(row(240));
-  EXPECT_NE(message.find("257, 256"), std::string::npos) << message;
+  EXPECT_NE(message.find("tokens=257 policy.max_positions=256"), std::string::npos) << message;
   EXPECT_NE(message.find("data.on_bad=SKIP"), std::string::npos) << message;
 }
 

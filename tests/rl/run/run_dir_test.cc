@@ -141,11 +141,13 @@ TEST_F(RunDirTest, ACheckpointThatTheRunsFilesDoNotReachIsPassedOver) {
       EXPECT_EQ(found.manifest.step(), 2) << name;
     });
     EXPECT_EQ(Count(log, "step-00000003"), 1) << log;
-    EXPECT_NE(log.find(path + " is shorter than"), std::string::npos) << log;
-    EXPECT_NE(log.find("29, 30"), std::string::npos) << log;
+    EXPECT_NE(log.find("shorter than when the checkpoint was made: file=" + path),
+              std::string::npos)
+        << log;
+    EXPECT_NE(log.find("bytes=29 bytes_needed=30"), std::string::npos) << log;
     std::filesystem::remove(path);
     const std::string gone = LogOf([&] { UserErrorOf([&] { run.NewestCheckpoint(); }); });
-    EXPECT_NE(gone.find("is missing beside"), std::string::npos) << gone;
+    EXPECT_NE(gone.find("a file of the run is missing: file="), std::string::npos) << gone;
     EXPECT_NE(gone.find(name.substr(0, 10)), std::string::npos) << gone;
   }
 }
