@@ -14,7 +14,7 @@ struct Moments {
   double squares = 0;  // sum of squared deviations
 };
 
-// Over the scored members except `left_out` (-1: none), in order.
+// Of the scored members except `left_out` (-1: of all of them), summed in order.
 Moments MomentsOf(std::span<const std::optional<double>> rewards, int64_t left_out) {
   Moments m;
   double sum = 0;

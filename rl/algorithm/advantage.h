@@ -1,5 +1,6 @@
-// Advantages of a group from its rewards (grpo.md 3). Members that are not SCORED leave mean, std
-// and loss: a scorer's failure is never a reward.
+// The advantages of a group from its rewards (docs/algorithms.md 3). Members that are not SCORED
+// count neither in the mean and deviation nor in the loss, because a scorer's failure is never a
+// reward.
 #pragma once
 
 #include <optional>
@@ -11,14 +12,16 @@
 
 namespace grouper {
 
-// One value a member; nullopt: not scored, advantage 0. Fewer than two scored members, or equal
-// rewards: all 0 without a division (config NONE: A = r).
+// One advantage per member. nullopt means not scored and gives 0. With fewer than two scored
+// members, or with equal rewards, all are 0 without a division (with kind NONE the advantage is the
+// reward).
 std::vector<double> GroupAdvantages(std::span<const std::optional<double>> rewards,
                                     const AdvantageConfig& config);
 
-// Fills advantages (a dropped group gets none), reward_mean, reward_std and no_signal from
-// group->scores, less group->kl_penalties where there are some. kInternal naming the
-// group when a reward is not finite or a property of the advantages fails (grpo.md 11, 4).
+// Fills advantages (a dropped group gets none), reward_mean, reward_std and no_signal from the
+// rewards in group->scores, less group->kl_penalties if there are any. kInternal, naming the group,
+// when a reward is not finite or the advantages lack a property that they must have
+// (docs/algorithms.md 13).
 void AssignAdvantages(const AdvantageConfig& config, Group* group);
 
 }  // namespace grouper

@@ -6,7 +6,7 @@
 namespace grouper {
 namespace {
 
-// Why a group teaches nothing by its own verdicts; empty: it does.
+// Why the group's own verdicts give it no signal; empty if they do.
 const char* LackOf(const Group& group) {
   int64_t scored = 0, right = 0;
   for (const reward::v1::ScoreResult& score : group.scores()) {

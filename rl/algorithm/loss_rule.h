@@ -1,5 +1,5 @@
-// The settings of the loss (LossConfig) as the rule of kernels/loss. Whoever asks what a run's loss
-// needs, a reference or a gradient of every token, asks here.
+// Turns the settings of the loss (LossConfig) into the rule of kernels/loss, and answers what the
+// loss of a run needs: a reference policy, or a gradient for every token.
 #pragma once
 
 #include <cstdint>
@@ -9,23 +9,24 @@
 
 namespace grouper {
 
-// kUser naming the first setting that is out of its range or would do nothing. GSPO without the
-// mean over sequences is allowed and said in the log.
+// kUser naming the first setting that is out of its range or would have no effect. GSPO without the
+// mean over sequences is allowed, with a warning in the log.
 void CheckLossConfig(const LossConfig& loss);
 
 // length_cap: the most new tokens of the step's completions, the L of aggregation CONST.
 PolicyLossRule LossRuleOf(const LossConfig& loss, int64_t length_cap);
 
-// The estimator of loss.kl, wherever its term stands.
+// The estimator of loss.kl, whether its term is in the loss or in the reward.
 KlRule KlRuleOf(const LossConfig& loss);
 
-// beta > 0 and an estimator: as a term of every token, or taken off the reward.
+// True with a kl_beta above 0 and an estimator: as a term of every token's loss, or subtracted from
+// the reward.
 bool KlInLoss(const LossConfig& loss);
 bool KlInReward(const LossConfig& loss);
-// Either of them.
+// True if one of the two is.
 bool NeedsReference(const LossConfig& loss);
 
-// Terms beside the advantage's: tokens without signal have a gradient too.
+// True if the loss has a KL or entropy term, so that tokens without signal have a gradient too.
 bool EveryTokenTrains(const LossConfig& loss);
 
 }  // namespace grouper

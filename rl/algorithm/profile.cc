@@ -15,9 +15,10 @@ struct Profile {
 };
 
 // Values that a recipe's paper does not give are left to the defaults, or are our reading (R1's
-// deviation, eps and clamp; grpo.md 8). No list may stand here: merging would append to it.
+// deviation, eps and clamp). A profile must not set a repeated field, because merging would append
+// to it.
 constexpr std::array<Profile, 3> kProfiles = {{
-    // DAPO (Yu et al. 2025): token mean, clip-higher, groups with signal only.
+    // DAPO (arXiv:2503.14476): mean over tokens, clip-higher, only groups with signal.
     {"dapo", R"(
       prompts_per_step: 512 group_size: 16
       batch { minibatches: 16 split: BY_GROUP }
@@ -27,14 +28,14 @@ constexpr std::array<Profile, 3> kProfiles = {{
       optimizer { lr: 1e-6 schedule: CONSTANT warmup_updates: 10 weight_decay: 0.1
                   max_grad_norm: 1 }
       dynamic_sampling { enabled: true max_rounds: 10 })"},
-    // Dr. GRPO (Liu et al. 2025): no deviation, no length in the mean.
+    // Dr. GRPO (arXiv:2503.20783): no deviation, and no division by the length.
     {"drgrpo", R"(
       batch { minibatches: 1 }
       advantage { kind: CENTERED }
       loss { surrogate: PPO aggregation: CONST clip_low: 0.2 clip_high: 0.2 dual_clip: 0
              log_ratio_clamp: 20 kl: NONE })"},
-    // DeepSeek-R1 (Nature 2025): 512 questions of 16 outputs a step, 16 updates, a reference 400
-    // updates old at most.
+    // DeepSeek-R1 (Nature 2025): 512 questions with 16 outputs each per step, 16 updates per
+    // step, and a reference that is at most 400 updates old.
     {"r1", R"(
       prompts_per_step: 512 group_size: 16
       batch { minibatches: 16 split: BY_OUTPUT }

@@ -1,6 +1,6 @@
-// Profiles: the settings of a published recipe (grpo.md 8) under one name. They stand beneath what
-// the user wrote, so a field that is set wins, and they become part of the resolved config: the run
-// folder shows every value, and a later program with other profiles resumes to the same run.
+// Profiles: the settings of a published recipe under one name (docs/training_step.md, "Profiles").
+// They only fill fields that the user left unset, and they become part of the resolved config. So
+// the run folder shows their values, and a later program with other profiles resumes the same run.
 #pragma once
 
 #include <string>
@@ -10,11 +10,11 @@
 
 namespace grouper {
 
-// Of all profiles, in alphabetical order.
+// The names of all profiles, in alphabetical order.
 std::vector<std::string> ProfileNames();
 
-// Fills fields that config leaves unset with the values of config.profile; nothing without one.
-// kUser for an unknown name.
+// Fills the fields that config leaves unset with the values of config.profile; does nothing without
+// a profile. kUser for an unknown name.
 void ApplyProfile(Config* config);
 
 }  // namespace grouper

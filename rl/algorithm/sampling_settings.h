@@ -1,5 +1,4 @@
-// How the run and its evaluations sample: the settings as the operator's rule, and eval.* over
-// sampling.*. Pure functions, any thread.
+// How the run and its evaluations sample. Pure functions, any thread.
 #pragma once
 
 #include "base/error.h"
@@ -16,7 +15,8 @@ inline SamplingRule RuleOf(const SamplingConfig& config) {
           .min_p = config.min_p()};
 }
 
-// The sampling settings of an evaluation's samples. kUser for settings that cannot be meant.
+// The sampling settings of an evaluation: eval.*, and sampling.* for what eval.* leaves open. kUser
+// for settings that make no sense.
 inline SamplingConfig EvalSampling(const Config& config) {
   const EvalConfig& eval = config.eval();
   USER_CHECK(eval.samples() >= 1 && eval.samples() <= 65536,

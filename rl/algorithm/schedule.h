@@ -1,4 +1,4 @@
-// Learning-rate schedules: pure functions of the update, counted from 0 (grpo.md 1).
+// Learning-rate schedules: pure functions of the update, counted from 0 (docs/algorithms.md 10).
 #pragma once
 
 #include <algorithm>
@@ -9,8 +9,9 @@
 
 namespace grouper {
 
-// Linear warm-up to lr, then constant, or cosine to final_share at `updates`. Rounded to fp32 once:
-// host doubles may differ in the last bit between processors (numerics.md 9).
+// Linear warm-up to lr, then constant or a cosine down to final_share * lr at `updates`. The result
+// is rounded to fp32 once, because doubles of the host's library may differ in the last bit between
+// processors (docs/numerics.md 12).
 inline double LearningRateAt(const OptimizerConfig& config, int64_t update, int64_t updates) {
   double rate = config.lr();
   if (config.warmup_updates() > 0) {

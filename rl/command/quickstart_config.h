@@ -1,4 +1,4 @@
-// The quickstart (docs/recipe.md): base stage, cold-start SFT, GRPO on calc and fit, with held-out
+// The quickstart (examples/README.md): base stage, cold-start SFT, GRPO on calc and fit, with held-out
 // pass@1 before and after. The three configs are examples/quickstart_{base,sft,rl}.textproto, built
 // into the program.
 #pragma once

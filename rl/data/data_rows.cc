@@ -22,7 +22,8 @@ std::string Trim(const std::string& text) {
 
 constexpr std::string_view kSlot = "{question}";
 
-// Tokens as they were sampled: token in, token out. Their text must be the answer's.
+// The tokens as they were sampled, so that nothing is encoded again. Their text must be the
+// answer's.
 std::vector<int32_t> ReadAnswerIds(const Json& listed, const std::string& name,
                                    const std::string& answer, const Tokenizer& tokenizer) {
   USER_CHECK(listed.IsArray() && !listed.items.empty(),
@@ -110,7 +111,7 @@ DataRow ReadRow(const Json& json, const std::string& where, const Config& config
   return row;
 }
 
-// What no row can mend is said once, not counted as bad rows.
+// Faults of the config are reported once and are not counted as bad rows.
 void CheckDataConfig(const std::string& path, const std::string& setting, const DataConfig& data) {
   USER_CHECK(path != "-",
              "[" + setting +
@@ -124,7 +125,8 @@ void CheckDataConfig(const std::string& path, const std::string& setting, const 
              Named("data.holdout_every", data.holdout_every()));
 }
 
-// By the line's number alone: the same lines in every stage, whatever else is skipped there.
+// Decided by the number of the line alone, so every stage holds out the same lines, whatever else
+// it skips.
 bool InPart(int64_t line_number, RowPart part, const DataConfig& data) {
   const bool held_out = data.holdout_every() > 0 && line_number % data.holdout_every() == 0;
   return part == RowPart::kAll || held_out == (part == RowPart::kHeldOut);
@@ -174,7 +176,7 @@ std::string ApplyTemplate(const DataConfig& data, const std::string& question) {
   const size_t at = pattern.find(kSlot);
   USER_CHECK(at != std::string::npos, "[data] data.prompt_template must contain {question}",
              Named("data.prompt_template", Excerpt(pattern, 200)));
-  // The first one; the question's own braces stay as they are.
+  // Only the first {question} is replaced, so braces of the question itself stay as they are.
   return pattern.substr(0, at) + question + pattern.substr(at + kSlot.size());
 }
 

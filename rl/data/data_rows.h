@@ -1,6 +1,6 @@
-// Rows of a JSONL data set as question, answer and golds: what prompts (RL, evaluation) and
-// documents (SFT) are made from. Bad rows and rows that do not fit the context are refused, or
-// skipped and counted (data.on_bad).
+// Rows of a JSONL data set as question, answer and golds. Prompts (for reinforcement learning and
+// evaluation) and documents (for supervised training) are made from them. Bad rows, and rows that
+// do not fit the context, are refused, or skipped and counted (data.on_bad).
 #pragma once
 
 #include <cstdint>
@@ -38,24 +38,26 @@ struct DataRequest {
   std::string setting;  // names the file in errors: "data.train"
   RowPart part = RowPart::kAll;
   int64_t room_tokens = 0;  // positions that must stay free behind the prompt
-  // Rows for documents: the answer must fit there, golds are not read.
+  // True for documents: the answer must fit into the context, and golds are not read.
   bool with_answer = false;
 };
 
-// Rows for documents: the answer's tokens are the row's "answer_ids" (the answer field's name with
-// _ids), which rows of `grouper sample` carry so that nothing is encoded again, else its text's.
-// Rows for prompts: golds are the row's "golds", a list of texts, or else what follows
-// data.gold_after in the answer field, without blanks around it. data.max_rows counts good rows.
-// kUser "path:line: words" on a bad row, unless data.on_bad is SKIP; also for a config that fits no
-// row and a file that cannot be read again. No rows without an error: only of the held-out part.
+// Reads the rows. For documents, the answer's tokens are the row's "answer_ids" (the answer field's
+// name with _ids), which rows of `grouper sample` carry so that nothing is encoded again; without
+// that field they are the tokens of its text. For prompts, the golds are the row's "golds", a list
+// of texts, or else the text after data.gold_after in the answer field, without blanks around it.
+// data.max_rows counts good rows. kUser "path:line: words" for a bad row, unless data.on_bad is
+// SKIP; also for a config that fits no row and for a file that cannot be read twice. Only the
+// held-out part may be empty.
 DataRows ReadDataRows(const DataRequest& request, const Config& config, const Tokenizer& tokenizer);
 
-// The question in data.prompt_template. kUser when the template has no {question}.
+// data.prompt_template with the question in it. kUser when the template has no {question}.
 std::string ApplyTemplate(const DataConfig& data, const std::string& question);
-// <bos> and the prompt's tokens. kUser when a place cannot be encoded.
+// <bos> and the prompt's tokens. kUser when a part of the text cannot be encoded.
 std::vector<int32_t> EncodePrompt(const std::string& prompt, const Tokenizer& tokenizer);
 
-// The rows in the order of an epoch: Philox stream 4, object the epoch, Fisher and Yates.
+// The rows in the order of an epoch: a Fisher-Yates shuffle with Philox stream 4 and the epoch as
+// object.
 std::vector<uint32_t> EpochOrder(uint64_t seed, uint64_t epoch, size_t rows);
 
 }  // namespace grouper

@@ -1,6 +1,6 @@
-// Supervised documents as a pure function of the step: generated ("tasks:base",
-// "tasks:demonstrations") or rows of a JSONL file (prompt, then the answer field and <eos>; loss on
-// the answer), permuted anew each epoch.
+// The documents of supervised training, as a pure function of the step: generated ("tasks:base",
+// "tasks:demonstrations"), or rows of a JSONL file (the prompt, then the answer field and <eos>,
+// with the loss on the answer) in a new order each epoch.
 #pragma once
 
 #include <cstdint>
@@ -14,15 +14,15 @@ namespace grouper {
 
 class DocumentSet {
  public:
-  // Reads or makes all documents. kUser names file, line or field, also when a document is longer
-  // than policy.max_positions.
+  // Reads or generates all documents. kUser, naming file, line or field, for bad rows and for a
+  // document that is longer than policy.max_positions.
   DocumentSet(const Config& config, const Tokenizer& tokenizer);
   // Documents [step * count, (step + 1) * count) of the endless epochs.
   std::vector<Document> Batch(int64_t step, int64_t count) const;
   int64_t size() const { return static_cast<int64_t>(documents_.size()); }
   int64_t skipped() const { return skipped_; }
   const std::vector<std::string>& skip_reasons() const { return skip_reasons_; }
-  // Of the file in hexadecimal; empty for generated documents.
+  // The file's SHA-256 in hexadecimal; empty for generated documents.
   const std::string& sha256() const { return sha256_; }
 
  private:

@@ -29,7 +29,7 @@ bool IsGenerated(const std::string& path, const char* setting) {
 Prompt PromptOfRow(const DataRow& row, uint64_t ordinal, const std::string& rubric) {
   Prompt prompt;
   prompt.set_ordinal(ordinal);
-  // The file by its name: a trace does not depend on where the data lay.
+  // Only the file's name, so that a trace does not depend on the folder of the data.
   const std::string task_id = row.where.substr(row.where.find_last_of('/') + 1);
   prompt.set_task_id(task_id);
   prompt.set_data_source(task_id.substr(0, task_id.rfind(':')));

@@ -1,6 +1,6 @@
-// The prompts of a run as a pure function of the ordinal: generated tasks, or the rows of a JSONL
-// file in an order permuted anew each epoch. There is no cursor to lose. One thread (the last
-// epoch's order is kept).
+// The prompts of a run, as a pure function of the ordinal: generated tasks, or the rows of a JSONL
+// file in a new order each epoch. No reading position has to be saved, so none can be lost. One
+// thread, because the order of the last epoch is cached.
 #pragma once
 
 #include <cstdint>
@@ -14,25 +14,25 @@
 
 namespace grouper {
 
-// A row of a data set as a prompt under the named rubric.
+// Makes a prompt under the named rubric from a row of a data set.
 Prompt PromptOfRow(const DataRow& row, uint64_t ordinal, const std::string& rubric);
 
 class PromptSet {
  public:
-  // Reads data.train; tokenizer outlives the set. kUser names file, line or field.
+  // Reads data.train. The tokenizer outlives the set. kUser names file, line or field.
   PromptSet(const Config& config, const Tokenizer& tokenizer);
 
   Prompt At(uint64_t ordinal) const;
-  // Held-out prompts of data.eval, at most n (0: all; of the generators 200), ordinals 0, 1, ...;
-  // where data.eval is empty, of the lines of data.train that data.holdout_every keeps out; else
-  // none.
+  // At most n held-out prompts (0: all; of the built-in tasks 200) with ordinals 0, 1, ...: those
+  // of data.eval, or if that is empty, the lines of data.train that data.holdout_every keeps out,
+  // or none.
   std::vector<Prompt> EvalPrompts(int64_t n) const;
   int64_t rows() const {
     return static_cast<int64_t>(train_.rows.size());
   }  // 0: generated without end
   int64_t skipped() const { return train_.skipped; }
   const std::vector<std::string>& skip_reasons() const { return train_.skip_reasons; }
-  // Of the file in hexadecimal; empty for generated prompts.
+  // The file's SHA-256 in hexadecimal; empty for generated prompts.
   const std::string& sha256() const { return train_.sha256; }
 
  private:

@@ -11,8 +11,8 @@ constexpr int kFactLines = 6;
 
 std::string Number(int64_t n) { return std::to_string(n); }
 
-// One true line: a sum or difference by a small number (half of the lines), a difference of near
-// numbers, a product.
+// One true line: in half of the cases a sum or difference with a small number, otherwise a
+// difference of close numbers or a product.
 std::string TrueLine(PhiloxSequence* random) {
   const int64_t kind = random->Uniform(0, 3);
   if (kind < 2) {
@@ -57,15 +57,15 @@ Document MakeBaseDocument(uint64_t seed, uint64_t index, const Tokenizer& tokeni
   if (random.Uniform(0, 1) == 1) {
     const TaskProblem problem = DrawTraining(&random);
     std::string rest = ";" + problem.Working();
-    // The composed program belongs to the base text: the cold start alone does not reliably teach
-    // it.
+    // The base text includes the composed program, because the cold start alone does not teach it
+    // reliably.
     if (problem.kind == TaskKind::kFit) rest += ";" + problem.Answer();
     return FromText(problem.statement, rest, tokenizer);
   }
   std::string text;
   for (int line = 0; line < kFactLines; ++line) text += (line > 0 ? ";" : "") + TrueLine(&random);
   Document d = FromText("", text, tokenizer);
-  // What follows an equals sign is a fact; the rest is chance.
+  // The text after an equals sign is determined by the text before it; the rest is chance.
   const int32_t equals = tokenizer.Encode("=", false)[0];
   for (size_t i = 1; i < d.ids.size(); ++i) d.loss_mask[i] = d.ids[i - 1] == equals ? 1 : 0;
   return d;

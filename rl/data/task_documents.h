@@ -1,6 +1,6 @@
-// Supervised text for the quickstart's first two stages. Base documents know arithmetic but no tags
-// and no stopping rule; demonstrations have the format and bad habits: half of them do not think
-// and guess, others stop early, so that there is something for RL to find.
+// Supervised text for the quickstart's first two stages. Base documents teach arithmetic, but no
+// tags and no rule for stopping. Demonstrations teach the format and bad habits: half of them guess
+// without thinking and others stop early, so that reinforcement learning has something to improve.
 #pragma once
 
 #include <cstdint>

@@ -11,7 +11,7 @@ constexpr uint64_t kHeldOutSeed = 42;
 
 std::string Number(int n) { return std::to_string(n); }
 
-// FNV-1a with a finisher, so that every bit of a short key reaches the low ones.
+// FNV-1a with a finisher, so that every bit of a short key reaches the low bits of the hash.
 uint64_t HashOf(const std::string& text) {
   uint64_t h = 1469598103934665603ull;
   for (char c : text) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211ull;
@@ -125,7 +125,7 @@ Prompt MakeTaskPrompt(const TaskProblem& problem, const Tokenizer& tokenizer) {
   reward::v1::CodeProblem* code = prompt.mutable_code()->mutable_problem();
   code->set_wrap("def f(x):\n    return {answer}");
   code->set_entry("f");
-  // The two values that are shown, then five that are not.
+  // The two values that the question shows, then five that it does not.
   for (int x : {problem.x1, problem.x2, 0, 3, 7, 11, 20}) {
     reward::v1::CodeCase* test = code->add_cases();
     test->set_arguments_json("[" + Number(x) + "]");

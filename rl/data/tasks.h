@@ -24,27 +24,29 @@ struct TaskProblem {
   std::string statement;
 
   bool held_out() const;
-  // The correct working, lines joined by ';'.
+  // The correct working, with lines joined by ';'.
   std::string Working() const;
   std::string Answer() const;
 };
 
-// Largest value that stands in a statement or a working.
+// The largest value in a question or its working.
 inline constexpr int kLargestValue = 60;
 
-// Draws of one purpose must not touch another's: the purpose is part of the random object.
+// What a problem is drawn for. The purpose is part of the random object, so the draws of one
+// purpose do not depend on those of another.
 enum class TaskPurpose : uint64_t { kTrain = 1, kHeldOut = 2, kBase = 3, kDemonstration = 4 };
 PhiloxSequence TaskRandom(uint64_t seed, TaskPurpose purpose, uint64_t index);
 
-// A problem of the kind that is held out exactly as asked.
+// A problem of the kind, held out or not as asked.
 TaskProblem DrawProblem(TaskKind kind, bool held_out, PhiloxSequence* random);
 
-// The prompt of a problem with the facts to grade it; rubric "calc" or "fit".
+// The prompt of a problem, with the facts that are needed to grade it, under the rubric "calc" or
+// "fit".
 Prompt MakeTaskPrompt(const TaskProblem& problem, const Tokenizer& tokenizer);
 // Training prompt `ordinal`: calc or fit with equal chance.
 Prompt TrainTaskPrompt(uint64_t seed, uint64_t ordinal, const Tokenizer& tokenizer);
-// Distinct held-out prompts, calc and fit in turn, the same for every seed. The pool of fit is
-// small and counted: kUser when count needs more than it holds.
+// Distinct held-out prompts, calc and fit in turn, the same for every seed. There are few held-out
+// problems of fit: kUser when count needs more than there are.
 int64_t HeldOutFitProblems();
 std::vector<Prompt> HeldOutPrompts(int64_t count, const Tokenizer& tokenizer);
 

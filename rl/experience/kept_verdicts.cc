@@ -14,7 +14,7 @@
 namespace grouper {
 namespace {
 
-// The rubrics that the trace's verdicts were given under; none when its header is not ours to read.
+// The rubrics under which the trace's verdicts were given; none when its header cannot be read.
 std::map<std::string, Rubric> RubricsOf(const std::string& segment) {
   std::map<std::string, Rubric> rubrics;
   RecordReader reader(segment);
@@ -90,7 +90,8 @@ KeptVerdicts KeptVerdicts::Keep(const std::string& run_folder, int64_t trace_byt
   if (kept.by_rollout_.empty() && FileExists(kept.path_)) RemoveTree(kept.path_);  // all passed
   if (!more) return kept;
 
-  // A whole file at once: a kill leaves the older one, and the trace is not cut back yet.
+  // The file is published whole: after a kill the older one is still there, and the trace has not
+  // been cut back yet.
   const std::string next = kept.path_ + ".tmp";
   wait->Do([&] {
     RecordWriter writer(next, 0);

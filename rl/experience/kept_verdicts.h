@@ -1,8 +1,8 @@
-// Verdicts of steps that the trace holds but no checkpoint does. A resume makes those steps again;
+// Verdicts of steps that the trace holds but no checkpoint does. A resume repeats those steps, and
 // a rollout that comes out the same keeps the verdict it had, so that a borderline time limit
-// changes no bit. They are read before the trace is cut back and stand in RUN/traces/kept-verdicts
-// (record frames of KeptVerdict, run.proto) until a checkpoint has passed them: a second kill loses
-// none. Owned by the trainer; one thread.
+// changes no bit. The verdicts are read before the trace is cut back, and are stored in
+// RUN/traces/kept-verdicts (record frames of KeptVerdict, run.proto) until a checkpoint includes
+// their steps, so a second kill loses none. Owned by the trainer; one thread.
 #pragma once
 
 #include <cstdint>
@@ -21,17 +21,19 @@ class KeptVerdicts {
  public:
   KeptVerdicts() = default;
 
-  // Those of steps >= first_step: what an earlier resume kept, and the groups that the run's trace
-  // holds behind byte `trace_bytes`. Writes the file anew. Rubrics are those of the trace's own
-  // header.
+  // Keeps the verdicts of steps >= first_step: those that an earlier resume kept, and those of the
+  // groups in the run's trace after byte `trace_bytes`. Writes the file anew. The rubrics are those
+  // of the trace's own header.
   static KeptVerdicts Keep(const std::string& run_folder, int64_t trace_bytes, int64_t first_step,
                            DiskWait* wait);
 
-  // Gives the group its scores when every member has a verdict for the same item under the same
-  // rubric: components may look at the whole group. False: nothing was changed.
+  // Gives the group its scores if every member has a verdict for the same item under the same
+  // rubric (all of them, because components may look at the whole group). False: nothing was
+  // changed.
   bool Fill(const Rubric& rubric, Group* group) const;
 
-  // A checkpoint holds all steps below: when nothing is left the file is removed.
+  // To be called when a checkpoint includes all steps below `step`: their verdicts are forgotten,
+  // and the file is removed when none is left.
   void Passed(int64_t steps);
 
   size_t size() const { return by_rollout_.size(); }

@@ -16,8 +16,8 @@ struct Place {
   uint32_t random;
 };
 
-// Nearest to n divided by the golden ratio, without a common factor with n: steps of this length
-// around a ring of n visit all of it, and any run of visits is spread evenly.
+// The number nearest to n divided by the golden ratio that has no common factor with n. Steps of
+// this length around a ring of n places visit all of them, and any run of visits is spread evenly.
 size_t GoldenStride(size_t n) {
   size_t stride = static_cast<size_t>(static_cast<double>(n) * 0.6180339887498949);
   while (std::gcd(stride, n) != 1) ++stride;

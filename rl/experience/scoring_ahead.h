@@ -1,7 +1,7 @@
-// Scores groups while others are still sampled: one thread sends what is complete, as much at a
-// time as has gathered. Scores land beside their group by its place, so no bit depends on timing. A
-// failure surfaces in Finish, where scoring after sampling would fail. Add and Finish belong to one
-// thread. Invariant: nothing of the caller's is touched before Finish.
+// Scores groups while others are still being sampled: one thread sends all complete groups that
+// have gathered. Finish stores the scores by the place of their group, so no bit depends on timing,
+// and rethrows a failure, as scoring after sampling would. One thread calls Add and Finish.
+// Invariant: nothing of the caller's is changed before Finish.
 #pragma once
 
 #include <functional>
@@ -19,15 +19,16 @@ class ScoringAhead {
   // Fills the scores of every group, or throws; runs on this object's thread.
   using Score = std::function<void(std::vector<Group>* groups, std::stop_token stop)>;
 
-  // groups: how many there will be.
+  // groups: the number of groups that will be added.
   ScoringAhead(size_t groups, Score score);
-  // Without Finish: the call in work is stopped and its result dropped.
+  // If Finish was not called, the call in progress is stopped and its result is dropped.
   ~ScoringAhead();
 
-  // A copy of a complete group, by its place in the step.
+  // Adds a copy of a complete group; place is its index in the step.
   void Add(size_t place, const Group& group);
-  // Waits for what was added and moves its scores into groups[place]; rethrows the first failure.
-  // False when stop was requested first: the call in work is stopped, groups is unchanged.
+  // Waits until all added groups are scored, and moves their scores into groups[place]. Rethrows
+  // the first failure. False when a stop was requested first: the call in progress is stopped, and
+  // groups is unchanged.
   bool Finish(std::vector<Group>* groups, std::stop_token stop = {});
 
  private:

@@ -9,7 +9,7 @@ namespace {
 
 constexpr const char* kConfigName = "config.textproto";
 
-// RUN of RUN/checkpoints/step-N; empty when there is none.
+// RUN, given RUN/checkpoints/step-N; empty for another path.
 std::string RunOf(const std::string& path, const std::string& checkpoint) {
   if (path != checkpoint) return path;
   const std::string run = FolderOf(FolderOf(checkpoint));

@@ -1,4 +1,4 @@
-// The config that belongs to a checkpoint, so that eval, sample and replay need no other file. Free
+// The config that belongs to a checkpoint, so that eval and sample need no other file. A free
 // function, any thread.
 #pragma once
 
@@ -16,9 +16,9 @@ struct CheckpointConfig {
   Config config;  // the run's, with the manifest's policy and tokenizer, init_from = folder
 };
 
-// path: a run folder (its newest valid checkpoint) or a checkpoint folder. kUser naming the folder
-// and what is wrong. File paths in the run's config are relative to the folder that the run was
-// started in.
+// path: a run folder, for its newest valid checkpoint, or a checkpoint folder. kUser naming the
+// folder and what is wrong. File paths in the run's config are relative to the folder that the run
+// was started in.
 CheckpointConfig ReadCheckpointConfig(const std::string& path);
 
 }  // namespace grouper

@@ -11,7 +11,8 @@
 namespace grouper {
 namespace {
 
-// The run's one event file: found again on a resume, named after start, host and process otherwise.
+// The run's one event file: the existing one on a resume, or a new one named after start time, host
+// and process.
 std::string EventPath(const std::string& folder) {
   for (const std::string& name : ListFolder(folder)) {
     if (name.rfind("events.out.tfevents.", 0) == 0) return JoinPath(folder, name);

@@ -1,6 +1,6 @@
-// The metrics of a step: one console line, one flat JSON object in metrics.jsonl, scalars in a
-// TensorBoard event file. Files are append-only; their offsets go into the manifest and a resume
-// cuts them back.
+// The metrics of a step go into one flat JSON object in metrics.jsonl and into a TensorBoard event
+// file. Both files are append-only. A checkpoint's manifest stores their lengths, and a resume cuts
+// them back.
 #pragma once
 
 #include <memory>
@@ -36,8 +36,8 @@ class StepMetrics {
 
 class MetricsWriter {
  public:
-  // Offsets < 0: a fresh start cuts everything; otherwise both files are cut to them. `wait`: as
-  // AppendFile. `clock` (the system's when null) stamps events, never earlier than the last one.
+  // Cuts both files back to these lengths; 0 or less starts them anew. `wait` is that of
+  // AppendFile. `clock` (nullptr: the system's) stamps events, never earlier than the last one.
   MetricsWriter(const std::string& run_folder, int64_t keep_metrics_bytes,
                 int64_t keep_events_bytes, DiskWait* wait = nullptr, const Clock* clock = nullptr);
   void Write(int64_t step, const StepMetrics& metrics);

@@ -15,7 +15,7 @@
 namespace grouper {
 namespace {
 
-// Names of published checkpoints, newest first.
+// The names of published checkpoints, newest first.
 std::vector<std::string> CheckpointNames(const std::string& run) {
   std::vector<std::string> names;
   for (const std::string& name : ListFolder(JoinPath(run, "checkpoints"))) {
@@ -27,8 +27,8 @@ std::vector<std::string> CheckpointNames(const std::string& run) {
 
 int64_t StepOf(const std::string& name) { return std::strtoll(name.c_str() + 5, nullptr, 10); }
 
-// The run's append-only files are cut back to where they stood at the checkpoint: each must reach
-// it.
+// A resume cuts the run's append-only files back to their lengths at the checkpoint, so each must
+// be at least that long.
 void CheckFilesReach(const std::string& run, const Manifest& manifest) {
   const auto check = [](const std::string& path, uint64_t offset) {
     const bool there = FileExists(path);
@@ -47,9 +47,9 @@ void CheckFilesReach(const std::string& run, const Manifest& manifest) {
   check(LearnerSegmentPath(run), manifest.trace_bytes());
 }
 
-// What may change from one start to the next, because no bit of what was done depends on it: how
-// far to go, when to save and wait, how many rounds are too many, where the reward services stand.
-// The rest is the run's identity.
+// Clears the settings that may change from one start to the next, because no bit of the finished
+// steps depends on them: the number of steps, when to save, how long to wait, the most rounds, the
+// addresses of reward services. The rest is the run's identity.
 std::vector<std::string> IdentityLines(const std::string& text, const std::string& where) {
   Config config;
   MergeTextproto(text, where, &config);
@@ -125,9 +125,9 @@ void RunDir::Tidy(int keep, int64_t keep_every) {
   int kept = 0;
   for (const std::string& name : names) {
     const int64_t step = StepOf(name);
-    // A bad one may have been made anew since.
+    // A step that was found bad earlier may have been written again since.
     const bool invalid = invalid_.count(name) == 1 && !Verify(name, &manifest);
-    // One that is newer than the last good one is left for a person to look at.
+    // A bad checkpoint that is newer than the last good one is left for a person to look at.
     if (invalid && (verified_.empty() || name > verified_)) continue;
     if (!invalid && (kept++ < keep || name == verified_)) continue;
     if (!invalid && keep_every > 0 && step % keep_every == 0) continue;

@@ -1,8 +1,8 @@
 // A run folder: config.textproto, metrics.jsonl, events.out.tfevents.*, traces/,
-// checkpoints/step-NNNNNNNN/, result.json, lock. One process owns it. The newest valid checkpoint
-// says where to go on; an invalid one is reported and the next older is used.
-//   1. The checkpoint that was verified last is never removed.
-//   2. A checkpoint disappears by a rename: half of one never stands under its name.
+// checkpoints/step-NNNNNNNN/, result.json, lock (docs/formats.md). One process owns it. A run
+// resumes from the newest valid checkpoint; an invalid one is reported, and the next older one is
+// used. Invariants: (1) the checkpoint that was verified last is never removed; (2) a checkpoint is
+// renamed before it is removed, so half of one never has its name.
 #pragma once
 
 #include <memory>
@@ -18,32 +18,32 @@ namespace grouper {
 
 class RunDir {
  public:
-  // Creates the folder and takes its lock; kUser when another process holds it.
+  // Creates the folder and locks it; kUser when another process holds the lock.
   explicit RunDir(const std::string& path);
 
   const std::string& path() const { return path_; }
   std::string File(const std::string& name) const { return JoinPath(path_, name); }
-  // Newest checkpoint that verifies and that the run's append-only files reach, and its manifest;
-  // newer ones that do not are reported. Empty when there is none at all; kUser when there are some
-  // and none is valid.
+  // The newest checkpoint that is valid and whose append-only files are long enough, with its
+  // manifest; newer ones that are not are reported. Empty when there is no checkpoint at all; kUser
+  // when there are some but none is valid.
   struct Found {
     std::string folder;
     Manifest manifest;
   };
   std::optional<Found> NewestCheckpoint();
   std::string CheckpointFolder(int64_t step) const;
-  // Removes temporary folders of half-written checkpoints, and checkpoints but for the newest
-  // `keep` and those of steps that are multiples of keep_every (0: none). Verifies the newest one
-  // first: when it is bad it is reported and nothing is removed for it.
+  // Removes temporary folders of half-written checkpoints, and all checkpoints but the newest
+  // `keep` and those of steps that are multiples of keep_every (0: none of these). Verifies the
+  // newest one first; if it is bad, that is reported, and nothing is removed in its favour.
   void Tidy(int keep, int64_t keep_every);
 
-  // Writes config.textproto. On a resume the stored one must have the same hash, apart from
-  // settings that change no bit of what was done (steps, waits, what is kept, addresses): another
-  // config in the same folder is kUser naming the first line that differs.
+  // Writes config.textproto. On a resume the stored config must be the same, apart from settings
+  // that change no bit of the finished steps (steps, waits, kept checkpoints, addresses); otherwise
+  // kUser naming the first line that differs.
   void StoreConfig(const std::string& resolved, bool resuming) const;
 
  private:
-  // False, and a line in the log, when it is not valid.
+  // Returns false and logs the reason when the checkpoint is not valid.
   bool Verify(const std::string& name, Manifest* manifest);
 
   std::string path_;
@@ -54,11 +54,11 @@ class RunDir {
 
 // RUN/checkpoints/step-NNNNNNNN
 std::string CheckpointPath(const std::string& run, int64_t step);
-// Steps of the published checkpoints of a run folder, newest first; valid or not.
+// The steps of all published checkpoints of a run folder, newest first, valid or not.
 std::vector<int64_t> CheckpointSteps(const std::string& run);
 
-// Newest valid checkpoint of a run folder, or the folder itself when it is a checkpoint; kUser
-// otherwise.
+// The newest valid checkpoint of a run folder, or the folder itself if it is a checkpoint; kUser if
+// it is neither.
 std::string ResolveCheckpoint(const std::string& path);
 
 }  // namespace grouper

@@ -21,8 +21,8 @@ namespace grouper {
 namespace {
 
 constexpr DType kType = DType::kFloat32;
-// What a process takes beside what this file counts, measured: code and data of the libraries, the
-// reward service's channel; a thread's stack and heap.
+// What a process takes in addition to what this file counts, as measured: code and data of the
+// libraries and the channel to the reward service; and per thread its stack and heap.
 constexpr int64_t kProgramBytes = int64_t{16} << 20, kThreadBytes = int64_t{4} << 20;
 
 int64_t Footprint(int64_t bytes) {
@@ -42,18 +42,19 @@ MicroBatch LargestMicroBatch(const Config& config, const RunFacts& facts) {
   const int64_t cap = LongestCap(config.sampling());
   const int64_t cut = MicroBatchTokens(config.batch(), config.policy());
   const int64_t outputs = std::max<int64_t>(1, Outputs(config) / config.batch().minibatches());
-  // The last token of a sequence is never fed.
+  // The last token of a sequence is never an input.
   const int64_t longest = facts.longest_prompt + cap - 1;
   const int64_t shortest = std::max<int64_t>(1, facts.shortest_prompt);
-  // A sequence above the cut is a micro-batch of its own.
+  // A sequence that is longer than the cut is a micro-batch of its own.
   if (longest > cut || outputs == 1) return {longest, cap, KvCache::BlocksFor(longest)};
   MicroBatch most;
   most.tokens = std::min(cut, outputs * longest);
-  // Most targets where the shortest prompts have the longest completions.
+  // There are most targets when the shortest prompts have the longest completions.
   const int64_t full = std::min(shortest + cap - 1, most.tokens);
   const int64_t sequences = most.tokens / full, rest = most.tokens % full;
   most.targets = sequences * (full - shortest + 1) + std::max<int64_t>(0, rest - shortest + 1);
-  // Most blocks where sequences of one length leave their blocks emptiest.
+  // There are most blocks when all sequences have the length that leaves their last blocks
+  // emptiest.
   for (int64_t length = shortest; length <= std::min(longest, most.tokens); ++length) {
     most.blocks =
         std::max(most.blocks, std::min(outputs, most.tokens / length) * KvCache::BlocksFor(length));
@@ -61,15 +62,15 @@ MicroBatch LargestMicroBatch(const Config& config, const RunFacts& facts) {
   return most;
 }
 
-// Numbers of one output in a step's messages, in training sequences and in the frame of the trace.
-// Fields of messages grow by doubling.
+// The bytes of one output in the messages of a step, in the training sequences and in the trace's
+// frame. The fields of messages grow by doubling.
 int64_t RolloutBytes(const Config& config, const RunFacts& facts) {
   const SamplingConfig& sampling = config.sampling();
   const bool filtered = sampling.top_k() > 0 || sampling.top_p() < 1 || sampling.min_p() > 0;
   const PolicyConfig& policy = config.policy();
   const int64_t experts =
       MoeLayers(policy) > 0 ? MoeLayers(policy) * policy.moe().experts_per_token() : 0;
-  // id, log-prob, entropy and end in the text, 4 bytes each; about 2 of text.
+  // Per token: id, log-prob, entropy and end in the text, 4 bytes each, and about 2 bytes of text.
   const int64_t token = 16 + (filtered ? 4 : 0) + 2 + experts;
   const int64_t cap = LongestCap(sampling);
   const int64_t sequence = 8 * cap + 4 * facts.longest_prompt;
@@ -205,7 +206,7 @@ MemoryPlan PlanMemory(const Config& config, const RunFacts& facts) {
       {"learner KV cache", Footprint(micro.blocks * block_bytes), When::kOnceReached, lengths});
   rows.push_back({"rollouts of a step", RolloutBytes(config, facts), When::kInStep,
                   "prompts_per_step, group_size, sampling.max_new_tokens"});
-  // The optimizer's file is made in memory from its tensors: both moments stand there twice.
+  // The optimizer's file is built in memory from its tensors, so both moments exist twice.
   rows.push_back({"files of a checkpoint",
                   4 * ParameterCount(policy) * static_cast<int64_t>(SizeOf(kType)),
                   When::kWhileSaving, shape});

@@ -1,6 +1,6 @@
 // What every command that runs the policy needs, made from a resolved config: threads, tokenizer,
-// policy with its first weights, engine. Order of members is order of construction and, reversed,
-// of destruction.
+// the policy with its first weights, and the engine. The members are constructed in their order and
+// destroyed in the reverse order.
 #pragma once
 
 #include <memory>
@@ -19,25 +19,25 @@ struct SessionOptions {
   int threads = 0;  // 0: GROUPER_THREADS, else the cores of this process
 };
 
-// kUser when a checkpoint was made with another tokenizer than the config's: equal shapes would
-// hide that every id means something else.
+// kUser when a checkpoint was made with another tokenizer than the config's, because equal shapes
+// would hide that every id means something else.
 void CheckTokenizer(const std::string& folder, const Manifest& manifest, const Config& config);
 
-// The tokenizer of data.tokenizer; completes config->policy.vocab_size from it. kUser when the
-// config asks for another.
+// Makes the tokenizer of data.tokenizer and completes config->policy.vocab_size from it. kUser when
+// the config has another vocab_size.
 std::unique_ptr<Tokenizer> MakeTokenizer(Config* config);
 
 class Session {
  public:
-  // Completes the config as MakeTokenizer does. Weights: config.init_from, else random from the
-  // seed.
+  // Completes the config as MakeTokenizer does. The weights are those of config.init_from, or else
+  // random numbers from the seed.
   Session(Config* config, const SessionOptions& options);
 
   Stream& stream() { return stream_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   Policy& policy() { return *policy_; }
   Engine& engine() { return *engine_; }
-  // After weights were loaded from elsewhere.
+  // To be called after weights were loaded from elsewhere.
   void WeightsChanged() { policy_->weights().RefreshTransposed(stream_); }
 
  private:
