@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "base/exit_code.h"
 #include "base/log.h"
 #include "reward/command/options.h"
 
@@ -67,13 +68,8 @@ int Run(int argc, char** argv) {
 }  // namespace grouper
 
 int main(int argc, char** argv) {
-  try {
-    return grouper::Run(argc, argv);
-  } catch (const grouper::Error& error) {
-    grouper::LogError(error.message());
-    return grouper::ExitCode(error.kind());
-  } catch (const std::exception& error) {
-    grouper::LogError(std::string("[internal] ") + error.what());
-    return 1;
-  }
+  return grouper::ExitCodeOf(
+      [&] { return grouper::Run(argc, argv); },
+      [](const std::string& message) { grouper::LogError(message); },
+      [](const std::string& what) { grouper::LogError("[internal] " + what); });
 }

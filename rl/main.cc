@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "base/error.h"
+#include "base/exit_code.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "rl/command/run_options.h"
@@ -140,13 +141,8 @@ int Run(int argc, char** argv) {
 }  // namespace grouper
 
 int main(int argc, char** argv) {
-  try {
-    return grouper::Run(argc, argv);
-  } catch (const grouper::Error& error) {
-    grouper::LogError(error.message());
-    return grouper::ExitCode(error.kind());
-  } catch (const std::exception& error) {
-    grouper::LogError(std::string("[internal] ") + error.what());
-    return 1;
-  }
+  return grouper::ExitCodeOf(
+      [&] { return grouper::Run(argc, argv); },
+      [](const std::string& message) { grouper::LogError(message); },
+      [](const std::string& what) { grouper::LogError("[internal] " + what); });
 }

@@ -4,11 +4,11 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdlib>
-#include <exception>
 #include <functional>
 #include <iostream>
 
 #include "base/error.h"
+#include "base/exit_code.h"
 #include "trace/command/command.h"
 #include "trace/view/escape.h"
 
@@ -95,13 +95,10 @@ int Main(int argc, char** argv) {
 }  // namespace grouper
 
 int main(int argc, char** argv) {
-  try {
-    return grouper::Main(argc, argv);
-  } catch (const grouper::Error& error) {
-    std::cerr << "error: " << grouper::EscapeForTerminal(error.message()) << '\n';
-    return grouper::ExitCode(error.kind());
-  } catch (const std::exception& error) {
-    std::cerr << "error: [trace] internal: " << error.what() << '\n';
-    return grouper::ExitCode(grouper::ErrorKind::kInternal);
-  }
+  return grouper::ExitCodeOf(
+      [&] { return grouper::Main(argc, argv); },
+      [](const std::string& message) {
+        std::cerr << "error: " << grouper::EscapeForTerminal(message) << '\n';
+      },
+      [](const std::string& what) { std::cerr << "error: [trace] internal: " << what << '\n'; });
 }
