@@ -37,7 +37,7 @@ std::string Upper(std::string text) {
 void SetMode(const std::string& mode, const std::string& where, Rubric* rubric) {
   Rubric::Extraction extraction;
   USER_CHECK(Rubric::Extraction_Parse(Upper(mode), &extraction),
-             where + ": mode must be boxed, answer_tag, gsm8k, line or whole, got", mode);
+             where + ": mode must be boxed, answer_tag, gsm8k, line or whole", Named("mode", mode));
   rubric->set_extraction(extraction);
 }
 
@@ -118,8 +118,8 @@ Row ReadRow(const Json& json, const std::string& where, const Rubric& defaults) 
   for (const Json::Member& member : json.members) {
     const auto& [name, value] = member;
     if (name == "answer" || name == "golds" || name == "problem") {
-      USER_CHECK(task.empty(),
-                 where + ": \"" + name + "\" stands beside \"" + task + "\"; a row has one task");
+      USER_CHECK(task.empty(), where + ": a row has one task, but both \"" + name + "\" and \"" +
+                                   task + "\" are set");
       task = name;
     }
     if (name == "id" || name == "completion" || name == "meta" || name.rfind("_", 0) == 0) continue;
@@ -151,7 +151,7 @@ Row ReadRow(const Json& json, const std::string& where, const Rubric& defaults) 
     } else if (name == "tokens") {
       const int64_t tokens = json.Integer("tokens", where);
       USER_CHECK(tokens >= 0 && tokens <= std::numeric_limits<uint32_t>::max(),
-                 where + ": field \"tokens\" must be 0 or above, got", tokens);
+                 where + ": field \"tokens\" must be 0 or above", Named("tokens", tokens));
       row.item.set_completion_tokens(static_cast<uint32_t>(tokens));
       has_tokens = true;
     } else if (name == "truncated") {
@@ -168,7 +168,8 @@ Row ReadRow(const Json& json, const std::string& where, const Rubric& defaults) 
   for (const Component& c : row.rubric.component()) {
     const bool counts = c.name() == "overlong" || c.name() == "length";
     USER_CHECK(!counts || has_tokens,
-               where + ": field \"tokens\" is missing; the rubric's component needs it", c.name());
+               where + ": field \"tokens\" is missing, and a component of the rubric needs it",
+               Named("component", c.name()));
     USER_CHECK(c.name() != "length" || !row.item.group_id().empty(),
                where + ": field \"group_id\" is missing; the rubric's component length needs it");
   }
@@ -264,9 +265,10 @@ int RunScore(const ScoreOptions& options) {
         if (!same && HasLength(row.rubric)) {
           USER_CHECK(groups.insert(row.item.group_id()).second,
                      reader.where() +
-                         ": field \"group_id\": rows of one group must stand together for the "
-                         "rubric's component length",
-                     row.item.group_id());
+                         ": field \"group_id\": the rows of one group must follow each other, "
+                         "because the rubric has the "
+                         "component length",
+                     Named("group_id", row.item.group_id()));
         }
         if (rows.size() >= kRows && !same) {
           carried.push_back(std::move(row));
@@ -292,8 +294,8 @@ int RunScore(const ScoreOptions& options) {
     AddLengths(&rows);
     for (const Row& row : rows) std::printf("%s\n", ToJson(row).c_str());
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-      ThrowUnavailable(
-          "[score] cannot write the results; is the disk full? (rows that were written)", handled);
+      ThrowUnavailable("[score] the results cannot be written; is the disk full?",
+                       Named("rows_written", handled));
     }
     handled += rows.size();
     if (failure) std::rethrow_exception(failure);

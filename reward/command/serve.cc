@@ -32,7 +32,7 @@ bool LifelineEnded(int timeout_ms) {
 int RunServe(const ServeOptions& options) {
   const std::stop_token stop = StopOnSignals();
   const Jail jail;
-  if (!jail.standing()) LogWarn("[jail] programs are not judged: " + jail.problem());
+  if (!jail.standing()) LogWarn("[jail] this service does not judge programs: " + jail.problem());
   const MathGrader math;
   const CodeGrader code(&jail);
   const Scorer scorer(&math, &code);
@@ -48,7 +48,7 @@ int RunServe(const ServeOptions& options) {
     const std::string line = service.address() + "\n";
     const ssize_t written = write(kReportFd, line.data(), line.size());
     CHECK(written == static_cast<ssize_t>(line.size()),
-          "[reward] cannot report the port on descriptor 3");
+          "[reward] the port could not be reported on descriptor 3");
     close(kReportFd);
   } else {
     LogInfo("[reward] serves on " + service.address());
@@ -60,7 +60,7 @@ int RunServe(const ServeOptions& options) {
       return 0;
     }
   }
-  LogInfo("[reward] drains");
+  LogInfo("[reward] finishes the calls in progress and then ends");
   service.Drain(std::chrono::milliseconds(10000));
   return 0;
 }

@@ -67,12 +67,14 @@ struct Pipe {
 
   Pipe() {
     int ends[2];
-    CHECK(pipe2(ends, O_CLOEXEC) == 0, "[jail] no pipe", std::strerror(errno));
+    CHECK(pipe2(ends, O_CLOEXEC) == 0, "[jail] a pipe could not be made",
+          Named("reason", std::strerror(errno)));
     read_end = fcntl(ends[0], F_DUPFD_CLOEXEC, 16);
     write_end = fcntl(ends[1], F_DUPFD_CLOEXEC, 16);
     close(ends[0]);
     close(ends[1]);
-    CHECK(read_end >= 0 && write_end >= 0, "[jail] no descriptor left; raise ulimit -n");
+    CHECK(read_end >= 0 && write_end >= 0,
+          "[jail] there is no file descriptor left; raise ulimit -n");
   }
   ~Pipe() {
     CloseFd(&read_end);

@@ -130,7 +130,7 @@ class Filter {
     // A name that this architecture or libseccomp lacks cannot be called by it either.
     if (call == __NR_SCMP_ERROR || call < 0) return;
     CHECK(seccomp_rule_add(context_, action, call, sizeof...(conditions), conditions...) == 0,
-          "[jail] libseccomp refuses a rule for", name);
+          "[jail] libseccomp refuses a rule", Named("call", name));
   }
 
   std::string Program() const {

@@ -141,11 +141,12 @@ std::string FindLie(const ScoreBatchRequest& request, const ScoreBatchResponse& 
 
 RewardClient::RewardClient(std::vector<std::string> addresses, const RewardClientOptions& options)
     : options_(options) {
-  USER_CHECK(!addresses.empty(), "[reward] no address of a reward service");
+  USER_CHECK(!addresses.empty(), "[reward] the client needs the address of a reward service");
   USER_CHECK(
       options.deadline_seconds > 0 && options.deadline_seconds <= kMostSeconds &&
           options.max_wait_seconds >= 0,
-      "[reward] reward.deadline_seconds must be above 0 and reward.max_wait_seconds not negative");
+      "[reward] reward.deadline_seconds must be above 0, and reward.max_wait_seconds must not be "
+      "negative");
   if (!options_.sleep)
     options_.sleep = [](std::chrono::milliseconds time) { std::this_thread::sleep_for(time); };
   for (const std::string& address : addresses)
@@ -161,15 +162,16 @@ RewardClient::Replica& RewardClient::Trusted() {
     if (replica.lie.empty()) return replica;
   }
   ThrowInternal(
-      "[reward] every reward service failed or answered what cannot be believed; check its version "
-      "and host (service, problem)",
-      replicas_[0]->address, replicas_[0]->lie);
+      "[reward] every reward service failed or sent an answer that cannot be right; check its "
+      "version "
+      "and host",
+      Named("service", replicas_[0]->address), Named("problem", replicas_[0]->lie));
 }
 
 void RewardClient::Quarantine(const std::string& lie, Replica* replica) {
   replica->lie = lie;
   LogError("[reward] " + replica->address +
-           " is quarantined, its reply was rejected whole: " + lie);
+           " is not used any more, because its reply cannot be right: " + lie);
 }
 
 std::vector<ScoreResult> RewardClient::ScoreChunk(const ScoreBatchRequest& request,
@@ -187,7 +189,8 @@ std::vector<ScoreResult> RewardClient::ScoreChunk(const ScoreBatchRequest& reque
       return replica.stub->ScoreBatch(&context, request, &response);
     }();
     if (stop.stop_requested()) {
-      ThrowUnavailable("[reward] scoring was given up because the run stops", replica.address);
+      ThrowUnavailable("[reward] scoring was given up because the run stops",
+                       Named("service", replica.address));
     }
     if (status.ok()) {
       const std::string lie = FindLie(request, response);
@@ -205,7 +208,7 @@ std::vector<ScoreResult> RewardClient::ScoreChunk(const ScoreBatchRequest& reque
         if (slow_once) {
           ThrowUnavailable(
               "[reward] the service is too slow; raise reward.deadline_seconds or its workers",
-              problem);
+              Named("problem", problem));
         }
         slow_once = true;
         continue;  // a whole deadline was waited already
@@ -222,11 +225,11 @@ std::vector<ScoreResult> RewardClient::ScoreChunk(const ScoreBatchRequest& reque
     const double rest = options_.max_wait_seconds - std::max(spent, slept);
     if (rest <= 0) {
       ThrowUnavailable(
-          "[reward] no reward service answers; start `grouper-reward serve` there or fix "
-          "reward.addresses, nothing was scored as 0 (last problem)",
-          problem);
+          "[reward] no reward service answers; start `grouper-reward serve` there or correct "
+          "reward.addresses; nothing was scored as 0",
+          Named("problem", problem));
     }
-    if (tried % 10 == 0) LogWarn("[reward] waits for a reward service: " + problem);
+    if (tried % 10 == 0) LogWarn("[reward] the run waits for a reward service: " + problem);
     const double base = std::min(2.0, 0.1 * (1 << std::min(tried, 5)));
     const double time =
         std::min(rest, base * std::uniform_real_distribution<double>(0.5, 1.5)(jitter_));
@@ -252,9 +255,8 @@ std::vector<ScoreResult> RewardClient::Score(std::span<const Rubric> rubrics,
         const reward::v1::ScoreItem& item = items[todo[end]];
         const size_t more = item.ByteSizeLong() + kItemFrameBytes;
         if (end > begin && bytes + more > kChunkBytes) break;
-        USER_CHECK(bytes + more <= kMaxMessageBytes,
-                   "[reward] an item is too large for a message (item_id, bytes)",
-                   Excerpt(item.item_id()), more);
+        USER_CHECK(bytes + more <= kMaxMessageBytes, "[reward] an item is too large for a message",
+                   Named("item_id", Excerpt(item.item_id())), Named("bytes", more));
         bytes += more;
         *request.add_items() = item;
         ++end;
@@ -289,8 +291,9 @@ ServiceHealth AskHealth(const std::string& address, std::chrono::milliseconds de
     const grpc::Status status =
         grpc::health::v1::Health::NewStub(channel)->Check(&context, request, &response);
     if (!status.ok() && status.error_code() != grpc::StatusCode::NOT_FOUND) {
-      ThrowUnavailable("[health] the service does not answer; is it running? (address, problem)",
-                       address, Excerpt(status.error_message(), kMostQuotedBytes));
+      ThrowUnavailable("[health] the service does not answer; is it running?",
+                       Named("address", address),
+                       Named("problem", Excerpt(status.error_message(), kMostQuotedBytes)));
     }
     return status.ok() && response.status() == grpc::health::v1::HealthCheckResponse::SERVING;
   };
@@ -302,8 +305,9 @@ ServiceHealth AskHealth(const std::string& address, std::chrono::milliseconds de
   const grpc::Status status =
       reward::v1::Reward::NewStub(channel)->GetCapabilities(&context, {}, &health.capabilities);
   if (!status.ok()) {
-    ThrowUnavailable("[health] no reward service stands there (address, problem)", address,
-                     Excerpt(status.error_message(), kMostQuotedBytes));
+    ThrowUnavailable("[health] the program at this address is no reward service",
+                     Named("address", address),
+                     Named("problem", Excerpt(status.error_message(), kMostQuotedBytes)));
   }
   return health;
 }

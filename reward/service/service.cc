@@ -59,7 +59,7 @@ grpc::Status ToStatus(const Error& error) {
 // By name. kUser naming the field that is wrong: "items[3].rubric".
 std::map<std::string, Rubric> CheckRequest(const ScoreBatchRequest& request, int most_items) {
   USER_CHECK(request.items_size() <= most_items,
-             "[reward] items: too many in one call; send at most", most_items);
+             "[reward] items: the call has too many; send fewer", Named("limit", most_items));
   std::map<std::string, Rubric> rubrics;
   for (int i = 0; i < request.rubrics_size(); ++i) {
     const Rubric& rubric = request.rubrics(i);
@@ -70,17 +70,19 @@ std::map<std::string, Rubric> CheckRequest(const ScoreBatchRequest& request, int
       ThrowUser(where + " " + error.message());
     }
     USER_CHECK(rubrics.emplace(rubric.name(), rubric).second,
-               where + ".name: another rubric has this name", Excerpt(rubric.name()));
+               where + ".name: another rubric has this name",
+               Named("name", Excerpt(rubric.name())));
   }
   std::unordered_set<std::string> seen;
   for (int i = 0; i < request.items_size(); ++i) {
     const reward::v1::ScoreItem& item = request.items(i);
     const std::string where = "[reward] items[" + std::to_string(i) + "]";
     USER_CHECK(rubrics.count(item.rubric()) == 1,
-               where + ".rubric: the call has no rubric of this name (item_id, rubric)",
-               Excerpt(item.item_id()), Excerpt(item.rubric()));
+               where + ".rubric: the call has no rubric of this name",
+               Named("item_id", Excerpt(item.item_id())), Named("rubric", Excerpt(item.rubric())));
     USER_CHECK(seen.insert(item.item_id()).second,
-               where + ".item_id: another item of the call has it", Excerpt(item.item_id()));
+               where + ".item_id: another item of the call has it",
+               Named("item_id", Excerpt(item.item_id())));
   }
   return rubrics;
 }
@@ -131,7 +133,7 @@ struct RewardService::State final : public reward::v1::Reward::Service {
         case ScoringPools::End::kDraining:
           return {grpc::StatusCode::UNAVAILABLE, "[reward] the service drains; try another"};
       }
-      ThrowInternal("[reward] a batch ended in no known way");
+      ThrowInternal("[reward] a batch ended in an unknown way");
     } catch (const Error& error) {
       return ToStatus(error);
     } catch (const std::exception& error) {
@@ -156,13 +158,14 @@ struct RewardService::State final : public reward::v1::Reward::Service {
 };
 
 RewardService::RewardService(const Scorer* scorer, const RewardServiceOptions& options) {
-  USER_CHECK(options.insecure || IsLoopback(options.listen),
-             "[reward] refuses to listen beyond loopback without TLS; use 127.0.0.1 or add "
-             "--insecure-i-know, asked for",
-             options.listen);
+  USER_CHECK(
+      options.insecure || IsLoopback(options.listen),
+      "[reward] the service has no TLS and refuses to listen beyond loopback; use 127.0.0.1 or add "
+      "--insecure-i-know",
+      Named("listen", options.listen));
   const size_t colon = options.listen.rfind(':');
-  USER_CHECK(colon != std::string::npos, "[reward] --listen must be host:port, got",
-             options.listen);
+  USER_CHECK(colon != std::string::npos, "[reward] --listen must be host:port",
+             Named("listen", options.listen));
   state_ = std::make_unique<State>(scorer, options);
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -180,8 +183,8 @@ RewardService::RewardService(const Scorer* scorer, const RewardServiceOptions& o
   state_->server = builder.BuildAndStart();
   if (state_->server == nullptr || port == 0) {
     ThrowUnavailable(
-        "[reward] cannot listen; is the port in use? name another with --listen, asked for",
-        options.listen);
+        "[reward] the service cannot listen; if the port is in use, name another with --listen",
+        Named("listen", options.listen));
   }
   address_ = options.listen.substr(0, colon + 1) + std::to_string(port);
   if (options.listen.rfind("unix:", 0) == 0) address_ = options.listen;

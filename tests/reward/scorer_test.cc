@@ -234,52 +234,75 @@ TEST(Reward, ThatIsNotFiniteIsInternal) {
   EXPECT_EQ(r.status(), Result::INTERNAL);
 }
 
-TEST(Rubric, IsRefusedInWords) {
+struct BadRubric {
+  const char* name;
+  std::string rubric;
+  const char* words;
+};
+
+std::vector<BadRubric> BadRubrics() {
   const std::string accuracy = "component { name: \"accuracy\" } ";
-  for (const auto& [rubric, words] : std::vector<std::pair<std::string, std::string>>{
-           {"name: \"r\"", "\"r\": no component"},
-           {"name: \"r\x1b[2J\" ", "\"r\\x1b[2J\""},
-           {"component { name: \"acuracy\" }", "got: acuracy"},
-           {"component { weight: 1 }", "unknown component"},
-           {accuracy + accuracy, "twice: accuracy"},
-           {"component { name: \"accuracy\" weight: inf }", "accuracy: weight"},
-           {"component { name: \"accuracy\" right: nan }", "accuracy: right or wrong"},
-           {"component { name: \"accuracy\" clamp { low: nan } }", "accuracy: clamp"},
-           {"component { name: \"accuracy\" clamp { high: inf } }", "accuracy: clamp"},
-           {"component { name: \"accuracy\" clamp { low: 2 high: 1 } }", "clamp.low is above"},
-           {accuracy + "clamp { low: 2 high: 1 }", "the sum: clamp.low is above"},
-           {"component { name: \"accuracy\" weight: 2e6 }", "reach beyond"},
-           {"component { name: \"accuracy\" right: -2e6 }", "reach beyond"},
-           {"component { name: \"overlong\" }", "0 < ramp_tokens <= max_tokens"},
-           {"component { name: \"overlong\" max_tokens: 5 ramp_tokens: 6 }", "overlong: needs"},
-           {"component { name: \"overlong\" max_tokens: 5 ramp_tokens: 0 }", "overlong: needs"},
-           {"component { name: \"repetition\" ngram: 0 }", "ngram must be"},
-           {"component { name: \"repetition\" ngram: 2000000000 }", "ngram must be"},
-           {"component { name: \"accuracy\" gate: \"format\" }",
-            "no component of the rubric: form"},
-           {"component { name: \"accuracy\" gate: \"accuracy\" }", "gates itself: accuracy"},
-           {accuracy + "component { name: \"format\" gate: \"length\" } component { name: "
-                       "\"length\" gate: \"format\" }",
-            "gates itself"},
-           {accuracy + "extraction: LINE marker: \"\"", "needs a marker"},
-           {accuracy + "tolerance { absolute: -1 }", "tolerance.absolute"},
-           {accuracy + "tolerance { relative: nan }", "tolerance.relative"},
-           {accuracy + "code { cpu_seconds: nan }", "code.cpu_seconds"},
-           {accuracy + "code { wall_seconds: 1e300 }", "code.wall_seconds"},
-           {accuracy + "code { wall_seconds: 0 }", "code.wall_seconds"},
-           {accuracy + "code { memory_bytes: -1 }", "code.memory_bytes"},  // RLIM_INFINITY
-           {accuracy + "code { output_bytes: 0 }", "code.output_bytes"},
-       }) {
-    try {
-      CheckRubric(RubricFrom(rubric));
-      ADD_FAILURE() << "was taken: " << rubric;
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::kUser);
-      EXPECT_NE(error.message().find(words), std::string::npos) << error.message();
-      EXPECT_LT(error.message().size(), 300u);
-    }
+  return {
+      {"Empty", "name: \"r\"", "\"r\": it has no component"},
+      {"ControlInName", "name: \"r\x1b[2J\" ", "\"r\\x1b[2J\""},
+      {"UnknownComponent", "component { name: \"acuracy\" }", "component=acuracy"},
+      {"NoName", "component { weight: 1 }", "unknown component"},
+      {"ComponentTwice", accuracy + accuracy, "named once: component=accuracy"},
+      {"WeightInfinite", "component { name: \"accuracy\" weight: inf }", "accuracy: weight"},
+      {"RightNan", "component { name: \"accuracy\" right: nan }", "right=nan wrong=0"},
+      {"ClampNan", "component { name: \"accuracy\" clamp { low: nan } }",
+       "accuracy: both ends of clamp"},
+      {"ClampInfinite", "component { name: \"accuracy\" clamp { high: inf } }",
+       "accuracy: both ends of clamp"},
+      {"ClampInverted", "component { name: \"accuracy\" clamp { low: 2 high: 1 } }",
+       "accuracy: clamp.low must not be above clamp.high: low=2 high=1"},
+      {"ClampOfTheSumInverted", accuracy + "clamp { low: 2 high: 1 }",
+       "the sum: clamp.low must not be above"},
+      {"WeightTooLarge", "component { name: \"accuracy\" weight: 2e6 }", "beyond the limit"},
+      {"RightTooLarge", "component { name: \"accuracy\" right: -2e6 }", "beyond the limit"},
+      {"NoRamp", "component { name: \"overlong\" }", "ramp_tokens must be above 0"},
+      {"RampAboveTheMost", "component { name: \"overlong\" max_tokens: 5 ramp_tokens: 6 }",
+       "ramp_tokens=6 max_tokens=5"},
+      {"RampOfZero", "component { name: \"overlong\" max_tokens: 5 ramp_tokens: 0 }",
+       "ramp_tokens=0 max_tokens=5"},
+      {"NgramOfZero", "component { name: \"repetition\" ngram: 0 }", "ngram must be"},
+      {"NgramTooLarge", "component { name: \"repetition\" ngram: 2000000000 }", "ngram must be"},
+      {"UnknownGate", "component { name: \"accuracy\" gate: \"format\" }", "gate=format"},
+      {"OwnGate", "component { name: \"accuracy\" gate: \"accuracy\" }", "component=accuracy"},
+      {"CircleOfGates",
+       accuracy + "component { name: \"format\" gate: \"length\" } "
+                  "component { name: \"length\" gate: \"format\" }",
+       "must not gate itself"},
+      {"NoMarker", accuracy + "extraction: LINE marker: \"\"", "needs a marker"},
+      {"ToleranceBelowZero", accuracy + "tolerance { absolute: -1 }", "tolerance.absolute=-1"},
+      {"ToleranceNan", accuracy + "tolerance { relative: nan }", "tolerance.relative=nan"},
+      {"CpuSecondsNan", accuracy + "code { cpu_seconds: nan }", "code.cpu_seconds=nan"},
+      {"WallSecondsTooLarge", accuracy + "code { wall_seconds: 1e300 }",
+       "code.wall_seconds=1e+300"},
+      {"WallSecondsOfZero", accuracy + "code { wall_seconds: 0 }", "code.wall_seconds=0"},
+      // RLIM_INFINITY as a signed number.
+      {"MemoryBelowZero", accuracy + "code { memory_bytes: -1 }", "code.memory_bytes=-1"},
+      {"OutputOfZero", accuracy + "code { output_bytes: 0 }", "code.output_bytes=0"},
+  };
+}
+
+class BadRubricTest : public ::testing::TestWithParam<BadRubric> {};
+
+TEST_P(BadRubricTest, IsRefusedInWords) {
+  try {
+    CheckRubric(RubricFrom(GetParam().rubric));
+    ADD_FAILURE() << "was accepted: " << GetParam().rubric;
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUser);
+    EXPECT_NE(error.message().find(GetParam().words), std::string::npos) << error.message();
+    EXPECT_LT(error.message().size(), 300u);
   }
-  EXPECT_NO_THROW(CheckRubric(RubricFrom(accuracy)));
+}
+INSTANTIATE_TEST_SUITE_P(Row, BadRubricTest, ::testing::ValuesIn(BadRubrics()),
+                         [](const auto& row) { return std::string(row.param.name); });
+
+TEST(Rubric, OfOneComponentIsAccepted) {
+  EXPECT_NO_THROW(CheckRubric(RubricFrom("component { name: \"accuracy\" }")));
 }
 
 // Of a newer client: a rule that would be ignored, an enum value that would be read as BOXED.

@@ -39,7 +39,8 @@ void AddSegments(const std::string& folder, std::vector<std::string>* segments) 
 std::vector<std::string> FindSegments(const std::string& path) {
   if (!FolderExists(path)) {
     USER_CHECK(FileExists(path),
-               "[trace] no such run folder; name the folder that was given to --run: " + path);
+               "[trace] there is no such run folder; name the folder that was given to --run",
+               Named("folder", path));
     return {path};
   }
   std::string root = JoinPath(path, "traces");
@@ -52,20 +53,21 @@ std::vector<std::string> FindSegments(const std::string& path) {
   }
   USER_CHECK(!segments.empty(),
              "[trace] the folder holds no trace (traces/*/seg-*.gtr); name a run folder in which "
-             "training has begun: " +
-                 path);
+             "training has begun",
+             Named("folder", path));
   return segments;
 }
 
 void CheckHeader(const TraceFrame& frame, const std::string& path) {
   USER_CHECK(frame.has_header(),
-             "[trace] the file does not open with a trace header, so it is no trace segment; name "
-             "a run folder: " +
-                 path);
+             "[trace] the file does not begin with a trace header, so it is no trace segment; name "
+             "a run folder",
+             Named("file", path));
   USER_CHECK(frame.header().format_version() == kTraceFormatVersion,
              "[trace] the segment has another format; read it with the grouper-trace that belongs "
-             "to it: file, its format, ours",
-             path, frame.header().format_version(), kTraceFormatVersion);
+             "to it",
+             Named("file", path), Named("format", frame.header().format_version()),
+             Named("this_program", kTraceFormatVersion));
 }
 
 void Extend(const Group& group, TraceExtent* extent) {
@@ -127,10 +129,9 @@ class Waiting {
 TraceReader::TraceReader(const std::string& path) : segments_(FindSegments(path)) {
   TraceFrame frame;
   if (Next(&frame)) header_ = frame.header();
-  USER_CHECK(
-      frame.has_header() || !FileExists(path) || FolderExists(path) || torn_.empty(),
-      "[trace] the file holds no valid record, so it is no trace segment; name a run folder: " +
-          path);
+  USER_CHECK(frame.has_header() || !FileExists(path) || FolderExists(path) || torn_.empty(),
+             "[trace] the file holds no valid record, so it is no trace segment; name a run folder",
+             Named("file", path));
   Rewind();
 }
 
@@ -157,8 +158,8 @@ bool TraceReader::Next(TraceFrame* frame) {
     }
     USER_CHECK(frame->ParseFromString(record_),
                "[trace] a frame is whole but holds no trace record; the file was written by "
-               "another program: file, byte",
-               path, at);
+               "another program",
+               Named("file", path), Named("byte", at));
     if (at == 0) CheckHeader(*frame, path);
     return true;
   }

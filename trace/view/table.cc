@@ -26,8 +26,8 @@ std::string Format(const char* format, int digits, double value) {
 }  // namespace
 
 void Table::AddRow(std::vector<std::string> cells) {
-  CHECK(cells.size() == columns_.size(), "[table] a row needs one cell a column; cells, columns",
-        cells.size(), columns_.size());
+  CHECK(cells.size() == columns_.size(), "[table] a row needs one cell per column",
+        Named("cells", cells.size()), Named("columns", columns_.size()));
   rows_.push_back(std::move(cells));
 }
 

@@ -86,7 +86,8 @@ TEST_F(ScoreProgram, RefusesRowsThatItWouldMisread) {
       accuracy + " component { name: \"overlong\" max_tokens: 9 ramp_tokens: 1 }";
   for (const auto& [rows, rubric, words] :
        std::vector<std::tuple<std::string, std::string, std::string>>{
-           {Row("") + Row(",\"golds\":[\"2\"]"), accuracy, "rows.jsonl:2: \"golds\""},
+           {Row("") + Row(",\"golds\":[\"2\"]"), accuracy,
+            "rows.jsonl:2: a row has one task, but both \"golds\""},
            {Row(",\"tokens\":-1"), accuracy, "\"tokens\" must be"},
            {Row(",\"tokens\":4294967296"), accuracy, "\"tokens\" must be"},
            {Row(",\"group_id\":[1]"), accuracy, "\"group_id\" must be"},

@@ -172,7 +172,7 @@ TEST_F(StoppedRun, FilesThatAreShorterThanTheCheckpointSays) {
     std::filesystem::remove(File(name));
     const Ran gone = RunProgram("grouper", Train(run_));
     EXPECT_EQ(gone.code, 2) << gone.err;
-    EXPECT_NE(gone.err.find("is missing beside"), std::string::npos) << gone.err;
+    EXPECT_NE(gone.err.find("a file of the run is missing: file="), std::string::npos) << gone.err;
     EXPECT_NE(gone.err.find("put back"), std::string::npos) << gone.err;
     RemoveTree(run_);
     std::filesystem::copy(whole, run_, std::filesystem::copy_options::recursive);

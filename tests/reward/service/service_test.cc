@@ -118,17 +118,15 @@ TEST_F(Service, RefusesMalformedRequestsNamingTheField) {
   for (const auto& [request, words] : std::vector<std::pair<ScoreBatchRequest, std::string>>{
            {Request({item, other}), "items[1].rubric"},
            {Request({item, WithId(other, "b")}),
-            "items[1].rubric: the call has no rubric of this "
-            "name (item_id, rubric): b, other"},
+            "items[1].rubric: the call has no rubric of this name: item_id=b rubric=other"},
            {Request({item, WithId(item, "b"), item}),
-            "items[2].item_id: another item of the call "
-            "has it: a"},
-           {Request(many), "items: too many in one call; send at most: 9"},
+            "items[2].item_id: another item of the call has it: item_id=a"},
+           {Request(many), "items: the call has too many; send fewer: limit=9"},
            {Request({item}, "component { name: \"acuracy\" }"), "rubrics[0]"},
            {Request({item}, "component { name: \"accuracy\" weight: nan }"),
-            "weight is not finite"},
-           {Request({}, "name: \"r\""), "no component"},
-           {twice, "rubrics[1].name: another rubric has this name: default"},
+            "weight must be a finite number: weight=nan"},
+           {Request({}, "name: \"r\""), "it has no component"},
+           {twice, "rubrics[1].name: another rubric has this name: name=default"},
        }) {
     const grpc::Status status = Call().Score(request);
     EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT) << status.error_message();
