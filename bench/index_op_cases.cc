@@ -3,6 +3,7 @@
 #include "kernels/embed/embedding.h"
 #include "kernels/moe/combine.h"
 #include "kernels/moe/router_topk.h"
+#include "kernels/numerics.h"
 
 namespace grouper::bench {
 namespace {
@@ -71,7 +72,8 @@ void AddRouting(const PolicyShape& p, int64_t rows, std::vector<OpCase>* cases) 
 
 void AddTables(const PolicyShape& p, int64_t rows, std::vector<OpCase>* cases) {
   const int64_t width = p.width, vocab = p.vocab, kv = p.kv_heads * p.head_dim;
-  const int64_t kv_heads = p.kv_heads, head_dim = p.head_dim, blocks = (rows + 63) / 64;
+  const int64_t kv_heads = p.kv_heads, head_dim = p.head_dim;
+  const int64_t blocks = (rows + numerics::kKeyBlock - 1) / numerics::kKeyBlock;
   cases->push_back({p.name, "embedding_backward", std::to_string(width), rows, 0,
                     12.0 * static_cast<double>(rows * width), [=] {
                       auto o = std::make_shared<Operands>();
@@ -93,8 +95,8 @@ void AddTables(const PolicyShape& p, int64_t rows, std::vector<OpCase>* cases) {
                           .sequence = o->Ints(rows),
                           .positions = Tensor::Vector(positions.data, DType::kInt32, rows),
                           .block_table = Spread(o.get(), 1, blocks, 1, blocks),
-                          .k_cache = o->Real({blocks, kv_heads, head_dim, 64}),
-                          .v_cache = o->Real({blocks, kv_heads, 64, head_dim})};
+                          .k_cache = o->Real({blocks, kv_heads, head_dim, numerics::kKeyBlock}),
+                          .v_cache = o->Real({blocks, kv_heads, numerics::kKeyBlock, head_dim})};
                       return Bind(o, args, &AppendKv);
                     }});
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/gemm/matmul.h"
+#include "kernels/numerics.h"
 
 namespace grouper::bench {
 
@@ -50,7 +51,7 @@ void AddProduct(const PolicyShape& policy, const std::string& name, int64_t rows
   const auto forward = [](int64_t m, int64_t k, int64_t n) {
     auto o = std::make_shared<Operands>();
     const MatmulArgs args{.x = o->Real({m, k}),
-                          .weight = o->Real({PackedPanels(n), k, 32}, 0.1),
+                          .weight = o->Real({PackedPanels(n), k, numerics::kPanelColumns}, 0.1),
                           .bias = {},
                           .residual = {},
                           .out = o->Real({m, n})};
@@ -66,7 +67,7 @@ void AddProduct(const PolicyShape& policy, const std::string& name, int64_t rows
                       const MatmulWeightGradArgs args{
                           .x = o->Real({rows, in}),
                           .dy = o->Real({rows, out}),
-                          .grad = o->Real({PackedPanels(out), in, 32}, 0)};
+                          .grad = o->Real({PackedPanels(out), in, numerics::kPanelColumns}, 0)};
                       return Bind(o, args, &MatmulWeightGrad);
                     }});
 }
@@ -98,28 +99,30 @@ void AddExperts(const PolicyShape& p, const std::string& name, int64_t rows, int
   const double bytes =
       4.0 * static_cast<double>(rows * p.top_k * (in + out) + p.experts * PackedElements(in, out));
   const int64_t experts = p.experts, top_k = p.top_k;
-  cases->push_back({p.name, "grouped " + name, ShapeText(in, out), rows, flops, bytes, [=] {
-                      auto o = std::make_shared<Operands>();
-                      const Lists lists = DealRows(o.get(), rows, experts, top_k);
-                      const GroupedMatmulArgs args{
-                          .x = o->Real({rows, in}),
-                          .row_index = lists.index,
-                          .offsets = lists.offsets,
-                          .weight = o->Real({experts, PackedPanels(out), in, 32}, 0.1),
-                          .out = o->Real({rows * top_k, out})};
-                      return Bind(o, args, &GroupedMatmul);
-                    }});
-  cases->push_back({p.name, "grouped dW " + name, ShapeText(in, out), rows, flops, bytes, [=] {
-                      auto o = std::make_shared<Operands>();
-                      const Lists lists = DealRows(o.get(), rows, experts, top_k);
-                      const GroupedMatmulWeightGradArgs args{
-                          .x = o->Real({rows, in}),
-                          .row_index = lists.index,
-                          .offsets = lists.offsets,
-                          .dy = o->Real({rows * top_k, out}),
-                          .grad = o->Real({experts, PackedPanels(out), in, 32}, 0)};
-                      return Bind(o, args, &GroupedMatmulWeightGrad);
-                    }});
+  cases->push_back(
+      {p.name, "grouped " + name, ShapeText(in, out), rows, flops, bytes, [=] {
+         auto o = std::make_shared<Operands>();
+         const Lists lists = DealRows(o.get(), rows, experts, top_k);
+         const GroupedMatmulArgs args{
+             .x = o->Real({rows, in}),
+             .row_index = lists.index,
+             .offsets = lists.offsets,
+             .weight = o->Real({experts, PackedPanels(out), in, numerics::kPanelColumns}, 0.1),
+             .out = o->Real({rows * top_k, out})};
+         return Bind(o, args, &GroupedMatmul);
+       }});
+  cases->push_back(
+      {p.name, "grouped dW " + name, ShapeText(in, out), rows, flops, bytes, [=] {
+         auto o = std::make_shared<Operands>();
+         const Lists lists = DealRows(o.get(), rows, experts, top_k);
+         const GroupedMatmulWeightGradArgs args{
+             .x = o->Real({rows, in}),
+             .row_index = lists.index,
+             .offsets = lists.offsets,
+             .dy = o->Real({rows * top_k, out}),
+             .grad = o->Real({experts, PackedPanels(out), in, numerics::kPanelColumns}, 0)};
+         return Bind(o, args, &GroupedMatmulWeightGrad);
+       }});
 }
 
 }  // namespace

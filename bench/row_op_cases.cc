@@ -6,6 +6,7 @@
 #include "kernels/embed/rope.h"
 #include "kernels/gemm/matmul.h"
 #include "kernels/norm/rms_norm.h"
+#include "kernels/numerics.h"
 #include "kernels/optim/adamw.h"
 #include "kernels/sampling/sample_token.h"
 #include "kernels/sampling/token_log_probs.h"
@@ -60,13 +61,14 @@ struct Tokens {
 
 Tokens MakeTokens(Operands* o, const PolicyShape& p, int64_t sequences, int64_t length,
                   bool last_only) {
-  const int64_t columns = (length + 63) / 64, count = last_only ? sequences : sequences * length;
+  const int64_t columns = (length + numerics::kKeyBlock - 1) / numerics::kKeyBlock;
+  const int64_t count = last_only ? sequences : sequences * length;
   Tokens t{o->Ints(count),
            o->Ints(count),
            o->Ints(sequences * columns),
            o->Ints(sequences + 1),
-           o->Real({sequences * columns, p.kv_heads, p.head_dim, 64}),
-           o->Real({sequences * columns, p.kv_heads, 64, p.head_dim}),
+           o->Real({sequences * columns, p.kv_heads, p.head_dim, numerics::kKeyBlock}),
+           o->Real({sequences * columns, p.kv_heads, numerics::kKeyBlock, p.head_dim}),
            count};
   t.table = Tensor::Matrix(t.table.data, DType::kInt32, sequences, columns);
   for (int64_t i = 0; i < sequences * columns; ++i) {
@@ -225,7 +227,8 @@ void AddOptimizer(const PolicyShape& p, std::vector<OpCase>* cases) {
                       const Tensor grad = o->Real({n});
                       const Tensor memory = o->Real({n / 1024 + 2});
                       const Tensor blocks =
-                          Tensor::Vector(memory.data, DType::kFloat64, (n + 4095) / 4096);
+                          Tensor::Vector(memory.data, DType::kFloat64,
+                                         (n + numerics::kNormBlock - 1) / numerics::kNormBlock);
                       return Run([o, grad, blocks](Stream& stream) {
                         GradSquares(stream, {.grad = grad, .blocks = blocks});
                       });
@@ -236,8 +239,9 @@ void AddOptimizer(const PolicyShape& p, std::vector<OpCase>* cases) {
                     0, 8.0 * static_cast<double>(in * out), [=] {
                       auto o = std::make_shared<Operands>();
                       const TransposePackedArgs args{
-                          .weight = o->Real({1, PackedPanels(out), in, 32}),
-                          .transposed = o->Real({1, PackedPanels(in), out, 32}),
+                          .weight = o->Real({1, PackedPanels(out), in, numerics::kPanelColumns}),
+                          .transposed =
+                              o->Real({1, PackedPanels(in), out, numerics::kPanelColumns}),
                           .in = in,
                           .out = out};
                       return Bind(o, args, &TransposePacked);

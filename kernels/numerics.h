@@ -15,9 +15,9 @@ inline constexpr int64_t kTreeLanes = 256;
 // Attention: key blocks at absolute positions 0, 64, ...; splits at 0, 512, ...
 inline constexpr int64_t kKeyBlock = 64;
 inline constexpr int64_t kKeySplit = 512;
-// Log-softmax and sampling: tiles of 256 ids; inside a tile column bits are added in this order.
+// Log-softmax and sampling: tiles of 256 ids. Inside a tile, partial sums that differ in one bit of
+// their column are added, bit after bit in the order 7 6 5 4 3 0 2 1 (SumTile of softmax_tiles.h).
 inline constexpr int64_t kVocabTile = 256;
-constexpr int kVocabTileBits[8] = {7, 6, 5, 4, 3, 0, 2, 1};
 // Integer masses for top-p and the choice of a token: exp(.) * 2^40, rounded.
 inline constexpr double kMassScale = 1099511627776.0;
 // Gradient norm: squares in double, blocks of 4,096 elements, blocks left to right.

@@ -3,9 +3,12 @@
 #include <string>
 
 #include "kernels/dispatch.h"
+#include "kernels/numerics.h"
 
 namespace grouper {
 namespace {
+
+using numerics::kKeyBlock;
 
 struct CacheShape {
   int64_t blocks, kv_heads, head_dim;
@@ -13,12 +16,12 @@ struct CacheShape {
 
 CacheShape CheckCaches(const Tensor& k_cache, const Tensor& v_cache) {
   CheckReal("[attention] k_cache", k_cache);
-  CHECK(k_cache.rank == 4 && k_cache.shape[3] == 64,
+  CHECK(k_cache.rank == 4 && k_cache.shape[3] == kKeyBlock,
         "[attention] k_cache must be [blocks, kv_heads, head_dim, 64]", ShapeOf(k_cache));
   const CacheShape shape{k_cache.shape[0], k_cache.shape[1], k_cache.shape[2]};
-  CHECK(shape.head_dim >= 1 && shape.head_dim <= 256, "[attention] head_dim must be from 1 to 256",
-        shape.head_dim);
-  const int64_t v[4] = {shape.blocks, shape.kv_heads, 64, shape.head_dim};
+  CHECK(shape.head_dim >= 1 && shape.head_dim <= kMaxHeadDim,
+        "[attention] head_dim must be from 1 to 256", shape.head_dim);
+  const int64_t v[4] = {shape.blocks, shape.kv_heads, kKeyBlock, shape.head_dim};
   CheckTensor("[attention] v_cache", v_cache, k_cache.dtype, 4, v);
   return shape;
 }
@@ -31,9 +34,9 @@ void CheckPlaces(const Tensor& sequence, const Tensor& positions, const Tensor& 
   CheckMatrix("[attention] block_table", table, DType::kInt32, rows, columns);
   for (int64_t t = 0; t < tokens; ++t) {
     const int32_t s = sequence.as<int32_t>()[t], p = positions.as<int32_t>()[t];
-    CHECK(s >= 0 && s < rows && p >= 0 && p / 64 < columns,
+    CHECK(s >= 0 && s < rows && p >= 0 && p / kKeyBlock < columns,
           "[attention] a token lies outside the block table", t, s, p);
-    const int32_t block = table.as<int32_t>()[s * columns + p / 64];
+    const int32_t block = table.as<int32_t>()[s * columns + p / kKeyBlock];
     CHECK(block >= 0 && block < blocks, "[attention] a block lies outside the cache", t, block);
   }
 }

@@ -10,6 +10,8 @@
 
 namespace grouper {
 
+inline constexpr int64_t kMaxHeadDim = 256;
+
 // Stores rotated keys and values of new tokens; token t goes to block_table[sequence[t]][position /
 // 64].
 struct AppendKvArgs {

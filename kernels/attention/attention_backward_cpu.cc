@@ -10,9 +10,9 @@ namespace {
 // One block of keys in the layouts that the cache lacks, and its gradients, on the stack: at most
 // 4 x 64 KiB in fp32.
 struct KeyBlock {
-  real key_rows[64 * kMaxDim];              // [64][head_dim]
-  real value_columns[kMaxDim * 64];         // [head_dim][64]
-  real dk[64 * kMaxDim], dv[64 * kMaxDim];  // [64][head_dim]
+  real key_rows[kKeyBlock * kMaxHeadDim];                         // [64][head_dim]
+  real value_columns[kMaxHeadDim * kKeyBlock];                    // [head_dim][64]
+  real dk[kKeyBlock * kMaxHeadDim], dv[kKeyBlock * kMaxHeadDim];  // [64][head_dim]
 };
 
 struct Task {
@@ -27,8 +27,8 @@ struct RowTile {
   int64_t rows = 0;
   const real *q[kMaxRows], *out[kMaxRows], *dout[kMaxRows], *stats[kMaxRows];
   real* dq[kMaxRows];
-  int32_t visible[kMaxRows];  // keys of the block
-  int32_t first_row[64];      // that sees the key
+  int32_t visible[kMaxRows];     // keys of the block
+  int32_t first_row[kKeyBlock];  // that sees the key
 };
 
 // Rows [first, first + kMaxRows) of token * group + head, as far as the sequence has tokens.
@@ -101,11 +101,11 @@ __attribute__((noinline)) void TileStep(const Task& task, const real* keys, cons
                                         KeyBlock* block) {
   const int64_t n = task.head_dim, rows = tile.rows, seen = tile.visible[rows - 1];
   const int64_t vectors = (seen + kLanes - 1) / kLanes;
-  real p[kMaxRows * 64], dp[kMaxRows * 64];
+  real p[kMaxRows * kKeyBlock], dp[kMaxRows * kKeyBlock];
   Scores(tile.q, keys, n, rows, vectors, p);
   Scores(tile.dout, block->value_columns, n, rows, vectors, dp);
   for (int64_t r = 0; r < rows; ++r) {
-    Slopes(tile, r, n, static_cast<real>(task.args.scale), p + r * 64, dp + r * 64);
+    Slopes(tile, r, n, static_cast<real>(task.args.scale), p + r * kKeyBlock, dp + r * kKeyBlock);
   }
   AddWeighted<false>({dp, tile.visible, block->key_rows, n, nullptr, keys, tile.dq}, 0, rows);
   KeyGradient(tile, dp, tile.q, n, seen, block->dk);
@@ -115,16 +115,16 @@ __attribute__((noinline)) void TileStep(const Task& task, const real* keys, cons
 __attribute__((noinline)) void BackwardBlock(const Task& task, int64_t first_key) {
   const AttentionBackwardArgs& args = task.args;
   const int64_t n = task.head_dim;
-  const int64_t count = task.length - first_key < 64 ? task.length - first_key : 64;
-  const int64_t at = (task.blocks[first_key / 64] * task.kv_heads + task.kv) * n * 64;
+  const int64_t count = task.length - first_key < kKeyBlock ? task.length - first_key : kKeyBlock;
+  const int64_t at = (task.blocks[first_key / kKeyBlock] * task.kv_heads + task.kv) * n * kKeyBlock;
   const real* keys = args.k_cache.as<real>() + at;
   const real* values = args.v_cache.as<real>() + at;
-  const size_t bytes = static_cast<size_t>(64 * n) * sizeof(real);
+  const size_t bytes = static_cast<size_t>(kKeyBlock * n) * sizeof(real);
   KeyBlock block;
   // Slots past the sequence may hold anything, NaN too: they are not read, zeros stand for them.
-  if (count < 64) memset(block.value_columns, 0, bytes);
-  TransposeInto(keys, 64, n, count, block.key_rows, n);
-  TransposeInto(values, n, count, n, block.value_columns, 64);
+  if (count < kKeyBlock) memset(block.value_columns, 0, bytes);
+  TransposeInto(keys, kKeyBlock, n, count, block.key_rows, n);
+  TransposeInto(values, n, count, n, block.value_columns, kKeyBlock);
   memset(block.dk, 0, bytes);
   memset(block.dv, 0, bytes);
   RowTile tile;
@@ -161,7 +161,7 @@ void AttentionBackward(Stream& stream, const AttentionBackwardArgs& args) {
                     offsets[s],
                     offsets[s + 1] - offsets[s],
                     args.block_table.as<int32_t>() + s * args.block_table.row_stride};
-    for (int64_t key = 0; key < task.length; key += 64) BackwardBlock(task, key);
+    for (int64_t key = 0; key < task.length; key += kKeyBlock) BackwardBlock(task, key);
   });
 }
 

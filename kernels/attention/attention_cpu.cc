@@ -6,7 +6,8 @@
 namespace grouper::cpu::GROUPER_VARIANT {
 namespace {
 
-constexpr int kKeyVectors = 4;  // 64 keys
+constexpr int kKeyVectors = static_cast<int>(kKeyBlock) / kLanes;
+constexpr int64_t kRowGrain = 64;  // of AppendKv
 // A call that reads more keys and values than this finds them in memory, not in a cache.
 constexpr int64_t kFetchBytes = 2 << 20;
 
@@ -24,7 +25,7 @@ struct QueryTile {
   // Where in both caches the keys and values of the block of position `key` lie.
   GROUPER_INLINE int64_t BlockAt(int64_t key) const {
     const int64_t kv_heads = args.k_cache.shape[1];
-    return (blocks[key / 64] * kv_heads + kv) * args.k_cache.shape[2] * 64;
+    return (blocks[key / kKeyBlock] * kv_heads + kv) * args.k_cache.shape[2] * kKeyBlock;
   }
   // First row whose position is at least `key`.
   GROUPER_INLINE int64_t RowFrom(int64_t key) const {
@@ -35,8 +36,8 @@ struct QueryTile {
 
 struct TileState {
   real m[kMaxRows], l[kMaxRows];
-  real acc[kMaxRows * kMaxDim];  // [rows][head_dim]
-  real* row[kMaxRows];           // into acc
+  real acc[kMaxRows * kMaxHeadDim];  // [rows][head_dim]
+  real* row[kMaxRows];               // into acc
 };
 
 GROUPER_INLINE void Start(TileState* s, int64_t first, int64_t rows, int64_t head_dim) {
@@ -102,19 +103,19 @@ GROUPER_INLINE void BlockStep(const QueryTile& tile, int64_t first, int64_t key,
   const real *keys = args.k_cache.as<real>(), *values = args.v_cache.as<real>();
   const real scale = static_cast<real>(args.scale);
   int32_t visible[kMaxRows];
-  real score[kMaxRows * 64], largest[kMaxRows], alpha[kMaxRows];
+  real score[kMaxRows * kKeyBlock], largest[kMaxRows], alpha[kMaxRows];
   for (int64_t r = first; r < rows; ++r) {
     const int64_t seen = tile.position[r] + 1 - key;
-    visible[r] = static_cast<int32_t>(seen < 64 ? seen : 64);
+    visible[r] = static_cast<int32_t>(seen < kKeyBlock ? seen : kKeyBlock);
   }
   const int64_t vectors = (visible[rows - 1] + kLanes - 1) / kLanes;
   Dots<kFetch>({tile.q, keys + at, head_dim, keys + next, score}, first, rows, vectors);
   for (int64_t r = first; r < rows; ++r) {
-    largest[r] = MaskScores(visible[r], scale, score + r * 64);
+    largest[r] = MaskScores(visible[r], scale, score + r * kKeyBlock);
   }
   RaiseMaxima(first, rows, largest, s->m, alpha);
   for (int64_t r = first; r < rows; ++r) {
-    const real sum = Exponentiate(visible[r], s->m[r], score + r * 64);
+    const real sum = Exponentiate(visible[r], s->m[r], score + r * kKeyBlock);
     s->l[r] = FmaReal(s->l[r], alpha[r], sum);
   }
   AddWeighted<kFetch>({score, visible, values + at, head_dim, alpha, values + next, s->row}, first,
@@ -145,8 +146,8 @@ __attribute__((noinline)) void AttendTile(const QueryTile& tile, TileState* tota
     const int64_t from = tile.RowFrom(split);
     Start(state, from, rows, head_dim);
     const int64_t last = split + numerics::kKeySplit < end ? split + numerics::kKeySplit : end;
-    for (int64_t key = split; key < last; key += 64) {
-      const int64_t next = key + 64 < end ? tile.BlockAt(key + 64) : tile.after;
+    for (int64_t key = split; key < last; key += kKeyBlock) {
+      const int64_t next = key + kKeyBlock < end ? tile.BlockAt(key + kKeyBlock) : tile.after;
       BlockStep<kFetch>(tile, tile.RowFrom(key), key, next, state);
     }
     for (int64_t r = from; r < rows && split > 0; ++r) Merge(total, part, r, head_dim);
@@ -203,18 +204,18 @@ __attribute__((noinline)) void AttendRun(const AttentionArgs& args, const Run& r
 
 void AppendKv(Stream& stream, const AppendKvArgs& args) {
   const int64_t kv_heads = args.k_cache.shape[1], head_dim = args.k_cache.shape[2];
-  ParallelRows(stream, args.k.shape[0], 64, [&](int64_t begin, int64_t end) {
+  ParallelRows(stream, args.k.shape[0], kRowGrain, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const int64_t position = args.positions.as<int32_t>()[t];
       const int64_t row = args.sequence.as<int32_t>()[t] * args.block_table.row_stride;
-      const int64_t block = args.block_table.as<int32_t>()[row + position / 64];
+      const int64_t block = args.block_table.as<int32_t>()[row + position / kKeyBlock];
       for (int64_t h = 0; h < kv_heads; ++h) {
-        const int64_t at = (block * kv_heads + h) * head_dim * 64;
+        const int64_t at = (block * kv_heads + h) * head_dim * kKeyBlock;
         const real* k = args.k.as<real>() + t * args.k.row_stride + h * head_dim;
         const real* v = args.v.as<real>() + t * args.v.row_stride + h * head_dim;
-        real* keys = args.k_cache.as<real>() + at + position % 64;
-        for (int64_t d = 0; d < head_dim; ++d) keys[d * 64] = k[d];
-        memcpy(args.v_cache.as<real>() + at + position % 64 * head_dim, v,
+        real* keys = args.k_cache.as<real>() + at + position % kKeyBlock;
+        for (int64_t d = 0; d < head_dim; ++d) keys[d * kKeyBlock] = k[d];
+        memcpy(args.v_cache.as<real>() + at + position % kKeyBlock * head_dim, v,
                static_cast<size_t>(head_dim) * sizeof(real));
       }
     }
@@ -223,7 +224,7 @@ void AppendKv(Stream& stream, const AppendKvArgs& args) {
 
 void Attention(Stream& stream, const AttentionArgs& args) {
   const int64_t kv_heads = args.k_cache.shape[1], share = args.heads / kv_heads;
-  const int64_t block_size = args.k_cache.shape[2] * 64, tokens = args.q.shape[0];
+  const int64_t block_size = args.k_cache.shape[2] * kKeyBlock, tokens = args.q.shape[0];
   const int32_t *sequence = args.sequence.as<int32_t>(), *positions = args.positions.as<int32_t>();
   const auto first_block = [&](int64_t t) {
     return args.block_table.as<int32_t>()[sequence[t] * args.block_table.row_stride];

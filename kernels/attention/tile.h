@@ -3,12 +3,13 @@
 // how rows are gathered changes no bit. What a row must not see is never multiplied.
 #pragma once
 
+#include "kernels/attention/attention.h"
 #include "kernels/cpu/lanes.h"
 
 namespace grouper::cpu::GROUPER_VARIANT {
 namespace {
 
-constexpr int64_t kMaxDim = 256;  // head_dim
+using numerics::kKeyBlock;
 // Rows of a tile: tokens of one run times query heads of one kv head.
 constexpr int64_t kMaxRows = 48;
 
@@ -79,17 +80,17 @@ struct DotsTile {
     const real* fetch = a.fetch + v * kLanes;
     for (int64_t d = 0; d < a.depth; ++d) {
       Lanes k[kVectors];
-      LoadRow<kVectors, false>(from + d * 64, 0, k);
+      LoadRow<kVectors, false>(from + d * kKeyBlock, 0, k);
       for (int i = 0; i < kRows; ++i) {
         const Lanes q = Set(row[i][d]);
         for (int j = 0; j < kVectors; ++j) acc[i][j] = Fma(q, k[j], acc[i][j]);
       }
       if (kFetch && kRows <= kFewRows) {
-        for (int j = 0; j < kVectors; ++j) __builtin_prefetch(fetch + d * 64 + j * kLanes);
+        for (int j = 0; j < kVectors; ++j) __builtin_prefetch(fetch + d * kKeyBlock + j * kLanes);
       }
     }
     for (int i = 0; i < kRows; ++i) {
-      StoreRow<kVectors, false>(a.out + (r + i) * 64 + v * kLanes, 0, acc[i]);
+      StoreRow<kVectors, false>(a.out + (r + i) * kKeyBlock + v * kLanes, 0, acc[i]);
     }
   }
 };
@@ -130,13 +131,13 @@ struct WeightedTile {
         for (int j = 0; j < kVectors; ++j) acc[i][j] = Mul(acc[i][j], Set(a.scale[r + i]));
       }
     }
-    const real *w = a.weights + r * 64, *from = a.values + d;
+    const real *w = a.weights + r * kKeyBlock, *from = a.values + d;
     const real* fetch = a.fetch + d;
     for (int64_t key = 0; key < common; ++key) {
       Lanes x[kVectors];
       LoadRow<kVectors, kTail>(from + key * a.depth, rest, x);
       for (int i = 0; i < kRows; ++i) {
-        const Lanes p = Set(w[i * 64 + key]);
+        const Lanes p = Set(w[i * kKeyBlock + key]);
         for (int j = 0; j < kVectors; ++j) acc[i][j] = Fma(p, x[j], acc[i][j]);
       }
       if (kFetch && kRows <= kFewRows) {
@@ -152,7 +153,7 @@ struct WeightedTile {
       for (int64_t key = common; key < a.visible[r + i]; ++key) {
         Lanes x[kVectors];
         LoadRow<kVectors, kTail>(from + key * a.depth, rest, x);
-        const Lanes p = Set(w[i * 64 + key]);
+        const Lanes p = Set(w[i * kKeyBlock + key]);
         for (int j = 0; j < kVectors; ++j) more[j] = Fma(p, x[j], more[j]);
       }
       StoreRow<kVectors, kTail>(a.to[r + i] + d, rest, more);
@@ -199,7 +200,7 @@ struct OuterTile {
       for (int64_t r = a.first_row[key + i]; r < common; ++r) {
         Lanes x[kVectors];
         LoadRow<kVectors, kTail>(a.row[r] + d, rest, x);
-        const Lanes p = Set(a.weights[r * 64 + key + i]);
+        const Lanes p = Set(a.weights[r * kKeyBlock + key + i]);
         for (int j = 0; j < kVectors; ++j) more[j] = Fma(p, x[j], more[j]);
       }
       StoreRow<kVectors, kTail>(to + i * a.depth, rest, more);
@@ -211,7 +212,7 @@ struct OuterTile {
       Lanes x[kVectors];
       LoadRow<kVectors, kTail>(a.row[r] + d, rest, x);
       for (int i = 0; i < kKeys; ++i) {
-        const Lanes p = Set(w[r * 64 + i]);
+        const Lanes p = Set(w[r * kKeyBlock + i]);
         for (int j = 0; j < kVectors; ++j) acc[i][j] = Fma(p, x[j], acc[i][j]);
       }
     }

@@ -5,10 +5,12 @@
 
 namespace grouper {
 
+using numerics::kPanelColumns;
+
 void PackedEmbedding(Stream& stream, const PackedEmbeddingArgs& args) {
   CheckReal("[packed_embedding] table", args.table);
   const int64_t tokens = args.ids.dim(0), width = args.out.dim(1), vocab = args.table.dim(1);
-  const int64_t packed[3] = {PackedPanels(width), vocab, 32};
+  const int64_t packed[3] = {PackedPanels(width), vocab, kPanelColumns};
   CheckVector("[packed_embedding] ids", args.ids, DType::kInt32, tokens);
   CheckTensor("[packed_embedding] table", args.table, args.table.dtype, 3, packed);
   CheckMatrix("[packed_embedding] out", args.out, args.table.dtype, tokens, width);
@@ -22,7 +24,7 @@ void PackedEmbedding(Stream& stream, const PackedEmbeddingArgs& args) {
 void PackedEmbeddingBackward(Stream& stream, const PackedEmbeddingBackwardArgs& args) {
   CheckReal("[packed_embedding_backward] dout", args.dout);
   const int64_t tokens = args.ids.dim(0), width = args.dout.dim(1);
-  const int64_t packed[3] = {-1, width, 32};
+  const int64_t packed[3] = {-1, width, kPanelColumns};
   CheckVector("[packed_embedding_backward] ids", args.ids, DType::kInt32, tokens);
   CheckMatrix("[packed_embedding_backward] dout", args.dout, args.dout.dtype, tokens, width);
   CheckTensor("[packed_embedding_backward] dtable", args.dtable, args.dout.dtype, 3, packed);

@@ -3,13 +3,18 @@
 // 10).
 #pragma once
 
+#include "kernels/numerics.h"
 #include "kernels/op.h"
 
 namespace grouper {
 
 // Shape of the packed form of a [in, out] weight: [ceil(out / 32)][in][32], zero padded.
-inline int64_t PackedPanels(int64_t out) { return (out + 31) / 32; }
-inline int64_t PackedElements(int64_t in, int64_t out) { return PackedPanels(out) * in * 32; }
+inline int64_t PackedPanels(int64_t out) {
+  return (out + numerics::kPanelColumns - 1) / numerics::kPanelColumns;
+}
+inline int64_t PackedElements(int64_t in, int64_t out) {
+  return PackedPanels(out) * in * numerics::kPanelColumns;
+}
 
 // out = x * weight (+ bias) (+ residual, added to the finished chain).
 struct MatmulArgs {

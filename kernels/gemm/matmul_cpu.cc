@@ -36,7 +36,7 @@ void Matmul(Stream& stream, const MatmulArgs& args) {
     });
     return;
   }
-  const int64_t panels_per_task = kTaskFma / (rows * in * 32 + 1) + 1;
+  const int64_t panels_per_task = kTaskFma / (rows * in * kPanelColumns + 1) + 1;
   ParallelRows(stream, panels, panels_per_task, [&](int64_t first, int64_t last) {
     Product(source, weight, in, outputs, 0, rows, first, last);
   });
@@ -61,8 +61,8 @@ void GroupedMatmul(Stream& stream, const GroupedMatmulArgs& args) {
   const RowSource source{args.x.as<real>(), args.x.row_stride, args.row_index.as<int32_t>()};
   const Outputs outputs{args.out.as<real>(), args.out.row_stride, nullptr, nullptr, 0, out};
   ParallelFor(stream, experts, [&](int64_t e) {
-    Product(source, args.weight.as<real>() + e * panels * in * 32, in, outputs, offsets[e],
-            offsets[e + 1], 0, panels);
+    Product(source, args.weight.as<real>() + e * panels * in * kPanelColumns, in, outputs,
+            offsets[e], offsets[e + 1], 0, panels);
   });
 }
 
@@ -77,22 +77,25 @@ void GroupedMatmulWeightGrad(Stream& stream, const GroupedMatmulWeightGradArgs& 
     const int64_t e = task / tasks, panel = task % tasks * per_task;
     const int64_t count = panels - panel < per_task ? panels - panel : per_task;
     GradPanels(source, args.dy.as<real>(), args.dy.row_stride, offsets[e], offsets[e + 1],
-               args.grad.as<real>() + e * panels * in * 32, in, panel, count, out);
+               args.grad.as<real>() + e * panels * in * kPanelColumns, in, panel, count, out);
   });
 }
 
 void TransposePacked(Stream& stream, const TransposePackedArgs& args) {
   const int64_t in = args.in, out = args.out;
-  const int64_t from_size = args.weight.shape[1] * in * 32;
-  const int64_t to_size = args.transposed.shape[1] * out * 32;
+  const int64_t from_size = args.weight.shape[1] * in * kPanelColumns;
+  const int64_t to_size = args.transposed.shape[1] * out * kPanelColumns;
   ParallelFor(stream, args.weight.shape[0], [&](int64_t e) {
     const real* from = args.weight.as<real>() + e * from_size;
     real* to = args.transposed.as<real>() + e * to_size;
     for (int64_t panel = 0; panel < args.weight.shape[1]; ++panel) {
-      const int64_t columns = out - panel * 32 < 32 ? out - panel * 32 : 32;
-      for (int64_t k = 0; k < in; k += 32) {
-        TransposeInto(from + (panel * in + k) * 32, 32, in - k < 32 ? in - k : 32, columns,
-                      to + (k / 32 * out + panel * 32) * 32, 32);
+      const int64_t columns =
+          out - panel * kPanelColumns < kPanelColumns ? out - panel * kPanelColumns : kPanelColumns;
+      for (int64_t k = 0; k < in; k += kPanelColumns) {
+        TransposeInto(from + (panel * in + k) * kPanelColumns, kPanelColumns,
+                      in - k < kPanelColumns ? in - k : kPanelColumns, columns,
+                      to + (k / kPanelColumns * out + panel * kPanelColumns) * kPanelColumns,
+                      kPanelColumns);
       }
     }
   });

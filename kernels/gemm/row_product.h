@@ -61,7 +61,7 @@ GROUPER_INLINE void RowTile(const RowSource& source, const DepthBlock& b, const 
   Lanes acc[kRows][kVectors];
   if (!b.first) {
     for (int r = 0; r < kRows; ++r) {
-      for (int v = 0; v < kVectors; ++v) acc[r][v] = Load(resting + r * 32 + v * kLanes);
+      for (int v = 0; v < kVectors; ++v) acc[r][v] = Load(resting + r * kPanelColumns + v * kLanes);
     }
   } else {
     for (int v = 0; v < kVectors; ++v) {
@@ -71,13 +71,14 @@ GROUPER_INLINE void RowTile(const RowSource& source, const DepthBlock& b, const 
       for (int r = 0; r < kRows; ++r) acc[r][v] = start;
     }
   }
-  const real* weight = b.weight + column % 32;
-  Multiply<kRows, kVectors>(acc, rows, 1, weight, 32, b.panel_step, b.depth, fetch, b.lines);
+  const real* weight = b.weight + column % kPanelColumns;
+  Multiply<kRows, kVectors>(acc, rows, 1, weight, kPanelColumns, b.panel_step, b.depth, fetch,
+                            b.lines);
   // Unrolled whole, or acc would live in memory.
   if (!b.last) {
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      for (int v = 0; v < kVectors; ++v) Store(resting + r * 32 + v * kLanes, acc[r][v]);
+      for (int v = 0; v < kVectors; ++v) Store(resting + r * kPanelColumns + v * kLanes, acc[r][v]);
     }
     return;
   }
@@ -103,12 +104,13 @@ GROUPER_INLINE void RowTiles(const RowSource& source, const DepthBlock& b, const
                              const real* fetch) {
   if constexpr (kRows > 0) {
     // A tile of few rows takes both vectors, so that enough chains are in flight.
-    constexpr int kVectors = 2 * kRows <= kTileRows * kTileVectors ? 2 : kTileVectors;
-    for (; count >= kRows; row += kRows, count -= kRows, resting += kRows * 32) {
-      for (int v = 0; v < 2; v += kVectors) {
+    constexpr int kVectors =
+        kPanelVectors * kRows <= kTileRows * kTileVectors ? kPanelVectors : kTileVectors;
+    for (; count >= kRows; row += kRows, count -= kRows, resting += kRows * kPanelColumns) {
+      for (int v = 0; v < kPanelVectors; v += kVectors) {
         RowTile<kRows, kVectors>(source, b, o, row, column + v * kLanes, resting + v * kLanes,
                                  fetch);
-        fetch += b.depth / kRun * b.lines * 16;
+        fetch += b.depth / kRun * b.lines * kLineReals;
       }
     }
     RowTiles<kRows - 1>(source, b, o, row, count, column, resting, fetch);
@@ -119,7 +121,7 @@ GROUPER_INLINE void RowTiles(const RowSource& source, const DepthBlock& b, const
 GROUPER_INLINE void SingleRow(const RowSource& source, const real* weight, int64_t in,
                               const Outputs& o, int64_t row, int64_t first, int64_t last) {
   DepthBlock b{.weight = nullptr,
-               .panel_step = in * 32,
+               .panel_step = in * kPanelColumns,
                .k = 0,
                .depth = in,
                .first = true,
@@ -127,12 +129,13 @@ GROUPER_INLINE void SingleRow(const RowSource& source, const real* weight, int64
                .lines = 0};
   int64_t panel = first;
   for (; panel + kSinglePanels <= last; panel += kSinglePanels) {
-    b.weight = weight + panel * in * 32;
-    RowTile<1, 2 * kSinglePanels>(source, b, o, row, panel * 32, nullptr, nullptr);
+    b.weight = weight + panel * in * kPanelColumns;
+    RowTile<1, kPanelVectors * kSinglePanels>(source, b, o, row, panel * kPanelColumns, nullptr,
+                                              nullptr);
   }
   for (; panel < last; ++panel) {
-    b.weight = weight + panel * in * 32;
-    RowTile<1, 2>(source, b, o, row, panel * 32, nullptr, nullptr);
+    b.weight = weight + panel * in * kPanelColumns;
+    RowTile<1, kPanelVectors>(source, b, o, row, panel * kPanelColumns, nullptr, nullptr);
   }
 }
 
@@ -144,7 +147,7 @@ __attribute__((noinline)) void Product(const RowSource& source, const real* weig
     SingleRow(source, weight, in, o, begin, first, last);
     return;
   }
-  real resting[kDeepPanels * kChunkRows * 32];
+  real resting[kDeepPanels * kChunkRows * kPanelColumns];
   // A single tile of rows reads weights once: nothing to keep near.
   const int64_t blocks = end - begin <= kTileRows ? 1 : (in + kDepthBlock - 1) / kDepthBlock;
   const int64_t group = in > kDeep ? kDeepPanels : 1;
@@ -154,25 +157,27 @@ __attribute__((noinline)) void Product(const RowSource& source, const real* weig
   const int64_t rows = (share + kTileRows - 1) / kTileRows * kTileRows;
   for (int64_t row = begin; row < end; row += rows) {
     const int64_t count = end - row < rows ? end - row : rows;
-    const int64_t tiles = (count + kTileRows - 1) / kTileRows * (2 / kTileVectors);
-    const int64_t share_of_run = (kRun * 2 + tiles - 1) / tiles;  // cache lines of weights
+    const int64_t tiles = (count + kTileRows - 1) / kTileRows * (kPanelVectors / kTileVectors);
+    const int64_t share_of_run =
+        (kRun * kPanelVectors + tiles - 1) / tiles;  // cache lines of weights
     const int64_t lines = share_of_run < kRun ? share_of_run : kRun;
     for (int64_t from = first; from < last; from += group) {
       const int64_t panels = last - from < group ? last - from : group;
       for (int64_t step = 0; step < blocks * panels; ++step) {
         const int64_t i = step / panels, panel = from + step % panels;
         const int64_t k = in * i / blocks, next = in * (i + 1) / blocks;
-        const real* after = step % panels + 1 < panels ? weight + ((panel + 1) * in + k) * 32
-                                                       : weight + (from * in + next) * 32;
-        const DepthBlock b{.weight = weight + (panel * in + k) * 32,
+        const real* after = step % panels + 1 < panels
+                                ? weight + ((panel + 1) * in + k) * kPanelColumns
+                                : weight + (from * in + next) * kPanelColumns;
+        const DepthBlock b{.weight = weight + (panel * in + k) * kPanelColumns,
                            .panel_step = 0,
                            .k = k,
                            .depth = next - k,
                            .first = i == 0,
                            .last = i + 1 == blocks,
                            .lines = lines};
-        RowTiles<kTileRows>(source, b, o, row, count, panel * 32,
-                            resting + (panel - from) * rows * 32, after);
+        RowTiles<kTileRows>(source, b, o, row, count, panel * kPanelColumns,
+                            resting + (panel - from) * rows * kPanelColumns, after);
       }
     }
   }

@@ -7,6 +7,12 @@
 namespace grouper::cpu::GROUPER_VARIANT {
 namespace {
 
+using numerics::kPanelColumns;
+// Vectors of a panel's row.
+constexpr int kPanelVectors = static_cast<int>(kPanelColumns) / kLanes;
+// Numbers of a cache line.
+constexpr int64_t kLineReals = 16;
+
 // A full tile: as many accumulators as fit into the registers beside its operands.
 #if defined(GROUPER_FORM_AVX512)
 constexpr int kTileRows = 14;
@@ -30,7 +36,7 @@ GROUPER_INLINE void MultiplyOne(Lanes (&acc)[kRows][kVectors], const real* const
                                 int64_t k) {
   Lanes w[kVectors];
   for (int v = 0; v < kVectors; ++v) {
-    w[v] = Load(b + v / 2 * panel_step + v % 2 * kLanes + k * b_step);
+    w[v] = Load(b + v / kPanelVectors * panel_step + v % kPanelVectors * kLanes + k * b_step);
   }
   for (int r = 0; r < kRows; ++r) {
     const Lanes x = Set(rows[r][k * a_step]);
@@ -47,8 +53,8 @@ GROUPER_INLINE void Multiply(Lanes (&acc)[kRows][kVectors], const real* const* r
                              const real* fetch, int64_t lines) {
   int64_t k = 0;
   for (; k + kRun <= depth; k += kRun) {
-    for (int64_t i = 0; i < lines; ++i) __builtin_prefetch(fetch + i * 16, 0, 2);
-    fetch += lines * 16;
+    for (int64_t i = 0; i < lines; ++i) __builtin_prefetch(fetch + i * kLineReals, 0, 2);
+    fetch += lines * kLineReals;
 #pragma GCC unroll 4
     for (int64_t i = 0; i < kRun; ++i) {
       MultiplyOne<kRows, kVectors>(acc, rows, a_step, b, b_step, panel_step, k + i);

@@ -37,15 +37,15 @@ GROUPER_INLINE void GradTile(const real* x, const real* dy, int64_t tokens, real
   for (int r = 0; r < kRows; ++r) {
     rows[r] = x + r;
     for (int v = 0; v < kTileVectors; ++v) {
-      acc[r][v] = Load(grad + r * 32 + v * kLanes);
-      __builtin_prefetch(grad + (kRows + r) * 32 + v * kLanes, 1);  // the next tile's
+      acc[r][v] = Load(grad + r * kPanelColumns + v * kLanes);
+      __builtin_prefetch(grad + (kRows + r) * kPanelColumns + v * kLanes, 1);  // the next tile's
     }
   }
   for (int64_t t = 0; t < tokens; ++t) {
     MultiplyOne<kRows, kTileVectors>(acc, rows, kRows, dy, kGradWidth, 0, t);
   }
   for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kTileVectors; ++v) Store(grad + r * 32 + v * kLanes, acc[r][v]);
+    for (int v = 0; v < kTileVectors; ++v) Store(grad + r * kPanelColumns + v * kLanes, acc[r][v]);
   }
 }
 
@@ -91,8 +91,9 @@ GROUPER_INLINE void LastRows(const RowSource& x, int64_t begin, int64_t tokens, 
     CopyRows<kRows>(x, begin, tokens, k, copied);
     for (int64_t p = 0; p < parts; ++p) {
       const int64_t column = p * kGradWidth;
-      GradTile<kRows>(copied, dy + p * kGradTokens * kGradWidth, tokens,
-                      grad + (column / 32 * in + k) * 32 + column % 32);
+      GradTile<kRows>(
+          copied, dy + p * kGradTokens * kGradWidth, tokens,
+          grad + (column / kPanelColumns * in + k) * kPanelColumns + column % kPanelColumns);
     }
   }
 }
@@ -101,13 +102,13 @@ GROUPER_INLINE void LastRows(const RowSource& x, int64_t begin, int64_t tokens, 
 __attribute__((noinline)) void GradPanels(const RowSource& x, const real* dy, int64_t dy_stride,
                                           int64_t begin, int64_t end, real* gradient, int64_t in,
                                           int64_t panel, int64_t panels, int64_t columns) {
-  real copied_dy[kGradPanels * 32 * kGradTokens], copied_x[kGradTiles * kTileStride];
-  real* grad = gradient + panel * in * 32;
-  const int64_t parts = panels * 32 / kGradWidth, full = in / kTileRows * kTileRows;
+  real copied_dy[kGradPanels * kPanelColumns * kGradTokens], copied_x[kGradTiles * kTileStride];
+  real* grad = gradient + panel * in * kPanelColumns;
+  const int64_t parts = panels * kPanelColumns / kGradWidth, full = in / kTileRows * kTileRows;
   for (int64_t at = begin; at < end; at += kGradTokens) {
     const int64_t tokens = end - at < kGradTokens ? end - at : kGradTokens;
     for (int64_t p = 0; p < parts; ++p) {
-      CopyColumns(dy, dy_stride, at, tokens, panel * 32 + p * kGradWidth, columns,
+      CopyColumns(dy, dy_stride, at, tokens, panel * kPanelColumns + p * kGradWidth, columns,
                   copied_dy + p * kGradTokens * kGradWidth);
     }
     for (int64_t k = 0; k < full; k += kGradTiles * kTileRows) {
@@ -116,9 +117,10 @@ __attribute__((noinline)) void GradPanels(const RowSource& x, const real* dy, in
       for (int64_t p = 0; p < parts; ++p) {
         const int64_t column = p * kGradWidth;
         for (int64_t i = 0; i < tiles; ++i) {
-          GradTile<kTileRows>(copied_x + i * kTileStride, copied_dy + p * kGradTokens * kGradWidth,
-                              tokens,
-                              grad + (column / 32 * in + k + i * kTileRows) * 32 + column % 32);
+          GradTile<kTileRows>(
+              copied_x + i * kTileStride, copied_dy + p * kGradTokens * kGradWidth, tokens,
+              grad + (column / kPanelColumns * in + k + i * kTileRows) * kPanelColumns +
+                  column % kPanelColumns);
         }
       }
     }

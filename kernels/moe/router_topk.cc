@@ -7,8 +7,6 @@
 namespace grouper {
 namespace {
 
-constexpr int64_t kMaxExperts = 256;
-
 void CheckRule(const RouterRule& rule, int64_t experts, int64_t k) {
   CHECK(experts >= 1 && experts <= kMaxExperts, "[router_topk] experts must be from 1 to 256",
         experts);

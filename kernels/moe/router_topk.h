@@ -12,6 +12,8 @@
 
 namespace grouper {
 
+inline constexpr int64_t kMaxExperts = 256;
+
 enum class RouterScore { kSoftmax, kSigmoid };
 enum class RouterGroupScore { kMax, kTop2Sum };
 

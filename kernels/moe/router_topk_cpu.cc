@@ -6,7 +6,6 @@ namespace grouper::cpu::GROUPER_VARIANT {
 namespace {
 
 constexpr int64_t kRowGrain = 64;
-constexpr int64_t kMaxExperts = 256;
 
 // Scores of one row from its logits; `scores` may be `logits`.
 GROUPER_INLINE void Scores(const real* logits, int64_t experts, RouterScore kind, real* scores) {
