@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "kernels/dispatch.h"
-#include "tests/kernels/vec_math_probe.h"
+#include "tests/kernels/cpu/vec_math_probe.h"
 #include "tests/testing/kernel_case.h"
 
 namespace grouper {

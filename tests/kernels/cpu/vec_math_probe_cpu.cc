@@ -1,5 +1,5 @@
 #include "kernels/cpu/vec_math.h"
-#include "tests/kernels/vec_math_probe.h"
+#include "tests/kernels/cpu/vec_math_probe.h"
 
 namespace grouper::cpu::GROUPER_VARIANT {
 
