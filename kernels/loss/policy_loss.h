@@ -1,8 +1,7 @@
 // The GRPO family as arithmetic on arrays (grpo.md 2, 4, 5, 6): knows no model. Everything is
 // computed in double from recorded values and cast once; denominators are integers over the whole
 // minibatch, given by the caller, so accumulation and packing cannot change the loss. Sequences are
-// packed: sequence i has tokens [offsets[i], offsets[i + 1]), all of them chosen by the policy
-// unless mask says otherwise.
+// packed: sequence i has tokens [offsets[i], offsets[i + 1]), all of them chosen by the policy.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +13,6 @@ namespace grouper {
 
 enum class Surrogate { kPpo, kGspo, kGspoToken, kCispo, kReinforce };
 enum class Aggregation { kToken, kSeq, kSeqSum, kConst };
-enum class Correction { kOff, kTokenTruncate, kSequenceTruncate, kTokenMask };
 
 struct PolicyLossRule {
   Surrogate surrogate = Surrogate::kPpo;
@@ -26,40 +24,34 @@ struct PolicyLossRule {
   int64_t const_length = 0;  // L of kConst
   KlRule kl;
   double kl_beta = 0;
-  Correction correction = Correction::kOff;
-  double correction_cap = 2;  // token mask: 0 outside [1 / cap, cap]
 };
 
 // Of the whole minibatch, known before any backward.
 struct LossDenominators {
-  int64_t sequences = 0;  // N: rollouts with at least one unmasked token
+  int64_t sequences = 0;  // N: rollouts with at least one token
   int64_t tokens = 0;     // T
 };
 
 struct PolicyLossArgs {
-  std::span<const int64_t> offsets;          // [sequences + 1]
-  std::span<const float> log_probs;          // [tokens] current policy
-  std::span<const float> old_log_probs;      // [tokens] recorded by the sampler
-  std::span<const float> ref_log_probs;      // [tokens] or empty
-  std::span<const float> rollout_log_probs;  // [tokens] or empty: sampler's, for the correction
-  std::span<const double> advantages;        // [sequences]
-  std::span<const uint8_t> mask;             // [tokens] or empty: all 1
+  std::span<const int64_t> offsets;      // [sequences + 1]
+  std::span<const float> log_probs;      // [tokens] current policy
+  std::span<const float> old_log_probs;  // [tokens] recorded by the sampler
+  std::span<const float> ref_log_probs;  // [tokens] or empty
+  std::span<const double> advantages;    // [sequences]
   LossDenominators denominators;
   PolicyLossRule rule;
   std::span<double> dlog_probs;  // [tokens] out
-  std::span<double> ratios;      // [tokens] out or empty: as the surrogate took them; masked: 1
 };
 
 struct PolicyLossResult {
   double loss = 0;    // sum over the tokens given, already divided by the denominators
-  double kl_sum = 0;  // sum over tokens of the rule's estimator
-  double k1_sum = 0;  // of k1 and k3 without clamps, where a reference is given
+  double k1_sum = 0;  // sums over tokens of k1 and k3 without clamps, where a reference is given
   double k3_sum = 0;
   int64_t clipped_low = 0;  // tokens whose gradient the clip cut
   int64_t clipped_high = 0;
   int64_t clipped_dual = 0;
   int64_t ratio_not_one = 0;  // tokens whose ratio is not exactly 1
-  int64_t tokens = 0;         // unmasked
+  int64_t tokens = 0;
   double ratio_sum = 0;
   double ratio_max = 0;
 };

@@ -1,5 +1,5 @@
 // The family's conformance numbers of the loss: surrogates, dual clip, aggregations, sequence
-// ratios, off-policy weights. Inputs are fp32, so values agree to 1e-5 relative; where they are
+// ratios. Inputs are fp32, so values agree to 1e-5 relative; where they are
 // exact the results are too. KL: kl_test.cc; advantages: tests/rl/algorithm/advantage_test.cc.
 #include <gtest/gtest.h>
 
@@ -14,9 +14,9 @@ namespace {
 // Sequences of their own unless said otherwise; the loss is the sum of the tokens' terms.
 struct Tokens {
   std::vector<double> advantages;
-  std::vector<float> log_probs, old, rollout;
+  std::vector<float> log_probs, old;
   std::vector<int64_t> offsets;
-  std::vector<double> gradient, ratios;
+  std::vector<double> gradient;
   LossDenominators denominators = {1, 1};
   PolicyLossRule rule;
 
@@ -35,17 +35,14 @@ struct Tokens {
   }
   PolicyLossResult Run() {
     gradient.assign(log_probs.size(), 0);
-    ratios.assign(log_probs.size(), 0);
     PolicyLossArgs args;
     args.offsets = offsets;
     args.log_probs = log_probs;
     args.old_log_probs = old;
-    args.rollout_log_probs = rollout;
     args.advantages = advantages;
     args.denominators = denominators;
     args.rule = rule;
     args.dlog_probs = gradient;
-    args.ratios = ratios;
     return PolicyLoss(args);
   }
   // The terms one by one.
@@ -133,8 +130,8 @@ TEST(LossConformance, SequenceRatios) {
     tokens.offsets = {0, 3};
     tokens.advantages = {1};
     tokens.rule.surrogate = surrogate;
-    tokens.Run();
-    ExpectNear(tokens.ratios, {1.181360413, 1.181360413, 1.181360413});
+    const PolicyLossResult result = tokens.Run();
+    ExpectNear({result.ratio_max, result.ratio_sum}, {1.181360413, 3 * 1.181360413});
     // Clipped at 4e-4, as GSPO is used: no gradient for a sequence that has grown likelier.
     tokens.rule.clip_low = 3e-4;
     tokens.rule.clip_high = 4e-4;
@@ -149,25 +146,6 @@ TEST(LossConformance, CispoWeighsByTheClippedRatio) {
   tokens.rule.clip_high = 4;  // up to a ratio of 5
   tokens.Run();
   EXPECT_EQ(tokens.gradient, (std::vector<double>{-5, 10})) << "cut, but never without a gradient";
-}
-
-TEST(LossConformance, WeightsAgainstTheSampler) {
-  // REINFORCE at log-prob -1: the term is A times the weight.
-  const auto weight = [](Correction correction, float difference) {
-    Tokens tokens;
-    tokens.log_probs = tokens.old = {-1};
-    tokens.rollout = {-1 - difference};
-    tokens.offsets = {0, 1};
-    tokens.advantages = {1};
-    tokens.rule.surrogate = Surrogate::kReinforce;
-    tokens.rule.correction = correction;
-    return tokens.Run().loss;
-  };
-  EXPECT_EQ(weight(Correction::kTokenTruncate, 1.5f), 2) << "4.481689070 cut at 2";
-  EXPECT_NEAR(weight(Correction::kTokenTruncate, -.8f), .449328964, 1e-7);
-  EXPECT_EQ(weight(Correction::kTokenMask, 1.5f), 0);
-  EXPECT_EQ(weight(Correction::kTokenMask, -.8f), 0);
-  EXPECT_NEAR(weight(Correction::kTokenMask, .5f), std::exp(.5), 1e-7);
 }
 
 }  // namespace

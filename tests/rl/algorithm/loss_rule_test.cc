@@ -32,7 +32,6 @@ TEST(LossRule, TheDefaultIsClipHigherOverTokensWithoutKl) {
   EXPECT_EQ(rule.const_length, 64);
   EXPECT_EQ(rule.kl.kind, KlKind::kNone);
   EXPECT_EQ(rule.kl_beta, 0);
-  EXPECT_EQ(rule.correction, Correction::kOff);
 }
 
 TEST(LossRule, EveryFieldArrives) {
