@@ -21,7 +21,7 @@ namespace {
 constexpr const char* kUsage =
     "usage: bench_ops [--threads N] [--policy 0.4M|10M|100M] [--op TEXT] [--rows 1,16,...]\n"
     "                 [--seconds S] [--json]\n"
-    "Measures every operator whose name holds TEXT. GROUPER_CPU=avx512|avx2|scalar chooses the "
+    "Measures every operator whose name contains TEXT. GROUPER_CPU=avx512|avx2|scalar chooses the "
     "instruction set.\n"
     "Example: bench_ops --threads 1 --policy 10M --op matmul --rows 1,64\n";
 
@@ -37,7 +37,7 @@ double NumberOf(const char* flag, const char* text) {
   char* end = nullptr;
   const double value = std::strtod(text, &end);
   USER_CHECK(end != text && (*end == '\0' || *end == ',') && value > 0,
-             std::string("[bench_ops] ") + flag + " needs a number above 0, got", text);
+             std::string("[bench_ops] ") + flag + " needs a number above 0", Named("value", text));
   return value;
 }
 
@@ -62,7 +62,8 @@ Options Parse(int argc, char** argv) {
       std::fputs(kUsage, stdout);
       std::exit(0);
     }
-    USER_CHECK(i + 1 < argc, "[bench_ops] unknown flag or no value behind it; see --help", flag);
+    USER_CHECK(i + 1 < argc, "[bench_ops] the flag is unknown or its value is missing; see --help",
+               Named("flag", flag));
     const char* value = argv[++i];
     if (flag == "--threads") {
       o.threads = static_cast<int>(NumberOf("--threads", value));
@@ -75,7 +76,7 @@ Options Parse(int argc, char** argv) {
     } else if (flag == "--rows") {
       o.rows = RowsOf(value);
     } else {
-      ThrowUser("[bench_ops] unknown flag, see --help", flag);
+      ThrowUser("[bench_ops] the flag is unknown; see --help", Named("flag", flag));
     }
   }
   return o;
@@ -122,7 +123,10 @@ std::vector<OpCase> CasesOf(const Options& options) {
   for (OpCase& c : all) {
     if (c.op.find(options.op) != std::string::npos) chosen.push_back(std::move(c));
   }
-  USER_CHECK(!chosen.empty(), "[bench_ops] no operator has this in its name:", options.op);
+  USER_CHECK(
+      !chosen.empty(),
+      "[bench_ops] no operator of the policy has this text in its name; see --help for both flags",
+      Named("policy", options.policy), Named("op", options.op));
   return chosen;
 }
 

@@ -40,7 +40,7 @@ int NumberOf(const std::string& flag, const char* text) {
   char* end = nullptr;
   const long value = std::strtol(text, &end, 10);
   USER_CHECK(end != text && *end == '\0' && value >= 1 && value <= 100000,
-             "[bench_policy] " + flag + " needs a number from 1 to 100000, got", text);
+             "[bench_policy] " + flag + " needs a number from 1 to 100000", Named("value", text));
   return static_cast<int>(value);
 }
 
@@ -56,7 +56,9 @@ Options Parse(int argc, char** argv) {
       (flag == "--json" ? o.json : o.grpo_step) = true;
       continue;
     }
-    USER_CHECK(i + 1 < argc, "[bench_policy] unknown flag or no value behind it; see --help", flag);
+    USER_CHECK(i + 1 < argc,
+               "[bench_policy] the flag is unknown or its value is missing; see --help",
+               Named("flag", flag));
     const char* value = argv[++i];
     if (flag == "--threads") {
       o.threads = NumberOf(flag, value);
@@ -73,7 +75,7 @@ Options Parse(int argc, char** argv) {
     } else if (flag == "--run") {
       o.run = value;
     } else {
-      ThrowUser("[bench_policy] unknown flag, see --help", flag);
+      ThrowUser("[bench_policy] the flag is unknown; see --help", Named("flag", flag));
     }
   }
   return o;
@@ -115,7 +117,8 @@ int RunStep(const Options& options) {
   if (run.empty()) {
     std::string pattern = (std::filesystem::temp_directory_path() / "bench_policy_XXXXXX").string();
     USER_CHECK(mkdtemp(pattern.data()) != nullptr,
-               "[bench_policy] no temporary folder can be made; name one with --run", pattern);
+               "[bench_policy] cannot make a temporary folder; name a folder with --run",
+               Named("pattern", pattern));
     run = pattern;
   }
   const GrpoStep s = MeasureGrpoStep(run, options.threads, options.steps, options.set);
@@ -151,7 +154,8 @@ int Run(int argc, char** argv) {
     PrintPolicy(options, cpu::NameOf(stream.isa), policy,
                 MeasurePolicy(policy, options.rounds, options.micro_batch, stream));
   }
-  USER_CHECK(found, "[bench_policy] --model must be 0.4M, 10M or 100M, got", options.model);
+  USER_CHECK(found, "[bench_policy] --model must be 0.4M, 10M or 100M",
+             Named("model", options.model));
   return 0;
 }
 

@@ -58,7 +58,8 @@ GrpoStep MeasureGrpoStep(const std::string& run, int threads, int steps,
   JsonLinesReader metrics(JoinPath(run, "metrics.jsonl"), "metrics");
   for (Json row; metrics.Next(&row); ++rows) {
     CHECK(row.Number("group.no_signal", metrics.where()) == 0,
-          "[bench_policy] a group has no signal, its step has less work", rows);
+          "[bench_policy] a group has no signal, so this step has less work than the others",
+          Named("step", rows));
     tokens += row.Number("rollout.sampled_tokens", metrics.where());
     if (rows == 0) continue;
     generate.push_back(row.Number("time.generate_seconds", metrics.where()));

@@ -150,8 +150,9 @@ const std::vector<PolicyCase>& PolicyCases() {
 PolicySpeed MeasurePolicy(const PolicyCase& policy, int rounds, int64_t micro_batch,
                           Stream& stream) {
   CHECK(ParameterCount(policy.config) == policy.parameters,
-        "[bench_policy] the shape has another number of parameters", policy.name,
-        ParameterCount(policy.config), policy.parameters);
+        "[bench_policy] the policy does not have the number of parameters that its case states",
+        Named("policy", policy.name), Named("parameters", ParameterCount(policy.config)),
+        Named("stated", policy.parameters));
   Policy weights(policy.config, DType::kFloat32);
   InitRandom(1, &weights.weights(), stream);
   PolicySpeed speed;

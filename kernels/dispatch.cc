@@ -83,16 +83,16 @@ std::string ShapeOf(const Tensor& tensor) {
 void CheckTensor(const char* what, const Tensor& tensor, DType dtype, int rank,
                  const int64_t* shape) {
   CHECK(!tensor.empty() || tensor.elements() == 0, std::string(what) + " is missing");
-  CHECK(tensor.dtype == dtype, std::string(what) + " has another dtype", NameOf(tensor.dtype),
-        NameOf(dtype));
+  CHECK(tensor.dtype == dtype, std::string(what) + " has the wrong dtype",
+        Named("dtype", NameOf(tensor.dtype)), Named("expected", NameOf(dtype)));
   bool same = tensor.rank == rank;
   for (int i = 0; same && i < rank; ++i) same = shape[i] < 0 || shape[i] == tensor.shape[i];
   if (same) return;
   Tensor wanted;
   wanted.rank = rank;
   for (int i = 0; i < rank; ++i) wanted.shape[i] = shape[i];
-  ThrowInternal(std::string(what) + " has another shape (-1: any)", ShapeOf(tensor),
-                ShapeOf(wanted));
+  ThrowInternal(std::string(what) + " has the wrong shape (-1 stands for any size)",
+                Named("shape", ShapeOf(tensor)), Named("expected", ShapeOf(wanted)));
 }
 
 }  // namespace grouper

@@ -61,7 +61,7 @@ inline void CheckMatrix(const char* what, const Tensor& tensor, DType dtype, int
 }
 inline void CheckReal(const char* what, const Tensor& tensor) {
   CHECK(tensor.dtype == DType::kFloat32 || tensor.dtype == DType::kFloat64,
-        std::string(what) + " must be fp32 or fp64", NameOf(tensor.dtype));
+        std::string(what) + " must be fp32 or fp64", Named("dtype", NameOf(tensor.dtype)));
 }
 
 }  // namespace grouper

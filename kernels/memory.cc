@@ -44,9 +44,8 @@ Buffer::Buffer(size_t bytes) : bytes_(bytes) {
   data_ = std::aligned_alloc(align, size);
   if (data_ == nullptr)
     ThrowInternal(
-        "[memory] out of memory; lower rollout.kv_cache_bytes or batch.max_tokens_per_micro_batch, "
-        "bytes asked for",
-        bytes);
+        "[memory] out of memory; lower rollout.kv_cache_bytes or batch.max_tokens_per_micro_batch",
+        Named("bytes", bytes));
   // A kernel without them refuses the advice, and small pages serve.
   if (huge) static_cast<void>(madvise(data_, size, MADV_HUGEPAGE));
   std::memset(data_, 0, size);
@@ -105,7 +104,9 @@ void Arena::Reset() {
 }
 
 void Arena::Reserve(size_t bytes) {
-  CHECK(chunk_ == 0 && used_ == 0, "[memory] an arena in use cannot be reserved anew", name_);
+  CHECK(chunk_ == 0 && used_ == 0,
+        "[memory] an arena can be reserved only while nothing is allocated in it",
+        Named("arena", name_));
   if (chunks_.size() == 1 && chunks_[0].bytes() >= bytes) return;
   chunks_.clear();  // before the new one is taken: never both
   if (bytes > 0) chunks_.emplace_back(RoundUp(bytes));

@@ -17,10 +17,11 @@ struct CacheShape {
 CacheShape CheckCaches(const Tensor& k_cache, const Tensor& v_cache) {
   CheckReal("[attention] k_cache", k_cache);
   CHECK(k_cache.rank == 4 && k_cache.shape[3] == kKeyBlock,
-        "[attention] k_cache must be [blocks, kv_heads, head_dim, 64]", ShapeOf(k_cache));
+        "[attention] k_cache must be [blocks, kv_heads, head_dim, 64]",
+        Named("shape", ShapeOf(k_cache)));
   const CacheShape shape{k_cache.shape[0], k_cache.shape[1], k_cache.shape[2]};
   CHECK(shape.head_dim >= 1 && shape.head_dim <= kMaxHeadDim,
-        "[attention] head_dim must be from 1 to 256", shape.head_dim);
+        "[attention] head_dim must be from 1 to 256", Named("head_dim", shape.head_dim));
   const int64_t v[4] = {shape.blocks, shape.kv_heads, kKeyBlock, shape.head_dim};
   CheckTensor("[attention] v_cache", v_cache, k_cache.dtype, 4, v);
   return shape;
@@ -35,9 +36,11 @@ void CheckPlaces(const Tensor& sequence, const Tensor& positions, const Tensor& 
   for (int64_t t = 0; t < tokens; ++t) {
     const int32_t s = sequence.as<int32_t>()[t], p = positions.as<int32_t>()[t];
     CHECK(s >= 0 && s < rows && p >= 0 && p / kKeyBlock < columns,
-          "[attention] a token lies outside the block table", t, s, p);
+          "[attention] a token lies outside the block table", Named("token", t),
+          Named("sequence", s), Named("position", p));
     const int32_t block = table.as<int32_t>()[s * columns + p / kKeyBlock];
-    CHECK(block >= 0 && block < blocks, "[attention] a block lies outside the cache", t, block);
+    CHECK(block >= 0 && block < blocks, "[attention] a block of the table lies outside the cache",
+          Named("token", t), Named("block", block), Named("blocks", blocks));
   }
 }
 
@@ -57,7 +60,8 @@ void Attention(Stream& stream, const AttentionArgs& args) {
   const CacheShape shape = CheckCaches(args.k_cache, args.v_cache);
   const int64_t tokens = args.q.dim(0);
   CHECK(args.heads >= 1 && args.heads % shape.kv_heads == 0,
-        "[attention] kv heads must divide heads", args.heads, shape.kv_heads);
+        "[attention] heads must be a multiple of kv_heads", Named("heads", args.heads),
+        Named("kv_heads", shape.kv_heads));
   CheckMatrix("[attention] q", args.q, args.k_cache.dtype, tokens, args.heads * shape.head_dim);
   CheckMatrix("[attention] out", args.out, args.k_cache.dtype, tokens, args.heads * shape.head_dim);
   CheckVector("[attention] sequence", args.sequence, DType::kInt32, tokens);
@@ -88,7 +92,8 @@ void AttentionBackward(Stream& stream, const AttentionBackwardArgs& args) {
   CheckMatrix("[attention_backward] block_table", args.block_table, DType::kInt32, sequences, -1);
   const int32_t* offsets = args.sequence_offsets.as<int32_t>();
   CHECK(offsets[0] == 0 && offsets[sequences] == tokens,
-        "[attention_backward] offsets must cover the tokens", offsets[sequences], tokens);
+        "[attention_backward] sequence_offsets must begin at 0 and end at the number of tokens",
+        Named("last_offset", offsets[sequences]), Named("tokens", tokens));
   GROUPER_DISPATCH(AttentionBackward, stream, args, dtype);
 }
 

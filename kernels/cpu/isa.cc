@@ -41,12 +41,12 @@ Isa ChooseIsa() {
   for (Isa isa : available) {
     if (name == NameOf(isa)) return isa;
   }
-  USER_CHECK(name == "avx512" || name == "avx2",
-             "[cpu] GROUPER_CPU must be avx512, avx2 or scalar, got", name);
+  USER_CHECK(name == "avx512" || name == "avx2", "[cpu] GROUPER_CPU must be avx512, avx2 or scalar",
+             Named("GROUPER_CPU", name));
   ThrowUser(
-      "[cpu] this machine lacks the instruction set that GROUPER_CPU asks for; unset it or name "
-      "scalar, got",
-      name);
+      "[cpu] this machine lacks the instruction set that GROUPER_CPU asks for; unset it or set it "
+      "to scalar",
+      Named("GROUPER_CPU", name));
 }
 
 int ChooseThreads() {
@@ -54,7 +54,8 @@ int ChooseThreads() {
     char* end = nullptr;
     const long threads = std::strtol(wanted, &end, 10);
     USER_CHECK(*end == '\0' && threads >= 1 && threads <= 1024,
-               "[cpu] GROUPER_THREADS must be a number from 1 to 1024, got", wanted);
+               "[cpu] GROUPER_THREADS must be a number from 1 to 1024",
+               Named("GROUPER_THREADS", wanted));
     return static_cast<int>(threads);
   }
   cpu_set_t set;

@@ -17,7 +17,7 @@ inline void Relax() {
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  CHECK(threads >= 1, "[pool] needs at least one thread", threads);
+  CHECK(threads >= 1, "[pool] a thread pool needs at least one thread", Named("threads", threads));
   for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { Work(); });
 }
 

@@ -8,8 +8,8 @@ namespace {
 void CheckIds(const char* what, const Tensor& ids, int64_t rows) {
   const int32_t* id = ids.as<int32_t>();
   for (int64_t i = 0; i < ids.elements(); ++i) {
-    CHECK(id[i] >= 0 && id[i] < rows, std::string(what) + " holds an id outside the table", id[i],
-          rows);
+    CHECK(id[i] >= 0 && id[i] < rows, std::string(what) + " holds an id outside the table",
+          Named("id", id[i]), Named("rows", rows));
   }
 }
 

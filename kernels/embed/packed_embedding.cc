@@ -16,7 +16,8 @@ void PackedEmbedding(Stream& stream, const PackedEmbeddingArgs& args) {
   CheckMatrix("[packed_embedding] out", args.out, args.table.dtype, tokens, width);
   for (int64_t t = 0; t < tokens; ++t) {
     const int32_t id = args.ids.as<int32_t>()[t];
-    CHECK(id >= 0 && id < vocab, "[packed_embedding] ids holds an id outside the table", id, vocab);
+    CHECK(id >= 0 && id < vocab, "[packed_embedding] ids holds an id outside the table",
+          Named("id", id), Named("vocab", vocab));
   }
   GROUPER_DISPATCH(PackedEmbedding, stream, args, args.table.dtype);
 }

@@ -43,8 +43,9 @@ void GroupedMatmul(Stream& stream, const GroupedMatmulArgs& args) {
   if (!args.row_index.empty()) {
     CheckVector("[grouped_matmul] row_index", args.row_index, DType::kInt32, rows);
   } else {
-    CHECK(args.x.dim(0) == rows, "[grouped_matmul] x must have one row an output row",
-          args.x.dim(0), rows);
+    CHECK(args.x.dim(0) == rows,
+          "[grouped_matmul] without row_index, x must have one row per output row",
+          Named("x_rows", args.x.dim(0)), Named("out_rows", rows));
   }
   GROUPER_DISPATCH(GroupedMatmul, stream, args, dtype);
 }

@@ -70,16 +70,23 @@ void CheckArgs(const PolicyLossArgs& args) {
   const size_t tokens = args.log_probs.size();
   CHECK(!args.offsets.empty() && args.offsets.front() == 0 &&
             args.offsets.back() == static_cast<int64_t>(tokens),
-        "[policy_loss] offsets must cover the tokens", tokens);
+        "[policy_loss] offsets must begin at 0 and end at the number of tokens",
+        Named("tokens", tokens));
   CHECK(args.old_log_probs.size() == tokens && args.dlog_probs.size() == tokens &&
             args.advantages.size() + 1 == args.offsets.size(),
-        "[policy_loss] arrays of different lengths", tokens, args.old_log_probs.size());
+        "[policy_loss] the arrays have different lengths", Named("log_probs", tokens),
+        Named("old_log_probs", args.old_log_probs.size()),
+        Named("dlog_probs", args.dlog_probs.size()), Named("advantages", args.advantages.size()),
+        Named("offsets", args.offsets.size()));
   CHECK(args.ref_log_probs.empty() || args.ref_log_probs.size() == tokens,
-        "[policy_loss] one reference log-prob a token", args.ref_log_probs.size());
+        "[policy_loss] ref_log_probs must have one number per token, or none",
+        Named("ref_log_probs", args.ref_log_probs.size()), Named("tokens", tokens));
   CHECK(args.rule.kl.kind == KlKind::kNone || args.ref_log_probs.size() == tokens,
-        "[policy_loss] a KL term needs reference log-probs");
+        "[policy_loss] a KL term needs the log-probs of the reference",
+        Named("ref_log_probs", args.ref_log_probs.size()), Named("tokens", tokens));
   CHECK(args.denominators.tokens > 0 && args.denominators.sequences > 0,
-        "[policy_loss] denominators of the minibatch must be positive");
+        "[policy_loss] the denominators of the minibatch must be positive",
+        Named("tokens", args.denominators.tokens), Named("sequences", args.denominators.sequences));
 }
 
 double LogRatio(const PolicyLossArgs& args, size_t t) {

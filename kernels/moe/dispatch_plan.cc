@@ -17,8 +17,8 @@ void DispatchPlan(Stream&, const DispatchPlanArgs& args) {
   for (int64_t e = 0; e <= experts; ++e) offsets[e] = 0;
   for (int64_t i = 0; i < tokens * k; ++i) {
     CHECK(chosen[i] >= 0 && chosen[i] < experts,
-          "[dispatch_plan] a token has no expert: its router scores are not finite (token, expert)",
-          i / k, chosen[i]);
+          "[dispatch_plan] a token has no expert: its router scores are not finite",
+          Named("token", i / k), Named("expert", chosen[i]));
     ++offsets[chosen[i] + 1];
   }
   for (int64_t e = 0; e < experts; ++e) offsets[e + 1] += offsets[e];

@@ -9,12 +9,13 @@ namespace {
 
 void CheckRule(const RouterRule& rule, int64_t experts, int64_t k) {
   CHECK(experts >= 1 && experts <= kMaxExperts, "[router_topk] experts must be from 1 to 256",
-        experts);
+        Named("experts", experts));
   CHECK(rule.groups >= 1 && experts % rule.groups == 0 && rule.top_groups >= 1 &&
             rule.top_groups <= rule.groups && k >= 1 &&
             k <= rule.top_groups * (experts / rule.groups),
-        "[router_topk] groups, top_groups and k do not fit the experts", rule.groups,
-        rule.top_groups, k, experts);
+        "[router_topk] groups, top_groups and k do not fit the experts",
+        Named("groups", rule.groups), Named("top_groups", rule.top_groups), Named("k", k),
+        Named("experts", experts));
 }
 
 void CheckGiven(const Tensor& given, int64_t tokens, int64_t k, int64_t experts) {
@@ -23,12 +24,12 @@ void CheckGiven(const Tensor& given, int64_t tokens, int64_t k, int64_t experts)
     const int32_t* ids = given.as<int32_t>() + t * given.row_stride;
     std::bitset<kMaxExperts> seen;
     for (int64_t slot = 0; slot < k; ++slot) {
-      CHECK(ids[slot] >= 0 && ids[slot] < experts,
-            "[router_topk] a given expert does not exist (token, slot, expert, experts)", t, slot,
-            ids[slot], experts);
+      CHECK(ids[slot] >= 0 && ids[slot] < experts, "[router_topk] a given expert does not exist",
+            Named("token", t), Named("slot", slot), Named("expert", ids[slot]),
+            Named("experts", experts));
       const size_t id = static_cast<size_t>(ids[slot]);
-      CHECK(!seen[id], "[router_topk] a given expert stands twice (token, slot, expert)", t, slot,
-            ids[slot]);
+      CHECK(!seen[id], "[router_topk] an expert is given twice for one token", Named("token", t),
+            Named("slot", slot), Named("expert", ids[slot]));
       seen[id] = true;
     }
   }

@@ -15,7 +15,7 @@ void Adamw(Stream& stream, const AdamwArgs& args) {
   CheckVector("[adamw] grad", args.grad, dtype, n);
   CheckVector("[adamw] m", args.m, dtype, n);
   CheckVector("[adamw] v", args.v, dtype, n);
-  CHECK(args.update >= 1, "[adamw] updates count from 1", args.update);
+  CHECK(args.update >= 1, "[adamw] updates count from 1", Named("update", args.update));
   GROUPER_DISPATCH(Adamw, stream, args, dtype);
 }
 

@@ -6,11 +6,12 @@ namespace grouper {
 
 void CheckSamplingRule(const SamplingRule& rule) {
   CHECK(rule.temperature >= 0 && rule.temperature <= 1e6,
-        "[sampling] temperature must be from 0 to 1e6", rule.temperature);
-  CHECK(rule.top_k >= 0, "[sampling] top_k must not be negative", rule.top_k);
+        "[sampling] temperature must be from 0 to 1e6", Named("temperature", rule.temperature));
+  CHECK(rule.top_k >= 0, "[sampling] top_k must not be negative", Named("top_k", rule.top_k));
   CHECK(rule.top_p > 0 && rule.top_p <= 1, "[sampling] top_p must be above 0 and at most 1",
-        rule.top_p);
-  CHECK(rule.min_p >= 0 && rule.min_p <= 1, "[sampling] min_p must be from 0 to 1", rule.min_p);
+        Named("top_p", rule.top_p));
+  CHECK(rule.min_p >= 0 && rule.min_p <= 1, "[sampling] min_p must be from 0 to 1",
+        Named("min_p", rule.min_p));
 }
 
 void SampleToken(Stream& stream, const SampleTokenArgs& args) {
@@ -18,7 +19,7 @@ void SampleToken(Stream& stream, const SampleTokenArgs& args) {
   const DType dtype = args.logits.dtype;
   const int64_t rows = args.logits.dim(0);
   CheckSamplingRule(args.rule);
-  CHECK(args.logits.dim(1) >= 1, "[sample_token] an empty vocabulary");
+  CHECK(args.logits.dim(1) >= 1, "[sample_token] the vocabulary is empty");
   CheckVector("[sample_token] rollout_ids", args.rollout_ids, DType::kUint64, rows);
   CheckVector("[sample_token] positions", args.positions, DType::kInt32, rows);
   CheckVector("[sample_token] tokens", args.tokens, DType::kInt32, rows);

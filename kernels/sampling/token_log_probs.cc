@@ -9,8 +9,8 @@ void CheckTargets(const Tensor& targets, int64_t rows, int64_t vocab) {
   CheckVector("[token_log_probs] targets", targets, DType::kInt32, rows);
   for (int64_t r = 0; r < rows; ++r) {
     const int32_t id = targets.as<int32_t>()[r];
-    CHECK(id >= 0 && id < vocab, "[token_log_probs] a target is outside the vocabulary (row, id)",
-          r, id);
+    CHECK(id >= 0 && id < vocab, "[token_log_probs] a target is outside the vocabulary",
+          Named("row", r), Named("id", id), Named("vocab", vocab));
   }
 }
 
@@ -35,7 +35,8 @@ void TokenLogProbsBackward(Stream& stream, const TokenLogProbsBackwardArgs& args
   const DType dtype = args.logits.dtype;
   const int64_t rows = args.logits.dim(0), vocab = args.logits.dim(1);
   CheckSamplingRule(args.rule);
-  CHECK(args.rule.temperature > 0, "[token_log_probs_backward] arg max has no gradient");
+  CHECK(args.rule.temperature > 0,
+        "[token_log_probs_backward] temperature 0 (arg max) has no gradient");
   CheckTargets(args.targets, rows, vocab);
   CheckVector("[token_log_probs_backward] dlog_probs", args.dlog_probs, dtype, rows);
   if (!args.dentropies.empty()) {
