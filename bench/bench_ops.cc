@@ -1,6 +1,6 @@
-// bench_ops: what every operator reaches of the machine's peak, at the shapes of three policies.
-// The peak is measured in the same run, and again between cases: the best counts. Each case is
-// called until --seconds have passed, at least three times; its best call counts.
+// bench_ops: the share of the machine's peak that every operator reaches, at the shapes of three
+// policies. The peak is measured in the same run, and again between cases; the best value counts.
+// Each case is called until --seconds have passed, and at least three times; its best call counts.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -91,7 +91,7 @@ double BestSeconds(const std::function<void(Stream&)>& run, Stream& stream, doub
   double best = 1e30;
   const double end = Now() + seconds;
   for (int i = 0; i < 3 || Now() < end; ++i) {
-    // Short calls are timed several at once, so that the clock costs nothing.
+    // Several short calls are timed together, so that reading the clock costs nothing.
     int calls = 1;
     double begin = Now();
     run(stream);

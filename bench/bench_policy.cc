@@ -1,5 +1,5 @@
 // bench_policy: training and decode speed of a whole policy at three sizes, and the quickstart's
-// GRPO step. One JSON object a policy on stdout with --json, a table for people on stderr.
+// GRPO step. With --json, one JSON object per policy on stdout; a table for people on stderr.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -22,8 +22,9 @@ constexpr const char* kUsage =
     "                    [--micro-batch TOKENS] [--json]\n"
     "       bench_policy --grpo-step [--threads N] [--steps N] [--run DIR]\n"
     "                    [--set a.b=c]... [--json]\n"
-    "Training (forward, backward, AdamW) and decode of 64 sequences and of one, tokens a second;\n"
-    "or the seconds of the quickstart's GRPO step and where they go.\n"
+    "Measures training (forward, backward, AdamW) and decode of 64 sequences and of one, in "
+    "tokens\n"
+    "per second; or the seconds of the quickstart's GRPO step and of its parts.\n"
     "GROUPER_CPU=avx512|avx2|scalar chooses the instruction set.\n"
     "Example: taskset -c 0 bench_policy --threads 1 --model 10M --json\n";
 
@@ -93,7 +94,7 @@ void PrintPolicy(const Options& options, const char* isa, const PolicyCase& poli
   for (const auto& part : s.train_split) all += part.seconds;
   for (const auto& part : s.train_split) {
     if (part.seconds < 0.005 * all) continue;
-    std::fprintf(stderr, "      %-26s %5.1f%% %10.6f s an update\n", part.name.c_str(),
+    std::fprintf(stderr, "      %-26s %5.1f%% %10.6f s per update\n", part.name.c_str(),
                  100 * part.seconds / all, part.seconds);
   }
   if (!options.json) return;
@@ -125,7 +126,7 @@ int RunStep(const Options& options) {
   if (options.run.empty()) std::filesystem::remove_all(run);
   std::fprintf(stderr,
                "GRPO step, %d thread(s), median of %d: %.4f s (least %.4f) = generate %.4f + score "
-               "%.4f + train %.4f + other %.4f | %.1f new tokens a completion\n",
+               "%.4f + train %.4f + other %.4f | %.1f new tokens per completion\n",
                options.threads, options.steps, s.step, s.least, s.generate, s.score, s.train,
                s.other, s.mean_new_tokens);
   if (!options.json) return 0;

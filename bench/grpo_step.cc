@@ -20,8 +20,8 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-// A random policy never finds the format: a reward that falls with the length gives groups a
-// spread, so that every completion is backpropagated.
+// A random policy never answers in the right format. A reward that falls with the length gives the
+// rewards of a group a spread, so that every completion is backpropagated.
 Config StepConfig(int steps) {
   Config config = QuickstartConfig(QuickstartStage::kRl, 1, false);
   config.set_steps(steps);
@@ -45,7 +45,7 @@ GrpoStep MeasureGrpoStep(const std::string& run, int threads, int steps,
     ends.push_back(
         std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count());
   };
-  // One more: the time between the ends of two steps is a step.
+  // One step more, since a step's time is measured between the ends of two steps.
   Config config = StepConfig(steps + 1);
   for (const std::string& assignment : set) SetField(assignment, &config);
   Trainer trainer(config, run, {.threads = threads}, options);

@@ -1,6 +1,6 @@
 // Seconds of the quickstart's GRPO step: 16 prompts, 16 samples each, at most 64 new tokens, one
 // update over all of them, rewards over gRPC from the trainer's own service. The policy is random
-// and stays so (a tiny learning rate), so that every step has the same work.
+// and stays random (its learning rate is tiny), so that every step does the same work.
 #pragma once
 
 #include <string>
@@ -15,7 +15,7 @@ struct GrpoStep {
   double mean_new_tokens = 0;
 };
 // run: an empty or new folder for the run's files.
-// set: further settings of the run, a.b=c.
+// set: more settings of the run, as a.b=c.
 GrpoStep MeasureGrpoStep(const std::string& run, int threads, int steps,
                          const std::vector<std::string>& set);
 

@@ -1,5 +1,5 @@
-// What this machine can do at most, measured in the run that compares with it: fused multiply-adds
-// from registers, and bytes read from memory. Threads: those of the stream.
+// The peak of this machine, measured in the same run as what is compared with it: fused
+// multiply-adds from registers, and bytes read from memory, with the threads of the stream.
 #pragma once
 
 #include "kernels/op.h"
@@ -7,8 +7,8 @@
 namespace grouper {
 
 struct FmaLoopArgs {
-  int64_t tasks = 1;      // one a thread
-  int64_t steps = 0;      // multiply-adds of 16 lanes a task
+  int64_t tasks = 1;      // one per thread
+  int64_t steps = 0;      // multiply-adds of 16 lanes per task
   float* sink = nullptr;  // [tasks * 16]
 };
 GROUPER_OP(FmaLoop)
@@ -21,7 +21,7 @@ struct ReadLoopArgs {
 };
 GROUPER_OP(ReadLoop)
 
-// GFLOP/s of fp32 multiply-adds (two a lane), the best of several short loops.
+// GFLOP/s of fp32 multiply-adds (two operations per lane), the best of several short loops.
 double MeasureFmaPeak(Stream& stream);
 // GB/s of reading 256 MiB from memory.
 double MeasureReadBandwidth(Stream& stream);

@@ -1,6 +1,6 @@
-// The operators at the shapes of three policies, with what a call costs: multiply-adds it must make
-// and bytes it must touch. A case owns its operands; Make() builds them, so that one case at a time
-// is in memory.
+// The operators at the shapes of three policies, with what a call costs: the operations it must
+// compute and the bytes it must touch. make() builds the operands of a case, so that only one case
+// at a time is in memory.
 #pragma once
 
 #include <functional>
@@ -19,8 +19,8 @@ struct OpCase {
   std::string op;      // "matmul qkv", ...
   std::string shape;   // "256x512"
   int64_t rows = 0;
-  double flops = 0;  // a call; 0: judged by bytes alone
-  double bytes = 0;  // a call, each operand once
+  double flops = 0;  // per call; 0: only bytes count
+  double bytes = 0;  // per call, each operand once
   std::function<std::function<void(Stream&)>()> make;
 };
 
@@ -31,7 +31,7 @@ struct PolicyShape {
 };
 const std::vector<PolicyShape>& PolicyShapes();
 
-// Operands of one case, zeroed or filled with small numbers that only the index makes.
+// Operands of one case: zeros, or small numbers from a fixed sequence.
 class Operands {
  public:
   Tensor Real(std::vector<int64_t> shape, double size = 1);
@@ -52,9 +52,9 @@ std::function<void(Stream&)> Bind(std::shared_ptr<Operands> operands, const Args
 void AddProducts(const PolicyShape& policy, int64_t rows, std::vector<OpCase>* cases);
 void AddRowOps(const PolicyShape& policy, int64_t rows, std::vector<OpCase>* cases);
 void AddAttention(const PolicyShape& policy, int64_t rows, std::vector<OpCase>* cases);
-// Choice of experts and the sum of their outputs; only policies with experts have them.
+// Choice of experts and the sum of their outputs, for policies with experts.
 void AddRouting(const PolicyShape& policy, int64_t rows, std::vector<OpCase>* cases);
-// Rows that find their place by an index: gradient of the embedding, keys and values to the cache.
+// Operators that write rows to places given by an index: the embedding's gradient, the KV cache.
 void AddTables(const PolicyShape& policy, int64_t rows, std::vector<OpCase>* cases);
 // Optimizer and gradient norm over all parameters of the policy.
 void AddOptimizer(const PolicyShape& policy, std::vector<OpCase>* cases);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Speed of grouper beside what a user would run instead, on one core, in alternation: training, decode, and the GRPO step.
+# Compares the speed of grouper with what a user would run instead, in turn on one core: training, decode, GRPO step.
 # The peers' programs and their Python stay outside the repository; this script only calls them:
 #   torch_speed.py THREADS, ct2_speed.py THREADS, gguf_speed.py BENCH THREADS, trl_step.py THREADS STEPS
 set -euo pipefail

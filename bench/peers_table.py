@@ -10,7 +10,7 @@ GOALS = {  # (what, model): (times, the peer that counts; "best" of all)
     ("decode 64 tok/s", "0.4M"): (7, "transformers"), ("decode 64 tok/s", "10M"): (2, "best"),
     ("decode 64 tok/s", "100M"): (1.3, "best"), ("GRPO step s", "0.4M"): (5, "trl"),
 }
-NEW_TOKENS = {"10M": 64, "100M": 24}  # of a sequence behind a prompt of 16, as bench_policy and the peers' programs sample
+NEW_TOKENS = {"10M": 64, "100M": 24}  # of a sequence after a prompt of 16, as bench_policy and the peers' programs sample
 
 
 def json_lines(path):

@@ -1,6 +1,6 @@
 // Speeds of a whole policy at three sizes: one supervised update (forward, backward, AdamW) and
-// sampling by the rollout engine. Batches and lengths are those of the peers' programs that
-// bench/peers.sh runs beside this.
+// sampling by the rollout engine. Batches and lengths are those of the programs that bench/peers.sh
+// compares with.
 #pragma once
 
 #include <string>
@@ -35,7 +35,7 @@ struct PolicySpeed {
   };
   std::vector<Part> train_split;  // by operator, longest first, "rest" outside operators
 };
-// rounds: best of so many; micro_batch: tokens of one forward and backward, 0 all of them.
+// rounds: the best of so many counts; micro_batch: tokens of one forward and backward, 0: all.
 PolicySpeed MeasurePolicy(const PolicyCase& policy, int rounds, int64_t micro_batch,
                           Stream& stream);
 

@@ -1,5 +1,5 @@
 include(GoogleTest)
-add_custom_target(tests_concurrency)  # what the ThreadSanitizer tree builds
+add_custom_target(tests_concurrency)  # the tests that the preset tsan builds
 # grouper_test(NAME SOURCES a_test.cc ... DEPS lib ... LABELS unit [concurrency slow ...] TIMEOUT 60):
 # one test program; each of its cases is a ctest entry that carries the labels.
 function(grouper_test name)

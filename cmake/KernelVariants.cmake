@@ -4,9 +4,9 @@ function(grouper_cpu_kernels target)
   foreach(variant avx512 avx2 scalar fp64)
     set(optimise -O3)
     if(GROUPER_SANITIZE)
-      set(optimise -O1)  # a third of the time to compile unrolled lanes under UBSan
+      set(optimise -O1)  # unrolled lanes under UBSan compile three times as fast as with -O3
     elseif(variant STREQUAL scalar OR variant STREQUAL fp64)
-      set(optimise -O2)  # a third of the time to compile arrays as lanes; their products are as fast
+      set(optimise -O2)  # lanes that are arrays compile three times as fast, and products run as fast
     endif()
     set(objects ${target}_${variant})
     add_library(${objects} OBJECT ${ARGN})

@@ -1,5 +1,5 @@
-# The libraries of others. GROUPER_STATIC takes their archives, so that a program needs nothing but the C library;
-# Debian has no archive of spdlog and fmt: these are compiled in from their headers.
+# Libraries of others. GROUPER_STATIC links their archives, so that a program needs only the C library. Debian has no
+# archives of spdlog and fmt: these are compiled from their headers.
 if(GROUPER_STATIC)
   set(OPENSSL_USE_STATIC_LIBS ON)
   set(Protobuf_USE_STATIC_LIBS ON)
@@ -21,7 +21,7 @@ if(GROUPER_TESTS)
   find_package(GTest REQUIRED)
 endif()
 
-# TARGET stands for the named archives in any order: the linker goes round them.
+# Linking TARGET links the named archives; the linker resolves symbols between them in any order.
 function(grouper_archives target)
   set(files)
   foreach(name ${ARGN})

@@ -1,5 +1,5 @@
 # Flags of every target of ours. Contraction is off everywhere: a*b+c fuses only where fma is written
-# out, so Debug, Release and every instruction set give the same bits (numerics.md 9).
+# out, so Debug, Release and every instruction set give the same bits (docs/numerics.md 12).
 add_library(grouper_flags INTERFACE)
 target_compile_options(grouper_flags INTERFACE
   -ffp-contract=off -Wall -Wextra -Wconversion -Wno-sign-conversion -Wshadow -Werror=return-type

@@ -91,7 +91,7 @@ void CheckTensor(const char* what, const Tensor& tensor, DType dtype, int rank,
   Tensor wanted;
   wanted.rank = rank;
   for (int i = 0; i < rank; ++i) wanted.shape[i] = shape[i];
-  ThrowInternal(std::string(what) + " has the wrong shape (-1 stands for any size)",
+  ThrowInternal(std::string(what) + " has the wrong shape (-1 means any size)",
                 Named("shape", ShapeOf(tensor)), Named("expected", ShapeOf(wanted)));
 }
 

@@ -1,5 +1,5 @@
-// The one dispatch point of every operator, and the checks its entry makes. GROUPER_LOG_OPS=1 sums
-// calls and seconds per operator and prints them when the process ends.
+// Dispatch of an operator to its instruction set, and the checks of its arguments. With
+// GROUPER_LOG_OPS=1, calls and seconds are summed per operator and printed when the process ends.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "kernels/op.h"
 
-// dtype: of the arithmetic; fp64 has the scalar form only.
+// dtype: that of the arithmetic; fp64 has one form for all instruction sets.
 #define GROUPER_DISPATCH(Name, stream, args, dtype)                                  \
   do {                                                                               \
     const ::grouper::OpTimer timer(#Name);                                           \
@@ -25,7 +25,7 @@
 
 namespace grouper {
 
-// Adds its lifetime to the operator's row when GROUPER_LOG_OPS is set; else one branch.
+// Adds its lifetime to the operator's total while operators are counted.
 class OpTimer {
  public:
   explicit OpTimer(const char* name);
@@ -36,11 +36,12 @@ class OpTimer {
   int64_t begin_ = 0;
 };
 
-// For benchmarks: counts from here on as GROUPER_LOG_OPS does, and what was counted so far.
+// For benchmarks: switches the counting that GROUPER_LOG_OPS=1 switches on at the start, and
+// returns the totals so far.
 struct OpTotal {
   std::string name;
   int64_t calls = 0;
-  double seconds = 0;  // of calls on several threads at once: summed
+  double seconds = 0;  // calls that run at the same time on several threads are added up
 };
 void CountOps(bool on);
 std::vector<OpTotal> OpTotals();

@@ -13,8 +13,8 @@
 namespace grouper {
 namespace {
 constexpr size_t kAlign = 64;
-// Pages of 2 MiB where a buffer fills some: weights and caches are read across far more memory than
-// the processor can keep addresses of small pages for.
+// Large buffers use pages of 2 MiB: weights and caches are read across far more memory than the
+// processor's address cache covers with small pages.
 constexpr size_t kHugePage = size_t{2} << 20;
 size_t RoundUp(size_t n, size_t align = kAlign) { return (n + align - 1) / align * align; }
 bool IsHuge(size_t bytes) { return bytes >= 2 * kHugePage; }
@@ -46,7 +46,7 @@ Buffer::Buffer(size_t bytes) : bytes_(bytes) {
     ThrowInternal(
         "[memory] out of memory; lower rollout.kv_cache_bytes or batch.max_tokens_per_micro_batch",
         Named("bytes", bytes));
-  // A kernel without them refuses the advice, and small pages serve.
+  // An operating system without large pages refuses this advice, and small pages are used.
   if (huge) static_cast<void>(madvise(data_, size, MADV_HUGEPAGE));
   std::memset(data_, 0, size);
   Count(size);
@@ -108,7 +108,7 @@ void Arena::Reserve(size_t bytes) {
         "[memory] an arena can be reserved only while nothing is allocated in it",
         Named("arena", name_));
   if (chunks_.size() == 1 && chunks_[0].bytes() >= bytes) return;
-  chunks_.clear();  // before the new one is taken: never both
+  chunks_.clear();  // first, so that old and new memory never exist at the same time
   if (bytes > 0) chunks_.emplace_back(RoundUp(bytes));
 }
 

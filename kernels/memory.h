@@ -1,6 +1,5 @@
-// Buffer owns bytes; Arena hands out named pieces of one Buffer, front to back, and is reset as a
-// whole. Every allocation has a name: the memory table and the high-water mark come from them. One
-// thread.
+// A Buffer owns bytes. An Arena hands out named pieces of buffers, front to back, and is reset as a
+// whole; the names make the table of memory. An Arena is for one thread.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +13,8 @@
 
 namespace grouper {
 
-// 64-byte aligned host memory, zeroed. Every live byte of the process is counted: the memory plan
-// is compared with what was really taken.
+// Zeroed memory, aligned to 64 bytes. The bytes of all live buffers are counted, so that a run's
+// plan of memory can be compared with what it took.
 class Buffer {
  public:
   Buffer() = default;
@@ -26,9 +25,9 @@ class Buffer {
   void* data() const { return data_; }
   size_t bytes() const { return bytes_; }
 
-  // What a buffer takes from the system: whole pages of 2 MiB where it is large.
+  // Bytes that a buffer of this size takes from the system: large ones take whole pages of 2 MiB.
   static size_t Footprint(size_t bytes);
-  // Footprints of all buffers that live, and the most they came to since ForgetMost. Any thread.
+  // The sum of the footprints of all live buffers, and its maximum since ForgetMost. Any thread.
   static size_t LiveBytes();
   static size_t MostBytes();
   static void ForgetMost();
@@ -38,8 +37,8 @@ class Buffer {
   size_t bytes_ = 0;
 };
 
-// Grows by chunks when asked for more than it holds, so a plan error costs time, never a crash;
-// Reset joins the chunks into one. After the first rounds no allocation happens.
+// An arena adds a chunk when it is asked for more than it has, so a mistake in the plan costs time
+// but no crash. Reset joins the chunks into one, so that later rounds allocate nothing.
 class Arena {
  public:
   explicit Arena(std::string name, size_t bytes = 0);
@@ -50,13 +49,13 @@ class Arena {
   Tensor Block(std::string_view name, DType dtype, int64_t a, int64_t b, int64_t c, int64_t d);
   // Uninitialised bytes, 64-byte aligned.
   void* Allocate(std::string_view name, size_t bytes);
-  // What a piece takes of the arena.
+  // Bytes that a piece of this size takes in the arena.
   static size_t PieceBytes(size_t bytes);
   void Reset();
-  // After Reset: makes room for that many bytes of pieces in one chunk, so that none is added.
+  // Only after Reset: makes room for so many bytes of pieces in one chunk, so that none is added.
   void Reserve(size_t bytes);
 
-  // Marks and returns to a place: scratch as a stack.
+  // Scratch memory as a stack: ReturnTo(mark) frees all pieces that were taken after mark().
   struct Mark {
     size_t chunk, used;
   };

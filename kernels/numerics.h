@@ -1,5 +1,5 @@
-// Every constant that fixes an order of additions, a tile or a polynomial (numerics.md 2 to 5). CPU
-// and CUDA code read the same header; changing a value here is a new numeric profile.
+// Every constant that fixes an order of additions, a tile or a polynomial (docs/numerics.md 2 to
+// 10). Whoever changes a value here changes the bits of every run: that is a new numeric profile.
 #pragma once
 
 #include <cstdint>
@@ -8,24 +8,25 @@ namespace grouper::numerics {
 
 inline constexpr const char kCpuProfile[] = "cpu-fp32-1";
 
-// Products: packed weights stand in panels of 32 output columns, [ceil(out / 32)][in][32].
+// Products: a packed weight is stored in panels of 32 output columns, [ceil(out / 32)][in][32].
 inline constexpr int64_t kPanelColumns = 32;
-// R256: element i of a row belongs to lane i mod 256; lanes are added by index bits 7 to 0.
+// R256, the order of a sum over a row: kernels/cpu/row_tree.h.
 inline constexpr int64_t kTreeLanes = 256;
-// Attention: key blocks at absolute positions 0, 64, ...; splits at 0, 512, ...
+// Attention: blocks of keys begin at absolute positions 0, 64, ...; splits at 0, 512, ...
 inline constexpr int64_t kKeyBlock = 64;
 inline constexpr int64_t kKeySplit = 512;
 // Log-softmax and sampling: tiles of 256 ids. Inside a tile, partial sums that differ in one bit of
 // their column are added, bit after bit in the order 7 6 5 4 3 0 2 1 (SumTile of softmax_tiles.h).
 inline constexpr int64_t kVocabTile = 256;
-// Integer masses for top-p and the choice of a token: exp(.) * 2^40, rounded.
+// Integer masses for top-p and the choice of a token: exp(z - m) * 2^40, rounded.
 inline constexpr double kMassScale = 1099511627776.0;
-// Gradient norm: squares in double, blocks of 4,096 elements, blocks left to right.
+// Gradient norm: squares are summed in double in blocks of 4,096 elements, then the blocks' sums
+// from left to right.
 inline constexpr int64_t kNormBlock = 4096;
 // Renormalisation of router weights divides by (sum + this).
 inline constexpr float kRouterEps = 1e-20f;
 
-// exp for -87 <= x <= 88, exactly 0 below: n = round(x / ln 2) by adding and taking away 12582912,
+// exp for -87 <= x <= 88, exactly 0 below: n = round(x / ln 2) by adding and subtracting 12582912,
 // two-step reduction, degree-7 polynomial. Relative error up to 8.4e-8.
 inline constexpr float kExpLowest = -87.0f;
 inline constexpr float kLog2E = 1.44269504f;

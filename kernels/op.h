@@ -1,6 +1,6 @@
-// How an operator is declared. `x.h` has an args struct and GROUPER_OP(X); `x.cc` checks shapes
-// once and dispatches (kernels/dispatch.h); `x_cpu.cc` is compiled per instruction set and defines
-// X in namespace cpu::GROUPER_VARIANT.
+// How an operator is declared. `x.h` has an args struct XArgs and GROUPER_OP(X); `x.cc` checks the
+// shapes and dispatches (kernels/dispatch.h); `x_cpu.cc` is compiled per instruction set and
+// defines X in namespace cpu::GROUPER_VARIANT (kernels/cpu/lanes.h).
 #pragma once
 
 #include "kernels/stream.h"

@@ -1,5 +1,6 @@
-// Where an operator runs. On the CPU: an instruction set and a pool; operators return when done. A
-// serial stream (no pool) lets several threads run whole forwards side by side.
+// Where an operator runs: an instruction set and a thread pool. An operator returns when it is
+// done. Several threads can run whole forwards at the same time, each on a serial stream (without a
+// pool).
 #pragma once
 
 #include "kernels/cpu/isa.h"

@@ -1,6 +1,6 @@
-// A view of elements owned elsewhere (Buffer, Arena); never frees. Row-major, the last dimension
-// contiguous; rows of a rank-2 view may lie row_stride elements apart (columns of a wider matrix).
-// Members are forced inline: this header is compiled under several instruction sets.
+// A view of elements that a Buffer or an Arena owns. Row-major, the last dimension contiguous; rows
+// of a rank-2 view may lie row_stride elements apart, as columns of a wider matrix do. Members are
+// forced inline, because this header is compiled under several instruction sets.
 #pragma once
 
 #include <cstdint>

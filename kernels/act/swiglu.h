@@ -1,5 +1,5 @@
-// out = (gate * sigmoid(gate)) * up, the gated unit of Shazeer 2020; sigmoid by exp(-|x|)
-// (numerics.md 3).
+// The gated unit of Shazeer 2020 (arXiv:2002.05202): out = (gate * sigmoid(gate)) * up. The sigmoid
+// is computed from exp(-|x|) (docs/numerics.md 3).
 #pragma once
 
 #include "kernels/op.h"

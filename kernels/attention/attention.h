@@ -1,9 +1,16 @@
-// Grouped-query attention over a paged cache of keys and values: one routine for prefill, decode
-// and the learner (numerics.md 3a). Query head h reads kv head h / (heads / kv_heads). A row's
-// arithmetic depends on its own position only: key blocks of 64 at absolute positions, splits of
-// 512 merged left to right. Layouts (numerics.md 10): k_cache [blocks, kv_heads, head_dim, 64],
-// v_cache [blocks, kv_heads, 64, head_dim]. Only keys at positions <= the row's own are read, so
-// what else a block holds (stale NaN) does not matter.
+// Grouped-query attention (Ainslie et al. 2023) over a paged cache of keys and values. Prefill,
+// decode and the learner call the same routine (docs/numerics.md 4).
+//
+// Query head h reads kv head h / (heads / kv_heads). The cache is an array of blocks of 64
+// positions (numerics::kKeyBlock); row s of block_table lists the blocks of sequence s in order, so
+// position p of the sequence lies in block block_table[s][p / 64] at p % 64:
+//   k_cache [blocks, kv_heads, head_dim, 64]    v_cache [blocks, kv_heads, 64, head_dim]
+//
+// Softmax and the weighted sum run over blocks of keys with a running maximum and sum (Milakov and
+// Gimelshein 2018), at absolute positions: blocks begin at multiples of 64, splits at multiples of
+// 512, and splits are merged left to right. So a row's arithmetic depends on its own position only.
+// Only keys at positions up to the row's own are read; what else a block holds (old NaN, too) does
+// not matter.
 #pragma once
 
 #include "kernels/op.h"
@@ -12,8 +19,7 @@ namespace grouper {
 
 inline constexpr int64_t kMaxHeadDim = 256;
 
-// Stores rotated keys and values of new tokens; token t goes to block_table[sequence[t]][position /
-// 64].
+// Writes the rotated keys and the values of new tokens into the cache.
 struct AppendKvArgs {
   Tensor k;            // [tokens, kv_heads * head_dim]; rows may be strided
   Tensor v;            // [tokens, kv_heads * head_dim]
@@ -25,7 +31,7 @@ struct AppendKvArgs {
 };
 GROUPER_OP(AppendKv)
 
-// out = softmax(scale * q k^T) v over keys 0..position, per token and head.
+// out = softmax(scale * q k^T) v over keys 0 .. position, for each token and head.
 struct AttentionArgs {
   Tensor q;            // [tokens, heads * head_dim], rotated; rows may be strided
   Tensor sequence;     // [tokens] int32
@@ -34,16 +40,17 @@ struct AttentionArgs {
   Tensor k_cache;      // [blocks, kv_heads, head_dim, 64]
   Tensor v_cache;      // [blocks, kv_heads, 64, head_dim]
   Tensor out;          // [tokens, heads * head_dim]
-  Tensor max_and_sum;  // [tokens, heads, 2] or empty: row maximum m and sum of exp(score - m), for
-                       // the backward
+  Tensor max_and_sum;  // [tokens, heads, 2] or empty: largest score m and sum of exp(score - m),
+                       // which the backward reads
   int64_t heads = 0;
   double scale = 0;
 };
 GROUPER_OP(Attention)
 
-// Gradients of packed sequences: sequence s holds tokens [sequence_offsets[s], sequence_offsets[s +
-// 1]) at positions 0, 1, ...; its keys are those of the forward's cache. dk and dv over query
-// tokens ascending, heads of a kv head in order; independent of threads.
+// Gradients of packed sequences: sequence s has tokens [sequence_offsets[s], sequence_offsets[s +
+// 1]) at positions 0, 1, ...; its keys and values are those in the forward's cache. dk and dv are
+// summed over the query tokens in ascending order, for each token over the heads of the kv head in
+// order; threads do not change that order.
 struct AttentionBackwardArgs {
   Tensor q;                 // [tokens, heads * head_dim]
   Tensor out;               // [tokens, heads * head_dim], the forward's

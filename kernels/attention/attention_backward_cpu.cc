@@ -7,8 +7,8 @@
 namespace grouper::cpu::GROUPER_VARIANT {
 namespace {
 
-// One block of keys in the layouts that the cache lacks, and its gradients, on the stack: at most
-// 4 x 64 KiB in fp32.
+// One block of keys and values in the layouts that the cache does not have, and their gradients. It
+// lies on the stack: at most 4 x 64 KiB in fp32.
 struct KeyBlock {
   real key_rows[kKeyBlock * kMaxHeadDim];                         // [64][head_dim]
   real value_columns[kMaxHeadDim * kKeyBlock];                    // [head_dim][64]
@@ -22,16 +22,16 @@ struct Task {
   const int32_t* blocks;
 };
 
-// Query rows (token, head of the kv head) in the order of the gradients' chains.
+// Query rows in the order of the gradients' chains: by token, then by head of the kv head.
 struct RowTile {
   int64_t rows = 0;
   const real *q[kMaxRows], *out[kMaxRows], *dout[kMaxRows], *stats[kMaxRows];
   real* dq[kMaxRows];
-  int32_t visible[kMaxRows];     // keys of the block
-  int32_t first_row[kKeyBlock];  // that sees the key
+  int32_t visible[kMaxRows];     // number of the block's keys that the row sees
+  int32_t first_row[kKeyBlock];  // the first row that sees the key
 };
 
-// Rows [first, first + kMaxRows) of token * group + head, as far as the sequence has tokens.
+// Fills the tile with up to kMaxRows rows from row `first` on; token i has rows i * group + head.
 GROUPER_INLINE void Gather(const Task& task, int64_t first_key, int64_t count, int64_t first,
                            RowTile* tile) {
   const AttentionBackwardArgs& args = task.args;
@@ -45,7 +45,7 @@ GROUPER_INLINE void Gather(const Task& task, int64_t first_key, int64_t count, i
     tile->dout[r] = args.dout.as<real>() + token * args.dout.row_stride + head * n;
     tile->dq[r] = args.dq.as<real>() + token * args.dq.row_stride + head * n;
     tile->stats[r] = args.max_and_sum.as<real>() + (token * args.heads + head) * 2;
-    for (int64_t d = 0; d < n; d += kLanes) {  // written long ago, not in a near cache
+    for (int64_t d = 0; d < n; d += kLanes) {  // written long ago, so probably not cached
       __builtin_prefetch(tile->q[r] + d);
       __builtin_prefetch(tile->out[r] + d);
       __builtin_prefetch(tile->dout[r] + d);
@@ -70,7 +70,8 @@ GROUPER_INLINE real Dot(const real* a, const real* b, int64_t n) {
   return SumTree(chain);
 }
 
-// Raw scores become weights p, dp becomes the scores' gradient: p (dp - dout . out) scale.
+// Replaces raw scores by the weights p, and dp by the gradient of the scores: p (dp - dout . out)
+// scale.
 GROUPER_INLINE void Slopes(const RowTile& tile, int64_t r, int64_t head_dim, real scale_real,
                            real* p, real* dp) {
   const Lanes scale = Set(scale_real), m = Set(tile.stats[r][0]), l = Set(tile.stats[r][1]);
@@ -85,7 +86,7 @@ GROUPER_INLINE void Slopes(const RowTile& tile, int64_t r, int64_t head_dim, rea
   }
 }
 
-// One body each: every tile shape stands in it, which takes long to compile.
+// Not inlined: each has code for every tile shape, which takes long to compile.
 __attribute__((noinline)) void Scores(const real* const* rows, const real* columns, int64_t depth,
                                       int64_t count, int64_t vectors, real* out) {
   Dots<false>({rows, columns, depth, columns, out}, 0, count, vectors);
@@ -96,7 +97,7 @@ __attribute__((noinline)) void KeyGradient(const RowTile& tile, const real* weig
   AddOuter({weights, rows, tile.rows, depth, tile.first_row, to}, keys);
 }
 
-// Gradient contributions of a tile's rows against one block of keys.
+// Adds the gradients of one tile of rows with one block of keys.
 __attribute__((noinline)) void TileStep(const Task& task, const real* keys, const RowTile& tile,
                                         KeyBlock* block) {
   const int64_t n = task.head_dim, rows = tile.rows, seen = tile.visible[rows - 1];
@@ -121,7 +122,7 @@ __attribute__((noinline)) void BackwardBlock(const Task& task, int64_t first_key
   const real* values = args.v_cache.as<real>() + at;
   const size_t bytes = static_cast<size_t>(kKeyBlock * n) * sizeof(real);
   KeyBlock block;
-  // Slots past the sequence may hold anything, NaN too: they are not read, zeros stand for them.
+  // Slots past the end of the sequence may hold anything, NaN too, so they are not read.
   if (count < kKeyBlock) memset(block.value_columns, 0, bytes);
   TransposeInto(keys, kKeyBlock, n, count, block.key_rows, n);
   TransposeInto(values, n, count, n, block.value_columns, kKeyBlock);

@@ -8,21 +8,21 @@ namespace {
 
 constexpr int kKeyVectors = static_cast<int>(kKeyBlock) / kLanes;
 constexpr int64_t kRowGrain = 64;  // of AppendKv
-// A call that reads more keys and values than this finds them in memory, not in a cache.
+// Keys and values of a call that exceed this are in memory, not in a cache, and are prefetched.
 constexpr int64_t kFetchBytes = 2 << 20;
 
-// Query rows of one sequence and kv head at consecutive positions, heads of a token side by side,
-// and their running softmax.
+// Query rows of one kv head at consecutive positions of one sequence: row r is head r % group of
+// token r / group.
 struct QueryTile {
   const AttentionArgs& args;
   int64_t kv;           // kv head
   int64_t rows, group;  // group: rows of a token
   const int32_t* blocks;
-  int64_t after;  // where in the caches the block lies that is read after the last of this tile
+  int64_t after;  // offset in the caches of the block that is read after the last one of this tile
   const real* q[kMaxRows];
   int64_t position[kMaxRows];
 
-  // Where in both caches the keys and values of the block of position `key` lie.
+  // Offset in both caches of the block that contains position `key`.
   GROUPER_INLINE int64_t BlockAt(int64_t key) const {
     const int64_t kv_heads = args.k_cache.shape[1];
     return (blocks[key / kKeyBlock] * kv_heads + kv) * args.k_cache.shape[2] * kKeyBlock;
@@ -34,6 +34,7 @@ struct QueryTile {
   }
 };
 
+// The running softmax of each row.
 struct TileState {
   real m[kMaxRows], l[kMaxRows];
   real acc[kMaxRows * kMaxHeadDim];  // [rows][head_dim]
@@ -50,7 +51,7 @@ GROUPER_INLINE void Start(TileState* s, int64_t first, int64_t rows, int64_t hea
          static_cast<size_t>((rows - first) * head_dim) * sizeof(real));
 }
 
-// Times scale, -inf past the visible keys; returns the maximum.
+// Multiplies the scores by scale, sets those past the visible keys to -inf, returns the maximum.
 GROUPER_INLINE real MaskScores(int64_t visible, real scale, real* score) {
   Lanes largest = Set(-INFINITY);
   for (int64_t v = 0; v * kLanes < visible; ++v) {
@@ -65,7 +66,7 @@ GROUPER_INLINE real MaskScores(int64_t visible, real scale, real* score) {
 // m becomes the larger of both; alpha = exp(old m - new m).
 GROUPER_INLINE void RaiseMaxima(int64_t first, int64_t rows, const real* largest, real* m,
                                 real* alpha) {
-  if (rows - first <= kFewRows) {  // a vector load of what was stored one by one would wait
+  if (rows - first <= kFewRows) {  // loading as a vector what was stored one by one would stall
     for (int64_t r = first; r < rows; ++r) {
       const real now = largest[r] > m[r] ? largest[r] : m[r];
       alpha[r] = ExpReal(m[r] - now);
@@ -85,7 +86,7 @@ GROUPER_INLINE void RaiseMaxima(int64_t first, int64_t rows, const real* largest
 GROUPER_INLINE real Exponentiate(int64_t visible, real m, real* score) {
   Lanes p[kKeyVectors];
   for (int v = 0; v < kKeyVectors; ++v) {
-    p[v] = Zero();  // what exp makes of masked keys
+    p[v] = Zero();  // exp of a masked score
     if (v * kLanes >= visible) continue;
     p[v] = Exp(Sub(Load(score + v * kLanes), Set(m)));
     Store(score + v * kLanes, p[v]);
@@ -93,8 +94,8 @@ GROUPER_INLINE real Exponentiate(int64_t visible, real m, real* score) {
   return SumTree(Add(Add(p[0], p[2]), Add(p[1], p[3])));
 }
 
-// Rows [first, rows) of the tile take the block of keys that starts at position `key`; `next`:
-// where in the caches the block lies that follows.
+// Adds the block of keys at position `key` to rows [first, rows) of the tile. `next` is the offset
+// in the caches of the block that is read next.
 template <bool kFetch>
 GROUPER_INLINE void BlockStep(const QueryTile& tile, int64_t first, int64_t key, int64_t next,
                               TileState* s) {
@@ -122,7 +123,7 @@ GROUPER_INLINE void BlockStep(const QueryTile& tile, int64_t first, int64_t key,
                       rows);
 }
 
-// Splits of 512 keys, merged left to right.
+// Merges the softmax of one split of keys into that of the splits before it.
 GROUPER_INLINE void Merge(TileState* total, const TileState& part, int64_t row, int64_t head_dim) {
   const real m = part.m[row] > total->m[row] ? part.m[row] : total->m[row];
   const real a1 = ExpReal(total->m[row] - m), a2 = ExpReal(part.m[row] - m);
@@ -155,7 +156,7 @@ __attribute__((noinline)) void AttendTile(const QueryTile& tile, TileState* tota
 }
 
 // Tokens [t, t + tokens) are consecutive positions of one sequence; heads [head, head + group)
-// share a kv head. `after`: where the block lies that is read next.
+// share a kv head. `after` is the offset in the caches of the block that is read next.
 struct Run {
   int64_t t, tokens, head, group, after;
 };
@@ -229,7 +230,7 @@ void Attention(Stream& stream, const AttentionArgs& args) {
   const auto first_block = [&](int64_t t) {
     return args.block_table.as<int32_t>()[sequence[t] * args.block_table.row_stride];
   };
-  // Heads of a kv head that one tile takes, and tokens of a task.
+  // A tile has up to `group` heads of a kv head, a task up to `grain` tokens.
   const int64_t group = share < kMaxRows ? share : kMaxRows, grain = kMaxRows / group;
   int64_t keys = 0;
   for (int64_t t = 0; t < tokens; ++t) keys += positions[t] + 1;

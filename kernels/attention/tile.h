@@ -1,6 +1,7 @@
 // The products inside attention, compiled per instruction set. A tile is a few query rows of one kv
-// head against one block of 64 keys; every output is the chain that one row alone would make, so
-// how rows are gathered changes no bit. What a row must not see is never multiplied.
+// head against one block of 64 keys. Every output is the chain that its row alone would make, so
+// the way rows are gathered into tiles changes no bit. Keys that a row must not see are never
+// multiplied.
 #pragma once
 
 #include "kernels/attention/attention.h"
@@ -13,7 +14,8 @@ using numerics::kKeyBlock;
 // Rows of a tile: tokens of one run times query heads of one kv head.
 constexpr int64_t kMaxRows = 48;
 
-// Accumulators of a product, in lanes: all that fit beside two operands.
+// Accumulators of a product, counted in vectors: as many as fit into the registers together with
+// two operands.
 #if defined(GROUPER_FORM_AVX512)
 constexpr int kTileLanes = 24;
 constexpr int kMostVectors = 4;
@@ -24,9 +26,9 @@ constexpr int kMostVectors = 2;
 constexpr int kTileLanes = 2;
 constexpr int kMostVectors = 1;
 #endif
-// With so few rows (decode) a block is worked on faster than memory brings the next one.
+// With so few rows (decode), memory is slower than the arithmetic: the next block is prefetched.
 constexpr int kFewRows = 4;
-// Twelve rows of one vector have chains enough.
+// Twelve rows of one vector are enough independent chains.
 constexpr int RowsOf(int vectors) { return kTileLanes / vectors < 12 ? kTileLanes / vectors : 12; }
 
 // Rows [begin, end) by tiles: Tile::Run<kRows>(first row), the largest tile first.
@@ -60,7 +62,7 @@ struct DotsArgs {
   const real* const* rows;
   const real* columns;  // [depth][64]
   int64_t depth;
-  const real* fetch;  // what the next block's call reads as columns, brought near meanwhile
+  const real* fetch;  // the next block's columns, prefetched meanwhile
   real* out;          // [rows][64]
 };
 
@@ -95,7 +97,7 @@ struct DotsTile {
   }
 };
 
-// Rows [begin, end); only the first `vectors` of the four lanes of keys are needed.
+// Rows [begin, end), and of the keys only the first `vectors` vectors.
 template <bool kFetch, int kVectors = kMostVectors>
 GROUPER_INLINE void Dots(const DotsArgs& args, int64_t begin, int64_t end, int64_t vectors,
                          int64_t v = 0) {
@@ -105,14 +107,15 @@ GROUPER_INLINE void Dots(const DotsArgs& args, int64_t begin, int64_t end, int64
   if constexpr (kVectors > 1) Dots<kFetch, kVectors / 2>(args, begin, end, vectors, v);
 }
 
-// to[r][d] continues its chain over the keys that the row sees, ascending: fma(weights[r][j],
-// values[j][d], .) for j < visible[r]. A row sees at least as many keys as the row before.
+// to[r][d] continues its chain over the keys that row r sees, in ascending order:
+// fma(weights[r][j], values[j][d], .) for j < visible[r]. A row sees at least as many keys as the
+// row before it.
 struct WeightedArgs {
   const real* weights;     // [rows][64]
   const int32_t* visible;  // [rows]
   const real* values;      // [64][depth]
   int64_t depth;
-  const real* scale;  // [rows]: to[r] is multiplied by it first; nullptr: not
+  const real* scale;  // [rows], multiplied into to[r] first; nullptr: none
   const real* fetch;  // the next block's values, as above
   real* const* to;
 };
@@ -146,7 +149,7 @@ struct WeightedTile {
     }
     for (int i = 0; i < kRows; ++i) StoreRow<kVectors, kTail>(a.to[r + i] + d, rest, acc[i]);
     if (kRows == 1 || a.visible[r + kRows - 1] == common) return;
-    // The rows beyond the first see a few keys more.
+    // The rows after the first see a few more keys.
     for (int i = 1; i < kRows; ++i) {
       Lanes more[kVectors];
       LoadRow<kVectors, kTail>(a.to[r + i] + d, rest, more);
@@ -174,13 +177,14 @@ GROUPER_INLINE void AddWeighted(const WeightedArgs& args, int64_t begin, int64_t
   }
 }
 
-// to[key][d] continues its chain over the rows that see the key, ascending: fma(weights[r][key],
-// rows[r][d], .). A key is seen from one row on; a later key not before it.
+// to[key][d] continues its chain over the rows that see the key, in ascending order:
+// fma(weights[r][key], row[r][d], .). All rows from first_row[key] on see the key; first_row does
+// not decrease.
 struct OuterArgs {
   const real* weights;     // [rows][64]
   const real* const* row;  // [rows], depth elements each
   int64_t rows, depth;
-  const int32_t* first_row;  // [64] that sees the key
+  const int32_t* first_row;  // [64]
   real* to;                  // [64][depth]
 };
 
@@ -192,7 +196,7 @@ struct OuterTile {
   GROUPER_INLINE void Run(int64_t key) const {
     const int64_t rest = a.depth - d, common = a.first_row[key + kKeys - 1];
     real* to = a.to + key * a.depth + d;
-    // The keys before the last are seen by a few rows more.
+    // A few more rows see the keys before the last.
     for (int i = 0; i + 1 < kKeys; ++i) {
       if (a.first_row[key + i] == common) break;
       Lanes more[kVectors];

@@ -1,5 +1,5 @@
-// Instruction sets with equal bits: one source, three compilations (numerics.md 9). Dispatch
-// happens once, at start, and GROUPER_CPU=avx512|avx2|scalar overrides the probe.
+// Instruction sets. They give equal bits: one source, three compilations (docs/numerics.md 12). A
+// session chooses one at its start; GROUPER_CPU=avx512|avx2|scalar overrides that choice.
 #pragma once
 
 #include <string>
@@ -12,10 +12,11 @@ enum class Isa { kScalar, kAvx2, kAvx512 };
 const char* NameOf(Isa isa);
 // What this machine can run, best first; kScalar is always there.
 std::vector<Isa> AvailableIsas();
-// The best one, or what GROUPER_CPU names; kUser when that is unknown or missing on this machine.
+// The best one, or the one that GROUPER_CPU names; kUser if this machine does not have it or its
+// name is unknown.
 Isa ChooseIsa();
-// GROUPER_THREADS, else the number of cores this process may use; kUser when it is no number
-// in 1..1024.
+// GROUPER_THREADS, or else the number of cores that this process may use; kUser if GROUPER_THREADS
+// is not a number from 1 to 1024.
 int ChooseThreads();
 
 }  // namespace grouper::cpu

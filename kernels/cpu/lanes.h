@@ -1,9 +1,12 @@
-// One 16-lane type in three forms: one AVX-512 register, two AVX2 registers, an array. A kernel's
-// source is compiled once per form (GROUPER_VARIANT = avx512, avx2, scalar, and fp64: the array
-// form on double) and gives the same bits in all fp32 forms, because every operation is IEEE and
-// every fma is written out. Everything lives in namespace cpu::GROUPER_VARIANT and is forced
-// inline: no symbol of one instruction set can be linked into another. std templates stay out of
-// files that include this.
+// Lanes: sixteen numbers that are added, multiplied and compared together. The type has three
+// forms: one AVX-512 register, two AVX2 registers, or an array. Each source of kernels, x_cpu.cc,
+// is compiled once per form by grouper_cpu_kernels(): GROUPER_VARIANT is avx512, avx2, scalar, or
+// fp64 (the array form on double). All fp32 forms give the same bits, because every operation here
+// is IEEE and rounds once, and every fused multiply-add is written out.
+//
+// Everything lives in namespace cpu::GROUPER_VARIANT and is forced inline, so that the linker
+// cannot use code of one instruction set in another. For the same reason files that include this
+// header use no std templates; check_symbols.sh of the tests checks it.
 #pragma once
 
 #ifndef GROUPER_VARIANT
@@ -48,7 +51,8 @@ GROUPER_INLINE void Store(real* p, Lanes a) { _mm512_storeu_ps(p, a.v); }
 GROUPER_INLINE __mmask16 FirstBits(int64_t n) {
   return static_cast<__mmask16>(n >= 16 ? 0xffffu : (1u << n) - 1u);
 }
-// Lanes 0..n-1 from memory, the others +0; n may be 0 to 16.
+// Lanes 0 .. n - 1 from memory, the others +0. No memory past them is touched. Any n >= 0; from 16
+// on all lanes.
 GROUPER_INLINE Lanes LoadFirst(const real* p, int64_t n) {
   return {_mm512_maskz_loadu_ps(FirstBits(n), p)};
 }
@@ -180,12 +184,13 @@ struct Mask {
 };
 
 #if defined(GROUPER_FORM_FP64)
-// fp64 is held to tolerances, not to bits: two roundings are fine and many times faster than libm's
-// fma.
+// fp64 is compared within tolerances, not bit for bit: two roundings are good enough, and many
+// times faster than libm's fma.
 GROUPER_INLINE real FmaOne(real a, real b, real c) { return a * b + c; }
 #else
-// fmaf in double: the product is exact, the sum is rounded to odd, so the last rounding is the only
-// one (Boldo and Melquiond 2008). Inlines and vectorises, which libm's fmaf does not.
+// fmaf by way of double: the product is exact and the sum is rounded to odd, so the conversion to
+// float is the only rounding that shows (Boldo and Melquiond 2008). The compiler can inline and
+// vectorise this, which it cannot do with libm's fmaf.
 GROUPER_INLINE real FmaOne(real a, real b, real c) {
   const double product = static_cast<double>(a) * static_cast<double>(b);
   const double addend = c;
@@ -288,7 +293,7 @@ GROUPER_INLINE uint32_t Bits(Mask mask) {
 
 #endif
 
-// ---- single numbers, same arithmetic as one lane ----
+// ---- single numbers, with the arithmetic of one lane ----
 
 GROUPER_INLINE real FmaReal(real a, real b, real c) {
 #if defined(GROUPER_FORM_AVX512) || defined(GROUPER_FORM_AVX2)
@@ -307,7 +312,8 @@ GROUPER_INLINE real SqrtReal(real a) {
 
 // ---- reductions in the fixed tree order ----
 
-// Lane bits 3, 2, 1, 0: i and i^8 are added first.
+// The sum of all lanes by lane bits 3, 2, 1, 0: lane i and lane i + 8 are added first, then i and
+// i + 4, and so on.
 GROUPER_INLINE real SumTree(Lanes a) {
 #if defined(GROUPER_FORM_AVX512) || defined(GROUPER_FORM_AVX2)
   const HalfLanes eight = _mm256_add_ps(LowHalf(a), HighHalf(a));
@@ -323,7 +329,8 @@ GROUPER_INLINE real SumTree(Lanes a) {
   return x[0];
 #endif
 }
-// The first of the largest lanes (-0 and +0 tie): neighbours meet first, the left one wins a tie.
+// The largest lane, and of equal ones the first (-0 and +0 are equal): neighbours are compared
+// first, and the left one wins a tie.
 GROUPER_INLINE real MaxOf(Lanes a) {
 #if defined(GROUPER_FORM_AVX512) || defined(GROUPER_FORM_AVX2)
   HalfLanes lo = LowHalf(a), hi = HighHalf(a);

@@ -51,7 +51,7 @@ void ThreadPool::Work() {
       wake_.wait(lock, [&] { return round_.load(std::memory_order_relaxed) != seen; });
       seen = round_.load(std::memory_order_relaxed);
       if (stop_) return;
-      if (!open_) continue;  // woke too late: the round was done without us
+      if (!open_) continue;  // this thread woke too late: the round has ended
       joined_.fetch_add(1, std::memory_order_relaxed);
     }
     TakeTasks();

@@ -1,7 +1,7 @@
-// The one blocking thread pool of the CPU backend. Run() splits independent tasks over the threads
-// and returns when all are done; K of a product is never split, so results do not depend on the
-// thread count. Idle threads spin for a few microseconds, then sleep. Run() is called by one thread
-// at a time, never from inside a task.
+// The thread pool of the CPU backend. Run() splits independent tasks over the threads and returns
+// when all are done. A task computes whole outputs, so results do not depend on the thread count.
+// Idle threads spin for a few microseconds, then sleep. Only one thread at a time may call Run(),
+// and never from inside a task.
 #pragma once
 
 #include <atomic>
@@ -28,8 +28,8 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
-  // task(context, i) for every i in [0, tasks), in any order, on any thread. The first exception of
-  // a task is rethrown here after all have ended.
+  // Calls task(context, i) for every i in [0, tasks), in any order, on any thread. If tasks throw,
+  // the first exception is rethrown here after all tasks have ended.
   void Run(int64_t tasks, Task task, void* context);
 
  private:
@@ -41,7 +41,7 @@ class ThreadPool {
   std::condition_variable wake_;
   std::atomic<uint64_t> round_{0};
   std::atomic<int64_t> next_{0};
-  std::atomic<int> joined_{0};  // workers inside the current round
+  std::atomic<int> joined_{0};  // workers that take part in the current round
   bool open_ = false;           // guarded by mutex_: the round may still be joined
   bool stop_ = false;           // guarded by mutex_
   Task task_ = nullptr;
@@ -50,7 +50,8 @@ class ThreadPool {
   std::exception_ptr failure_;
 };
 
-// body(i) for i in [0, tasks) on the stream's pool. Forced inline: compiled per instruction set.
+// body(i) for i in [0, tasks) on the stream's pool. Forced inline, because it is compiled per
+// instruction set.
 template <typename Body>
 GROUPER_INLINE void ParallelFor(Stream& stream, int64_t tasks, Body&& body) {
   if (stream.pool == nullptr || tasks <= 1) {

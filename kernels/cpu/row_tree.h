@@ -1,5 +1,9 @@
-// The sum over a row in the order R256 of numerics.h: one chain per tree lane, then the lanes by
-// index bits 7 to 0.
+// The sum over a row in a fixed order, called R256 (numerics::kTreeLanes): element i of the row
+// belongs to tree lane i mod 256. Each tree lane adds its elements in ascending order, one chain.
+// Then the 256 chains are added in pairs whose lane numbers differ in one bit: bit 7 first (lane l
+// and l + 128), then bit 6, down to bit 0. The order depends on the width of the row only.
+//
+// Tree lanes 16 c .. 16 c + 15 are the sixteen lanes of chain[c].
 #pragma once
 
 #include "kernels/cpu/lanes.h"
@@ -7,11 +11,12 @@
 namespace grouper::cpu::GROUPER_VARIANT {
 
 inline constexpr int kTreeChains = static_cast<int>(numerics::kTreeLanes) / kLanes;
-// Chains of a narrow row: few enough to stay in registers.
+// Vectors of chains that a narrow row has: few enough to stay in registers.
 inline constexpr int kNarrowChains = 4;
 
-// Index bits 7 to 4, then the lane bits. Chains beyond kChains are those of elements that the row
-// does not have, +0 each: one addition of +0 (it turns -0 into +0) stands for all of theirs.
+// Adds chains by bits 7 to 4, then SumTree adds the lanes by bits 3 to 0. A narrow row has no
+// elements for the chains from kChains on: they are +0. Adding +0 changes a sum only by turning -0
+// into +0, so one addition of +0 does what all of them would do.
 template <int kChains>
 GROUPER_INLINE real FoldTree(Lanes (&chain)[kChains]) {
   if (kChains < kTreeChains) {
@@ -23,7 +28,7 @@ GROUPER_INLINE real FoldTree(Lanes (&chain)[kChains]) {
   return SumTree(chain[0]);
 }
 
-// step(i, chain) continues a chain by the 16 elements from i on; those past the width count as 0.
+// step(i, chain) continues a chain by elements i .. i + 15; those past the width count as 0.
 template <int kChains, typename Step>
 GROUPER_INLINE real TreeOf(int64_t width, Step&& step) {
   Lanes chain[kChains];
@@ -37,6 +42,7 @@ GROUPER_INLINE real TreeOf(int64_t width, Step&& step) {
   return FoldTree(chain);
 }
 
+// The sum of a row of `width` elements; step as above.
 template <typename Step>
 GROUPER_INLINE real RowTree(int64_t width, Step&& step) {
   if (width <= kNarrowChains * kLanes) return TreeOf<kNarrowChains>(width, step);

@@ -1,4 +1,4 @@
-// Sixteen vectors of lanes as a matrix, transposed in registers. Moves bits, computes nothing.
+// Transposes a 16 x 16 matrix, sixteen Lanes, in registers. It moves bits and computes nothing.
 #pragma once
 
 #include "kernels/cpu/lanes.h"

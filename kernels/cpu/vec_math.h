@@ -1,14 +1,14 @@
-// exp and log on lanes: explicit fused multiply-adds only, so the same bits in every fp32 form. The
-// fp64 form calls libm, for it is held to tolerances. Polynomials: numerics.h, errors:
-// numerics.md 4.
+// exp and log on lanes. Every fused multiply-add is explicit, so all fp32 forms give the same bits.
+// The fp64 form calls libm, since it is only compared within tolerances. The polynomials are in
+// numerics.h, their errors in docs/numerics.md 6.
 #pragma once
 
 #include "kernels/cpu/lanes.h"
 
 namespace grouper::cpu::GROUPER_VARIANT {
 
-// exp(x) for x <= 88; exactly 0 below -87; exp(0) = 1. NaN gives NaN, so that a bad score cannot
-// pass for a small one; never traps.
+// exp(x) for x <= 88; exactly 0 below -87; exp(0) = 1. NaN gives NaN, so that a bad score cannot be
+// mistaken for a small one.
 GROUPER_INLINE Lanes Exp(Lanes x) {
 #if defined(GROUPER_FORM_FP64)
   Lanes r;

@@ -1,4 +1,4 @@
-// Rows of a table by token id.
+// Rows of a table, chosen by token id.
 #pragma once
 
 #include "kernels/op.h"
@@ -12,7 +12,7 @@ struct EmbeddingArgs {
 };
 GROUPER_OP(Embedding)
 
-// dtable[id] += dout of its tokens, in the order given; parallel over columns.
+// dtable[id] += dout of its tokens, in token order; threads split the columns.
 struct EmbeddingBackwardArgs {
   Tensor ids;     // [tokens] int32
   Tensor dout;    // [tokens, width]

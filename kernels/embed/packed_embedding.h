@@ -1,6 +1,6 @@
-// Rows of an embedding that is also the head (tied): the parameter is the head's packed form [width
-// -> vocab], a token's row lies in the transposed packing as pieces of 32 numbers. The gradient
-// goes into the head's packed gradient, so that both uses are one chain
+// Rows of an embedding that is also the head (tied). The parameter is the head's packed form [width
+// -> vocab]; in its transposed packing a token's row lies in pieces of 32 numbers. The gradient
+// goes into the head's packed gradient, so that both uses of the parameter make one chain
 // (policy/layers/tied_gradient.h).
 #pragma once
 
@@ -17,7 +17,7 @@ struct PackedEmbeddingArgs {
 GROUPER_OP(PackedEmbedding)
 
 // dtable column ids[t] - first_id += dout[t], t ascending; ids outside [first_id, first_id + 32 *
-// panels) are passed over, so that a part of the vocabulary can be worked on alone.
+// panels) are skipped, so that a part of the vocabulary can be worked on alone.
 struct PackedEmbeddingBackwardArgs {
   Tensor ids;     // [tokens] int32
   Tensor dout;    // [tokens, width]

@@ -1,6 +1,6 @@
-// Rotary position embedding (Su et al. 2021), in place. half pairs (i, i + dim/2); interleaved
-// pairs (2i, 2i + 1). One multiply and one fma an output: fma(-x2, sin, x1 * cos), fma(x2, cos, x1
-// * sin).
+// Rotary position embedding (Su et al. 2021), in place. Half pairs are (i, i + dim / 2),
+// interleaved pairs (2i, 2i + 1). Every output is one multiply and one fma: fma(-x2, sin, x1 * cos)
+// and fma(x2, cos, x1 * sin).
 #pragma once
 
 #include "kernels/op.h"

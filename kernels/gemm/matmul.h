@@ -1,6 +1,12 @@
-// Dense products on packed weights. Every output is one fused multiply-add chain over the input
-// dimension that starts at +0 (at the bias, where there is one); K is never split (numerics.md 2,
-// 10).
+// Products of a matrix with a packed weight, and their gradients.
+//
+// A weight [in, out] is stored in panels of 32 output columns (numerics::kPanelColumns):
+// weight[panel][k][c] is the number of row k and column 32 * panel + c; columns past `out` are 0.
+//
+// Every output is one chain of fused multiply-adds over k = 0 .. in - 1, starting at +0 or at the
+// bias. A chain is never split over threads, vectors or blocks, so an output depends on its own row
+// and column only, and has the same bits on every machine (docs/numerics.md 2). How the loops are
+// blocked for speed: row_product.h.
 #pragma once
 
 #include "kernels/numerics.h"
@@ -26,8 +32,9 @@ struct MatmulArgs {
 };
 GROUPER_OP(Matmul)
 
-// grad += x^T * dy, packed like the weight: each element's chain over rows goes on from what grad
-// holds, so cutting rows into consecutive calls changes no bit. Columns past `out` stay zero.
+// grad += x^T * dy, packed like the weight. Each number of grad continues its chain over the rows
+// from the value it has, so cutting the rows into consecutive calls changes no bit. Columns past
+// `out` stay zero.
 struct MatmulWeightGradArgs {
   Tensor x;     // [rows, in]
   Tensor dy;    // [rows, out]
@@ -35,8 +42,8 @@ struct MatmulWeightGradArgs {
 };
 GROUPER_OP(MatmulWeightGrad)
 
-// Per-expert products over row lists: output row r, offsets[e] <= r < offsets[e + 1], is
-// x[row_index[r]] * weight[e]. Rows are not copied.
+// One product per expert, over the list of its rows: output row r with offsets[e] <= r <
+// offsets[e + 1] is x[row_index[r]] * weight[e]. Rows of x are read in place, not copied.
 struct GroupedMatmulArgs {
   Tensor x;          // [tokens, in]
   Tensor row_index;  // [rows] int32, row of x; empty: row r of x
@@ -46,8 +53,8 @@ struct GroupedMatmulArgs {
 };
 GROUPER_OP(GroupedMatmul)
 
-// grad[e] += sum over r of expert e, ascending, of x[row_index[r]]^T * dy[r]; chains go on as
-// above.
+// grad[e] += sum over the rows r of expert e, ascending, of x[row_index[r]]^T * dy[r]. Chains
+// continue as in MatmulWeightGrad.
 struct GroupedMatmulWeightGradArgs {
   Tensor x;          // [tokens, in]
   Tensor row_index;  // [rows] int32 or empty
@@ -57,8 +64,8 @@ struct GroupedMatmulWeightGradArgs {
 };
 GROUPER_OP(GroupedMatmulWeightGrad)
 
-// The packed form of the transposed weight, for dX = dY * W^T: from [experts, ceil(out/32), in, 32]
-// to [experts, ceil(in/32), out, 32]. A copy, no arithmetic.
+// The packed form of the transposed weight, which dX = dY * W^T reads: from [experts, ceil(out/32),
+// in, 32] to [experts, ceil(in/32), out, 32]. A copy, no arithmetic.
 struct TransposePackedArgs {
   Tensor weight;      // [experts, panels, in, 32]
   Tensor transposed;  // [experts, ceil(in / 32), out, 32]

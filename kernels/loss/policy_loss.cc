@@ -11,7 +11,7 @@ namespace {
 double ClampRatioLog(double difference, double clamp) {
   return clamp > 0 ? std::clamp(difference, -clamp, clamp) : difference;
 }
-// The clamp is constant beyond its ends, so nothing flows through it there.
+// The clamp is constant beyond its ends, so the gradient is 0 there.
 bool BeyondClamp(double difference, double clamp) {
   return clamp > 0 && std::fabs(difference) > clamp;
 }

@@ -1,7 +1,8 @@
-// The GRPO family as arithmetic on arrays (grpo.md 2, 4, 5, 6): knows no model. Everything is
-// computed in double from recorded values and cast once; denominators are integers over the whole
-// minibatch, given by the caller, so accumulation and packing cannot change the loss. Sequences are
-// packed: sequence i has tokens [offsets[i], offsets[i + 1]), all of them chosen by the policy.
+// The loss of the GRPO family as arithmetic on arrays; it knows no model (docs/algorithms.md 4 to
+// 6). Everything is computed in double from recorded values. The denominators are integers over the
+// whole minibatch, given by the caller, so the cut into micro-batches cannot change the loss.
+// Sequences are packed: sequence i has tokens [offsets[i], offsets[i + 1]), all of them chosen by
+// the policy.
 #pragma once
 
 #include <cstdint>
@@ -21,12 +22,12 @@ struct PolicyLossRule {
   double dual_clip = 0;         // c > 1; 0: off
   double log_ratio_clamp = 20;  // 0: none
   Aggregation aggregation = Aggregation::kToken;
-  int64_t const_length = 0;  // L of kConst
+  int64_t const_length = 0;  // L of Aggregation::kConst
   KlRule kl;
   double kl_beta = 0;
 };
 
-// Of the whole minibatch, known before any backward.
+// Counts of the whole minibatch, known before any backward.
 struct LossDenominators {
   int64_t sequences = 0;  // N: rollouts with at least one token
   int64_t tokens = 0;     // T
@@ -44,7 +45,7 @@ struct PolicyLossArgs {
 };
 
 struct PolicyLossResult {
-  double loss = 0;    // sum over the tokens given, already divided by the denominators
+  double loss = 0;    // sum over the tokens of this call, already divided by the denominators
   double k1_sum = 0;  // sums over tokens of k1 and k3 without clamps, where a reference is given
   double k3_sum = 0;
   int64_t clipped_low = 0;  // tokens whose gradient the clip cut
@@ -56,7 +57,7 @@ struct PolicyLossResult {
   double ratio_max = 0;
 };
 
-// a_i: weight of one token of a sequence with n tokens (grpo.md 2).
+// The weight of each token of a sequence with n tokens (docs/algorithms.md 4).
 double TokenWeight(const PolicyLossRule& rule, const LossDenominators& all, int64_t n);
 
 PolicyLossResult PolicyLoss(const PolicyLossArgs& args);

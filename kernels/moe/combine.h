@@ -1,6 +1,5 @@
-// Expert outputs back to tokens: acc = +0; for slots in order acc = fma(w_k, y_k, acc); + shared
-// expert;
-// + residual (numerics.md 3b).
+// Adds the outputs of a token's experts: acc = +0; acc = fma(w_k, y_k, acc) for its slots k in
+// order; then + shared expert; then + residual (docs/numerics.md 5).
 #pragma once
 
 #include "kernels/op.h"
@@ -8,8 +7,8 @@
 namespace grouper {
 
 struct CombineArgs {
-  Tensor y;         // [tokens * k, width] compact expert rows
-  Tensor slot_row;  // [tokens, k] int32
+  Tensor y;         // [tokens * k, width], rows as DispatchPlan lists them
+  Tensor slot_row;  // [tokens, k] int32, row of y
   Tensor weights;   // [tokens, k] or empty: 1
   Tensor shared;    // [tokens, width] or empty
   Tensor residual;  // [tokens, width] or empty; may be out

@@ -22,7 +22,8 @@ void DispatchPlan(Stream&, const DispatchPlanArgs& args) {
     ++offsets[chosen[i] + 1];
   }
   for (int64_t e = 0; e < experts; ++e) offsets[e + 1] += offsets[e];
-  // Offsets serve as cursors while rows are dealt out, then move back by one place.
+  // While rows are listed, offsets[e] is the next free row of expert e; afterwards all offsets move
+  // back by one place.
   for (int64_t i = 0; i < tokens * k; ++i) {
     const int32_t row = offsets[chosen[i]]++;
     args.row_token.as<int32_t>()[row] = static_cast<int32_t>(i / k);

@@ -1,6 +1,6 @@
-// Row lists per expert from the chosen experts: rows of one expert in token order, experts by id.
-// The compact row r of expert e belongs to token row_token[r]; slot_row tells where slot k of a
-// token lies.
+// Lists the rows that each expert works on. The lists of all experts make one array of tokens * k
+// rows: experts by id, the rows of one expert in token order. Row r of expert e, offsets[e] <= r <
+// offsets[e + 1], belongs to token row_token[r]; slot k of token t has row slot_row[t][k].
 #pragma once
 
 #include "kernels/op.h"
@@ -13,7 +13,7 @@ struct DispatchPlanArgs {
   Tensor row_token;  // [tokens * k] int32 out
   Tensor slot_row;   // [tokens, k] int32 out
 };
-// Plain integers, the same on every instruction set; kInternal when an id is out of range.
+// kInternal if an id is out of range: a token whose router scores are NaN has the expert -1.
 void DispatchPlan(Stream& stream, const DispatchPlanArgs& args);
 
 }  // namespace grouper

@@ -1,11 +1,18 @@
-// Choice of experts from router logits (DeepSeek-V3 and kin; numerics.md 3b). Scores by softmax
-// (sum in id order) or sigmoid; the bias is added for the choice only; order: biased score
-// descending, ties to the lower id. Groups of consecutive experts that are not chosen are masked
-// with -inf. Weights come from unbiased scores: divided by (sum in slot order + 1e-20) when
-// renormalised, then scaled. A NaN score chooses expert -1 in every slot of that token: the caller
-// stops the run. Given experts take the place of the choice (routing replay, grpo.md 6): bias and
-// groups have no say, the weights are those of the live scores, so the live choice given gives the
-// same bits, and gradient reaches the router through the given experts.
+// Choice of a token's experts from its router logits (DeepSeek-V3, arXiv:2412.19437, eq. 12 to 16;
+// docs/numerics.md 5).
+//
+// 1. Scores: softmax (its sum in id order) or sigmoid of the logits.
+// 2. Choice: the k experts with the largest score + bias, ties to the lower id. The bias balances
+//    the load and takes part in the choice only. With groups of consecutive experts, only experts
+//    of the top_groups best groups are eligible.
+// 3. Weights: the scores without bias of the chosen experts, divided by (their sum in slot order +
+//    1e-20) if renormalize is set, then times scale.
+//
+// Given experts replace step 2 (routing replay, docs/algorithms.md 8): their weights are those of
+// the scores of this call, so giving back this call's own choice changes no bit, and gradients
+// reach the router through the given experts.
+//
+// A NaN score chooses expert -1 in every slot of its token; the caller then stops the run.
 #pragma once
 
 #include "kernels/op.h"
@@ -30,14 +37,14 @@ struct RouterTopkArgs {
   Tensor logits;   // [tokens, experts]
   Tensor bias;     // [experts] or empty
   Tensor scores;   // [tokens, experts] out
-  Tensor experts;  // [tokens, k] int32 out, k-th chosen
+  Tensor experts;  // [tokens, k] int32 out, best first
   Tensor weights;  // [tokens, k] out
   RouterRule rule;
-  Tensor given = {};  // [tokens, k] int32, distinct ids in slot order, or empty: choose
+  Tensor given = {};  // [tokens, k] int32, distinct ids in slot order; empty: choose
 };
 GROUPER_OP(RouterTopk)
 
-// dlogits from dweights; no gradient through choice or bias.
+// dlogits from dweights. The choice and the bias have no gradient.
 struct RouterTopkBackwardArgs {
   Tensor scores;    // [tokens, experts]
   Tensor experts;   // [tokens, k] int32

@@ -26,7 +26,8 @@ GROUPER_INLINE void Scores(const real* logits, int64_t experts, RouterScore kind
   for (int64_t e = 0; e < experts; ++e) scores[e] = scores[e] / sum;
 }
 
-// -inf on the experts of groups that are not chosen; ties between groups to the lower one.
+// Sets the choice values of experts in groups that are not chosen to -inf; of equal groups the
+// lower one is chosen.
 GROUPER_INLINE void MaskGroups(const RouterRule& rule, int64_t experts, real* choice) {
   if (rule.groups == 1) return;
   const int64_t size = experts / rule.groups;
@@ -58,7 +59,8 @@ GROUPER_INLINE void MaskGroups(const RouterRule& rule, int64_t experts, real* ch
   }
 }
 
-// The k experts of one row by biased score, -1 everywhere if one is NaN; k >= 1.
+// The k >= 1 experts of one row with the largest biased scores; -1 in all slots if one score is
+// NaN.
 GROUPER_INLINE void Choose(const RouterRule& rule, const real* scores, const real* bias,
                            int64_t experts, int64_t k, int32_t* chosen) {
   real choice[kMaxExperts];
@@ -83,7 +85,7 @@ GROUPER_INLINE void Choose(const RouterRule& rule, const real* scores, const rea
   }
 }
 
-// The given experts, or -1 everywhere if a score is NaN, as a choice would be.
+// The given experts, or -1 in all slots if a score is NaN, as Choose does.
 GROUPER_INLINE void TakeGiven(const int32_t* given, const real* scores, int64_t experts, int64_t k,
                               int32_t* chosen) {
   bool nan = false;

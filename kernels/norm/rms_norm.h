@@ -1,5 +1,6 @@
 // y = x * (1 / sqrt(mean(x^2) + eps)) * gain, row by row (Zhang and Sennrich 2019). The sum of
-// squares is an R256 tree; rounding points after x * inv and after * gain (numerics.md 3).
+// squares is an R256 tree (kernels/cpu/row_tree.h); x * inv is rounded before it is multiplied by
+// gain (docs/numerics.md 3).
 #pragma once
 
 #include "kernels/op.h"
@@ -14,7 +15,7 @@ struct RmsNormArgs {
 };
 GROUPER_OP(RmsNorm)
 
-// Adds to dx and continues the chain of dgain over tokens in the order given.
+// Adds to dx, and continues the chain of dgain over the tokens in their order.
 // dx_i += inv * (gain_i dy_i) - x_i * inv^3 / width * sum_j(gain_j dy_j x_j).
 struct RmsNormBackwardArgs {
   Tensor x;      // [tokens, width], the forward's input

@@ -1,5 +1,6 @@
 // AdamW with decoupled decay (Loshchilov and Hutter 2019): p -= lr * wd * p; then
-// p -= lr * (m / c1) / (sqrt(v / c2) + eps), c = 1 - beta^t in double on the host, rounded once.
+// p -= lr * (m / c1) / (sqrt(v / c2) + eps). c1 = 1 - beta1^t and c2 = 1 - beta2^t are computed in
+// double and rounded once.
 #pragma once
 
 #include "kernels/op.h"
@@ -22,7 +23,7 @@ struct AdamwArgs {
 GROUPER_OP(Adamw)
 
 // Sum of squares in double: blocks of 4,096 elements, each a chain, blocks left to right
-// (numerics.md 6). Returns NaN or inf when an element is not finite.
+// (docs/numerics.md 10). Returns NaN or inf when an element is not finite.
 struct GradSquaresArgs {
   Tensor grad;    // [n]
   Tensor blocks;  // [ceil(n / 4096)] fp64 scratch

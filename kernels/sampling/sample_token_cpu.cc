@@ -10,8 +10,9 @@ GROUPER_INLINE uint64_t Below(uint64_t word, uint64_t total) {
   return static_cast<uint64_t>((static_cast<unsigned __int128>(word) * total) >> 64);
 }
 
-// Philox4x32-10, as base/random.h; repeated here because shared inline code must not be compiled
-// per instruction set. A test holds both to the same known answers.
+// Philox4x32-10 as in base/random.h (Salmon et al. 2011). It is repeated here because inline code
+// that is shared must not be compiled per instruction set; a test compares the draws with
+// base/random.h.
 struct Words {
   uint64_t first, second;
 };
@@ -31,15 +32,15 @@ GROUPER_INLINE Words DrawWords(uint64_t seed, uint32_t stream, uint64_t object, 
   return {uint64_t{c1} << 32 | c0, uint64_t{c3} << 32 | c2};
 }
 
-// Tiles whose statistics are kept from the row's own pass: a vocabulary of 262,144.
+// Rows of up to so many tiles (262,144 ids) keep the statistics of their tiles for the draw.
 constexpr int64_t kKeptTiles = 1024;
 
 GROUPER_INLINE uint64_t TileMass(const TileStats& tile, real m) {
   return tile.m > -INFINITY ? Mass(tile.s * ExpReal(tile.m - m)) : 0;
 }
 
-// Tile by s_t exp(m_t - m), then token by exp(z - m_t), both as integers of 2^40. tiles: of the
-// row, or nullptr.
+// Chooses a tile with mass s_t exp(m_t - m), then a token in it with mass exp(z - m_t). Both masses
+// are integers in units of 2^-40. tiles: the row's statistics, or nullptr to compute them again.
 GROUPER_INLINE int64_t Choose(const Row& row, const RowStats& stats, const TileStats* tiles,
                               Words words) {
   const auto tile_at = [&](int64_t first) {

@@ -1,5 +1,6 @@
-// What a token is sampled from: temperature, then top-k, then top-p on the renormalised k-set, then
-// min-p relative to the largest probability (numerics.md 5). Default: temperature 1, no filter.
+// The distribution that a token is sampled from: temperature, then top-k, then top-p on the
+// renormalised ids that are left, then min-p relative to the largest probability (docs/numerics.md
+// 8). Default: temperature 1, no filter.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
-// The one softmax of sampler and learner: tiles of 256 ids, edges by id; per tile the maximum m_t,
-// s_t = sum exp(z - m_t) and e_t = sum (z - m_t) exp(z - m_t) in a fixed tree (column bits 7 6 5 4
-// 3 0 2 1); tiles merged left to right (numerics.md 5). z = logit * (1 / T); ids outside the kept
-// set count as -inf.
+// The softmax that sampler and learner share (docs/numerics.md 8). z = logit * (1 / T); ids outside
+// the kept set count as -inf. Tile t has ids 256 t .. 256 t + 255 and three statistics: the maximum
+// m_t, s_t = sum exp(z - m_t) and e_t = sum (z - m_t) exp(z - m_t), each sum in the fixed tree of
+// SumTile. A row's statistics are those of its tiles, merged left to right.
 #pragma once
 
 #include "kernels/cpu/vec_math.h"
@@ -13,7 +13,8 @@ namespace {
 constexpr int64_t kTile = numerics::kVocabTile;
 constexpr int kTileVectors = kTile / kLanes;
 
-// Kept: z above the threshold, or equal to it with an id up to last_id. Default: everything.
+// The kept set: ids with z above the threshold, or equal to it and an id up to last_id. Default:
+// everything.
 struct Kept {
   real threshold = -INFINITY;
   int64_t last_id = INT64_MAX;
@@ -47,7 +48,8 @@ GROUPER_INLINE Lanes LoadZ(const Row& row, int64_t id) {
   return z;
 }
 
-// Column bits 7 6 5 4 (the vectors), 3, 0, 2, 1.
+// Adds the numbers whose columns differ in one bit, bit after bit: 7 6 5 4 (whole vectors), 3, 0,
+// 2, 1.
 GROUPER_INLINE real SumTile(Lanes* x) {
   for (int step = kTileVectors / 2; step > 0; step /= 2) {
     for (int i = 0; i < step; ++i) x[i] = Add(x[i], x[i + step]);
@@ -98,7 +100,7 @@ struct RowStats {
   bool good;  // no NaN, no +inf, something kept
 };
 
-// tiles: where the statistics of the tiles are kept, [ceil(vocab / 256)]; nullptr: nowhere.
+// tiles: [ceil(vocab / 256)] out, the statistics of the tiles, or nullptr.
 GROUPER_INLINE RowStats StatsOf(const Row& row, TileStats* tiles = nullptr) {
   RowStats r{-INFINITY, 0, 0, 0, 0, true};
   Lanes largest = Set(-INFINITY);
@@ -129,7 +131,7 @@ GROUPER_INLINE real LogProb(const Row& row, const RowStats& stats, int64_t id) {
   return (z - stats.m) - stats.log_s;
 }
 
-// exp(z - m) * 2^40, rounded: an integer mass, so sums do not depend on their order.
+// exp(z - m) * 2^40, rounded: an integer, so sums of masses do not depend on their order.
 GROUPER_INLINE uint64_t Mass(real p) {
   return static_cast<uint64_t>(static_cast<double>(p) * numerics::kMassScale + 0.5);
 }
@@ -161,14 +163,14 @@ GROUPER_INLINE uint64_t MassFrom(const Row& row, real m, Key key, bool count) {
   return sum;
 }
 
-// Ids of the kept set; -inf is never one.
+// Number of kept ids; an id with z = -inf is never kept.
 GROUPER_INLINE int32_t KeptSize(const Row& row) {
   return static_cast<int32_t>(MassFrom(row, 0, 0, true));
 }
 
 // The shortest prefix, larger z first, ties to the lower id, whose mass (or count) reaches `goal`.
 __attribute__((noinline)) Kept Prefix(const Row& row, real m, uint64_t goal, bool count) {
-  Key low = 0;  // invariant: MassFrom(low) >= goal, or everything is kept
+  Key low = 0;  // invariant: MassFrom(low) >= goal
   if (MassFrom(row, m, 0, count) <= goal) return row.kept;
   for (int bit = kKeyBits - 1; bit >= 0; --bit) {
     const Key tried = low | Key{1} << bit;
@@ -222,7 +224,7 @@ struct Filtered {
   int32_t kept_size;  // 0 without filters
 };
 
-// Gives the row its kept set; `all` and `tiles` are its statistics without one.
+// Sets the row's kept set; `all` and `tiles` are its statistics before that.
 GROUPER_INLINE Filtered ApplyFilters(const SamplingRule& rule, const RowStats& all, Row* row,
                                      TileStats* tiles = nullptr) {
   if (!rule.filtered()) return {all, 0};

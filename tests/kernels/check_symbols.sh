@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# What objects compiled for one instruction set may hold. No weak symbol outside their own namespace: the linker could
-# take that copy for all (kernels/cpu/lanes.h). No data of their own, and no call but the pool's, copies of memory and,
-# in fp64, libm: so operators neither allocate nor keep state (A8). Arguments: object files of *_cpu.cc.
+# Checks the symbols of objects that are compiled for one instruction set; arguments: object files of *_cpu.cc.
+# They have no weak symbol outside their own namespace, or the linker could use that copy for all instruction sets
+# (kernels/cpu/lanes.h). They have no data, and call nothing but the thread pool, memcpy and its kin and, in fp64, libm:
+# so operators neither allocate nor keep state (docs/ARCHITECTURE.md, "Invariants").
 set -euo pipefail
 bad=$(nm -A -C "$@" | awk '
   {

@@ -1,6 +1,6 @@
-// The bits of the numeric profile, pinned: every operator on numbers that only Philox makes. A
-// difference here means that recorded runs are no longer reproduced: raise the profile in
-// kernels/numerics.h with the new digests, or find what moved.
+// Pins the bits of the numeric profile: digests of every operator's outputs for inputs from Philox.
+// A difference here means that recorded runs can no longer be reproduced. Find what changed, or, if
+// the change is intended, raise the profile in kernels/numerics.h and pin the new digests.
 #include <map>
 
 #include "base/digest.h"
@@ -24,7 +24,7 @@ using testing::Owned;
 
 constexpr DType kF = DType::kFloat32;
 
-// Multiples of 2^-23 in [-size, size), exact in fp32: no libm takes part.
+// Multiples of 2^-23 in [-size, size), exact in fp32 and made without libm.
 Owned Uniform(std::vector<int64_t> shape, uint64_t object, double size = 1) {
   Owned t(kF, std::move(shape));
   for (int64_t i = 0; i < t.view.elements(); ++i) {

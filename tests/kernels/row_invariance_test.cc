@@ -1,6 +1,7 @@
-// A9: what an operator computes for a row depends on that row alone. Every operator on rows, alone
-// and in batches of 35 sizes at several shifts, threaded and not, by bits. Products have this in
-// matmul_test.cc, routers in moe_test.cc, attention by chunks in attention_test.cc.
+// What an operator computes for a row depends on that row alone (docs/ARCHITECTURE.md,
+// "Invariants"). Operators run on a row alone and in batches of 35 sizes at several shifts, with
+// and without threads, and their bits are compared. The same tests of products are in
+// matmul_test.cc, of routers in moe_test.cc, of attention in attention_test.cc.
 #include <functional>
 
 #include "kernels/act/swiglu.h"
@@ -96,7 +97,7 @@ TEST(RowInvariance, RopeAndEmbedding) {
   });
 }
 
-// Rows of expert e are those with r % 3 == e; the lists of a part are those rows of it.
+// Expert e has the rows with r % 3 == e; a part of the rows has lists of its own.
 TEST(RowInvariance, GroupedMatmul) {
   const Owned x = Normal(kF, {kMost, 20}, 10),
               weight = testing::Pack(Normal(kF, {3, 20, 40}, 11), 3, 20, 40);
@@ -164,7 +165,7 @@ TEST(RowInvariance, SamplingAndLogProbs) {
   }
 }
 
-// Decode steps of many sequences in one call: whatever stands beside it, a row is the same.
+// Decode steps of many sequences in one call: the other rows do not change a row.
 TEST(RowInvariance, AttentionOfOtherSequences) {
   const int64_t heads = 4, dim = 8, blocks = 40;
   const Owned q = Normal(kF, {kMost, heads * dim}, 14), keys = Normal(kF, {blocks, 2, dim, 64}, 15),

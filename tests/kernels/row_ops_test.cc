@@ -1,4 +1,4 @@
-// swiglu, embedding, rope, adamw, gradient norm.
+// Operators on rows: swiglu, embedding, rope, adamw, gradient norm.
 #include <limits>
 
 #include "base/error.h"

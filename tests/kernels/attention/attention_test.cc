@@ -247,8 +247,8 @@ TEST(AttentionBackward, ThreadsInstructionSetsAndNeighboursChangeNoBit) {
   EXPECT_EQ(0, std::memcmp(g.dk.view.data, reference.dk.view.data, g.dk.bytes()));
 }
 
-// Tiles of rows, lanes and blocks end in every way: head sizes, heads of a kv head (more than a
-// tile holds, too), lengths from 1 to 35 and around a block.
+// Shapes that leave tiles, vectors and blocks partly filled: head sizes, heads per kv head (also
+// more than fit into a tile), lengths from 1 to 35 and around the size of a block.
 TEST(AttentionTiles, EveryEdgeGivesTheBitsOfTheScalarForm) {
   std::vector<int64_t> lengths = {63, 65, 130};
   for (int64_t n = 1; n <= 35; ++n) lengths.push_back(n);

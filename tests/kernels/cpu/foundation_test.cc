@@ -1,5 +1,5 @@
-// What every operator stands on: the 16-lane type in three forms, exp and log, pool, arena,
-// instruction sets.
+// What every operator uses: the 16-lane type in its three forms, exp and log, the thread pool, the
+// arena, the choice of instruction set.
 #include <bit>
 #include <cstdlib>
 #include <limits>
@@ -187,7 +187,7 @@ TEST(Arena, NamesAlignsGrowsAndReturns) {
     EXPECT_EQ(reinterpret_cast<uintptr_t>(a.data) % 64, 0u);
     a.as<float>()[99] = 5;
     const Arena::Mark mark = arena.mark();
-    const Tensor b = arena.Matrix("b", DType::kFloat64, 100, 30);  // larger than what was planned
+    const Tensor b = arena.Matrix("b", DType::kFloat64, 100, 30);  // larger than the arena
     b.as<double>()[2999] = 1;
     arena.ReturnTo(mark);
     const Tensor c = arena.Vector("c", DType::kInt32, 3);
@@ -223,7 +223,8 @@ TEST(Dispatch, AShapeErrorNamesTheOperatorAndBothShapes) {
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kInternal);
     EXPECT_NE(error.message().find("[probe] x"), std::string::npos);
-    EXPECT_NE(error.message().find("shape=[2, 3] expected=[2, 4]"), std::string::npos) << error.message();
+    EXPECT_NE(error.message().find("shape=[2, 3] expected=[2, 4]"), std::string::npos)
+        << error.message();
   }
 }
 

@@ -44,8 +44,8 @@ TEST(Matmul, IsOneFusedChainPerOutputOnEveryInstructionSet) {
                                {29, 100, 128},
                                {2, 24, 200},
                                {70, 64, 123},
-                               {7, 193, 33},        // past a block of the depth
-                               {131, 500, 70},      // and a chunk of rows
+                               {7, 193, 33},        // more than a block of the depth
+                               {131, 500, 70},      // and more than a chunk of rows
                                {20, 4001, 290}}) {  // deep: groups of panels
     const Owned x = Normal(DType::kFloat32, {rows, in}, 1),
                 w = Normal(DType::kFloat32, {1, in, out}, 2);
@@ -106,7 +106,7 @@ TEST(Matmul, BiasStartsTheChainAndTheResidualIsAddedAfterIt) {
 class MatmulWeightGradDepth : public ::testing::TestWithParam<int64_t> {};
 
 TEST_P(MatmulWeightGradDepth, ContinuesOneChainOverRowsWhateverTheCut) {
-  // Past a block of tokens, a block of rows and a group of panels.
+  // More than a block of tokens, a block of rows and a group of panels.
   const int64_t rows = 300, in = GetParam(), out = 270;
   const Owned x = Normal(DType::kFloat32, {rows, in}, 9),
               dy = Normal(DType::kFloat32, {rows, out}, 10);
@@ -139,7 +139,7 @@ TEST_P(MatmulWeightGradDepth, ContinuesOneChainOverRowsWhateverTheCut) {
   }
 }
 
-// 54: a multiple of six, where the last tile of six ends with the row; 53: rows are left over.
+// Tiles have six rows with AVX2: 54 is a multiple of six, 53 leaves rows over.
 INSTANTIATE_TEST_SUITE_P(Depths, MatmulWeightGradDepth, ::testing::Values(53, 54));
 
 struct Experts {

@@ -1,6 +1,6 @@
-// The family's conformance numbers of the loss: surrogates, dual clip, aggregations, sequence
-// ratios. Inputs are fp32, so values agree to 1e-5 relative; where they are
-// exact the results are too. KL: kl_test.cc; advantages: tests/rl/algorithm/advantage_test.cc.
+// Numbers computed by hand for the losses of the GRPO family: surrogates, dual clip, aggregations,
+// sequence ratios. Inputs are fp32, so values agree to a relative 1e-5, and exactly where the
+// inputs are exact. KL: kl_test.cc; advantages: tests/rl/algorithm/advantage_test.cc.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -11,7 +11,8 @@
 namespace grouper {
 namespace {
 
-// Sequences of their own unless said otherwise; the loss is the sum of the tokens' terms.
+// Each token is a sequence of its own unless a test says otherwise; the loss is the sum of the
+// terms.
 struct Tokens {
   std::vector<double> advantages;
   std::vector<float> log_probs, old;
@@ -20,7 +21,7 @@ struct Tokens {
   LossDenominators denominators = {1, 1};
   PolicyLossRule rule;
 
-  // One token a sequence with the ratio given.
+  // One token per sequence, with the ratio given.
   static Tokens WithRatios(const std::vector<double>& advantages,
                            const std::vector<double>& ratios) {
     Tokens tokens;
@@ -132,7 +133,7 @@ TEST(LossConformance, SequenceRatios) {
     tokens.rule.surrogate = surrogate;
     const PolicyLossResult result = tokens.Run();
     ExpectNear({result.ratio_max, result.ratio_sum}, {1.181360413, 3 * 1.181360413});
-    // Clipped at 4e-4, as GSPO is used: no gradient for a sequence that has grown likelier.
+    // Clipped at 4e-4, as GSPO is used: no gradient for a sequence that became more likely.
     tokens.rule.clip_low = 3e-4;
     tokens.rule.clip_high = 4e-4;
     EXPECT_NEAR(tokens.Run().loss, -3 * 1.0004, 1e-9);

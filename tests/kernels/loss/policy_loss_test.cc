@@ -1,5 +1,5 @@
 // The losses against central differences over every surrogate, aggregation and KL, on both sides of
-// every clip; and their counts.
+// every clip; and the counts of the clips.
 #include "kernels/loss/policy_loss.h"
 
 #include <gtest/gtest.h>

@@ -19,7 +19,8 @@ using testing::Pack;
 using testing::SameBits;
 using testing::Unpack;
 
-// A permutation of the rows that is no identity: expert order against token order.
+// A permutation of the rows that is not the identity, as the rows of experts are in another order
+// than their tokens.
 Owned SlotRows(int64_t tokens, int64_t k) {
   const int64_t n = tokens * k;
   Owned rows(DType::kInt32, {tokens, k});
@@ -110,8 +111,8 @@ CombineGrads Backward(Stream stream, const Owned& dout, const Owned& y, const Ow
   return g;
 }
 
-// Narrow rows keep only the chains they have: the bits are those of all 256 lanes, also where every
-// chain is -0 (products of -1e-30 and 1e-30 vanish) or subnormal.
+// The code for narrow rows has fewer chains, but the bits must be those of all 256 tree lanes, also
+// where every chain is -0 (products of -1e-30 and 1e-30 underflow) or subnormal.
 TEST(CombineBackward, GradientOfAWeightIsTheStatedTreeBitForBit) {
   for (int64_t width : {1, 16, 48, 60, 64, 65, 100, 256, 300}) {
     for (double size : {1.0, 1e-21, 1e-30}) {
@@ -187,7 +188,7 @@ TEST(Combine, RowsDoNotSeeEachOtherForwardAndBackward) {
   const CombineGrads dall = Backward(BestStream(), m.shared, m.y, m.slot_row, m.weights);
   for (int64_t rows : {1, 2, 3, 7, 15, 16, 17, 31, 33, 63, 64, 65, 100, 127, 128, 129, 255}) {
     for (int64_t shift : {int64_t{0}, (256 - rows) / 3, 256 - rows}) {
-      // A batch of its own: rows of its tokens side by side, in another order than in `all`.
+      // A batch of its own, which has the rows of its tokens in another order than `all`.
       Mixed part(rows, 3, 40);
       for (int64_t i = 0; i < rows * 3; ++i) {
         const int64_t from = static_cast<int64_t>(m.slot_row.Get(shift * 3 + i)),

@@ -1,6 +1,6 @@
-// Router choice and weights, row lists of experts: against the rules written out a second time, by
-// hand, alone against batches, across instruction sets. Differences of the backward are in
-// combine_test.cc.
+// Router choice and weights, and the row lists of experts: compared with the rules written a second
+// time, with numbers computed by hand, across batches and across instruction sets. Finite
+// differences of the backward are in combine_test.cc.
 #include <limits>
 #include <numeric>
 #include <set>
@@ -100,7 +100,7 @@ std::vector<int64_t> Choose(const std::vector<T>& biased, const RouterRule& rule
   return chosen;
 }
 
-// The rules in arithmetic of T; scores to a tolerance, everything after them exactly.
+// The rules in arithmetic of T: scores within a tolerance, everything computed from them exactly.
 template <typename T>
 void ExpectRules(const RouterCase& c, const Owned& logits, const Owned& bias, const Routed& r,
                  double tolerance) {
@@ -175,7 +175,7 @@ TEST(RouterTopk, NumbersByHand) {
   r = Route(BestStream(), logits, {}, 2, rule);
   EXPECT_NEAR(r.weights.Get(0), 1.0, 1e-15);
   EXPECT_NEAR(r.weights.Get(1), 0.75, 1e-15);
-  // A bias turns the choice round and leaves the weights as they are.
+  // A bias changes the choice and leaves the weights as they are.
   Owned bias(DType::kFloat64, {4});
   bias.Put(0, 1);
   r = Route(BestStream(), logits, bias, 2, rule);
@@ -246,7 +246,7 @@ TEST(RouterTopk, NaNAnywhereChoosesNothingAndStopsTheRun) {
       }
     }
   }
-  // Softmax of an infinite logit is no number either.
+  // Softmax of an infinite logit is NaN, too.
   Owned logits(DType::kFloat32, {1, 4});
   logits.Put(2, kInfinity);
   const Routed r = Route(BestStream(), logits, {}, 1, {.score = RouterScore::kSoftmax});

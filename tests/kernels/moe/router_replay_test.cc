@@ -1,5 +1,5 @@
-// Router with given experts (routing replay): the live choice given back changes no bit; another
-// one gets the weights of the live scores by the written rule, and its own gradient.
+// Router with given experts (routing replay). Giving back the router's own choice changes no bit;
+// another choice gets its weights from the scores of this call, and its own gradient.
 #include "base/error.h"
 #include "kernels/moe/router_topk.h"
 #include "tests/testing/kernel_case.h"
@@ -52,8 +52,8 @@ bool Same(const Routed& a, const Routed& b) {
          SameBits(a.weights, b.weights);
 }
 
-// Another choice: each slot's id moved on by the token's number; never sorted by score, in any
-// group.
+// Another choice: each slot's id plus the token's number. It is not sorted by score and ignores
+// groups.
 Owned Other(const Case& c, const Owned& live) {
   Owned other(DType::kInt32, {live.view.shape[0], c.k});
   for (int64_t i = 0; i < live.view.elements(); ++i) {

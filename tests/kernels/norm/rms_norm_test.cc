@@ -33,8 +33,8 @@ TEST(RmsNorm, MatchesTheFormula) {
   }
 }
 
-// Element i in lane i mod 256, each lane a chain, lanes added by index bits 7 to 0; then the stated
-// roundings.
+// The tree of row_tree.h written out: element i is in tree lane i mod 256, each lane is one chain,
+// lanes are added by bits 7 to 0. Then the roundings that rms_norm.h states.
 TEST(RmsNorm, IsTheStatedTreeBitForBit) {
   for (int64_t width : {1, 16, 33, 64, 65, 100, 255, 256, 257, 300, 777, 1024}) {
     const Owned x = Normal(DType::kFloat32, {2, width}, 11),

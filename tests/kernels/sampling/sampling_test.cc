@@ -124,8 +124,8 @@ TEST(Sampling, LogProbsAndEntropiesMatchTheFormula) {
   }
 }
 
-// The token of a row is that of the inverse distribution function fed with the same words: here
-// two-level, in double.
+// Draws again from the same Philox words with the inverse distribution function, in double and on
+// two levels, tile and token.
 TEST(Sampling, DrawsByTheStatedUniforms) {
   const int64_t vocab = 700, rows = 400;
   const Owned logits = Normal(DType::kFloat32, {rows, vocab}, 3, 2);

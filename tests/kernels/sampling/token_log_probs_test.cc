@@ -1,5 +1,5 @@
-// The gradient of log-probabilities and entropies under every filter: differences in fp64, rows
-// and instruction sets by bits.
+// The gradient of log-probabilities and entropies under every filter: compared with finite
+// differences in fp64, and bit for bit across rows and instruction sets.
 #include "kernels/sampling/token_log_probs.h"
 
 #include <algorithm>
@@ -26,7 +26,7 @@ const std::vector<SamplingRule>& Rules() {
   return rules;
 }
 
-// The likeliest id of even rows, the second of odd ones.
+// The most likely id for even rows, the second most likely for odd ones.
 Owned Likeliest(const Owned& logits) {
   const int64_t rows = logits.view.shape[0], vocab = logits.view.shape[1];
   Owned targets(DType::kInt32, {rows});
