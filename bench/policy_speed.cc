@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "bench/machine_peak.h"
 #include "kernels/dispatch.h"
+#include "policy/init.h"
 #include "proto/textproto.h"
 #include "rl/learner/learner.h"
 #include "rollout/engine/engine.h"

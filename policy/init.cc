@@ -1,8 +1,10 @@
+#include "policy/init.h"
+
 #include <cmath>
 
 #include "base/digest.h"
 #include "base/random.h"
-#include "policy/weights.h"
+#include "policy/checkpoint/file_tensors.h"
 
 namespace grouper {
 namespace {
@@ -38,13 +40,13 @@ double Deviation(const FileTensor& tensor, const PolicyConfig& config) {
 }  // namespace
 
 void InitRandom(uint64_t seed, Weights* weights, Stream& stream) {
-  for (const FileTensor& tensor : weights->file_tensors()) {
-    int64_t n = 1;
-    for (int64_t extent : tensor.shape) n *= extent;
+  const FileTensors form(*weights);
+  for (const FileTensor& tensor : form.tensors()) {
+    const int64_t n = tensor.elements();
     // The object is the name's hash, so adding a tensor changes no other tensor's numbers.
     const uint64_t object = WordSumDigest(tensor.name.data(), tensor.name.size());
     const double deviation = Deviation(tensor, weights->config());
-    Buffer file(static_cast<size_t>(n) * SizeOf(weights->dtype()));
+    Buffer file(form.FileBytes(tensor));
     for (int64_t i = 0; i < n; ++i) {
       float x = deviation == 0 ? 1.0f : 0.0f;
       if (deviation > 0) {
@@ -56,7 +58,7 @@ void InitRandom(uint64_t seed, Weights* weights, Stream& stream) {
         static_cast<double*>(file.data())[i] = static_cast<double>(x);
       }
     }
-    weights->FromFile(tensor, file.data(), &weights->values());
+    form.Write(tensor, file.data(), weights);
   }
   weights->RefreshTransposed(stream);
 }

@@ -1,6 +1,6 @@
 // The one working copy of a policy's parameters, in packed order, that rollout and learner share.
 // All trainable numbers lie in one flat buffer; gradients and Adam moments have the same layout, so
-// the optimizer sees plain arrays. The file form ([out, in], published names) exists only here.
+// the optimizer sees plain arrays. policy/checkpoint/file_tensors.h has their form in files.
 // With tied_head the embedding is the head: one packed parameter named "embedding".
 // Invariants: (1) `transposed()` equals the transpose of the values after RefreshTransposed(); (2)
 // padded columns of packed tensors are zero, and stay so because their gradients are zero.
@@ -46,16 +46,6 @@ struct Parameter {
   bool decays = false;
 };
 
-// One tensor of the file form: rows [out], columns [in], cut from a parameter.
-struct FileTensor {
-  std::string name;            // published name
-  std::vector<int64_t> shape;  // [out, in] or [n]
-  int64_t offset = 0;          // of the parameter (and expert) in the flat buffer
-  bool packed = false;
-  int64_t first_column = 0;  // packed: column of the first row
-  bool router_bias = false;  // lies in router_bias(), not in the flat buffer
-};
-
 class Weights {
  public:
   Weights(const PolicyConfig& config, DType dtype);
@@ -72,8 +62,6 @@ class Weights {
   DType dtype() const { return dtype_; }
   int64_t elements() const { return elements_; }
   const std::vector<Parameter>& parameters() const { return parameters_; }
-  // In order of name: what checkpoints store and weights_sha256 hashes.
-  const std::vector<FileTensor>& file_tensors() const { return file_tensors_; }
 
   const PolicyTensors& tensors() const { return tensors_; }
   const PolicyTensors& transposed() const { return transposed_; }
@@ -92,36 +80,19 @@ class Weights {
   // After values changed: rebuilds the transposed packing that dX = dY * W^T reads.
   void RefreshTransposed(Stream& stream);
 
-  // Copies between the file form (out, dense row-major) and a flat buffer of this layout.
-  void ToFile(const FileTensor& tensor, const Buffer& flat, void* out) const;
-  void FromFile(const FileTensor& tensor, const void* in, Buffer* flat) const;
   Buffer& values() { return values_; }
   const Buffer& values() const { return values_; }
 
-  // SHA-256 over the file form, tensors in order of name.
-  std::string Sha256() const;
   // Order-free digest of the flat buffer and the router bias: cheap, for every rollout.
   uint64_t Digest() const;
 
  private:
-  struct Unallocated {};
-  Weights(const PolicyConfig& config, DType dtype, Unallocated);
-  Bytes BytesOfBuffers();
-  PolicyTensors Layout(char* base, bool transposed, bool record);
-  void ListFileTensors();
-
   PolicyConfig config_;
   DType dtype_;
   int64_t elements_ = 0;
   std::vector<Parameter> parameters_;
-  std::vector<FileTensor> file_tensors_;
   Buffer values_, transposed_values_, router_bias_;
   PolicyTensors tensors_, transposed_;
 };
-
-// Normal numbers from Philox stream 2: linear 1/sqrt(fan_in), outputs into the residual stream also
-// / sqrt(2 layers), embedding 0.3, head (tied or not) 0.5/sqrt(width), norms 1. A function of
-// (seed, tensor, element).
-void InitRandom(uint64_t seed, Weights* weights, Stream& stream);
 
 }  // namespace grouper

@@ -14,6 +14,7 @@
 #include "base/io/file.h"
 #include "base/kill_point.h"
 #include "kernels/numerics.h"
+#include "policy/checkpoint/file_tensors.h"
 #include "policy/checkpoint/safetensors.h"
 #include "proto/textproto.h"
 
@@ -25,39 +26,60 @@ constexpr const char* kOptimizerFile = "optimizer.safetensors";
 constexpr const char* kReferenceFile = "reference.safetensors";
 constexpr const char* kManifestFile = "MANIFEST";
 
-// All tensors of a flat buffer in file form; the router bias belongs to the weights alone.
-void AddTensors(const Weights& weights, const Buffer& flat, const std::string& prefix,
-                bool with_router_bias, std::vector<SafetensorsEntry>* entries) {
-  for (const FileTensor& tensor : weights.file_tensors()) {
-    if (tensor.router_bias && !with_router_bias) continue;
-    SafetensorsEntry entry;
-    entry.name = prefix + tensor.name;
-    entry.dtype = weights.dtype() == DType::kFloat32 ? "F32" : "F64";
-    entry.shape = tensor.shape;
-    size_t bytes = SizeOf(weights.dtype());
-    for (int64_t extent : tensor.shape) bytes *= static_cast<size_t>(extent);
-    entry.bytes.resize(bytes);
-    weights.ToFile(tensor, flat, entry.bytes.data());
-    entries->push_back(std::move(entry));
+SafetensorsEntry EmptyEntry(const FileTensors& form, const FileTensor& tensor,
+                            const std::string& prefix) {
+  return {.name = prefix + tensor.name,
+          .dtype = form.dtype_name(),
+          .shape = tensor.shape,
+          .bytes = std::vector<char>(form.FileBytes(tensor))};
+}
+
+std::string WeightsFile(const FileTensors& form, const Weights& weights) {
+  std::vector<SafetensorsEntry> entries;
+  for (const FileTensor& tensor : form.tensors()) {
+    entries.push_back(EmptyEntry(form, tensor, ""));
+    form.Read(tensor, weights, entries.back().bytes.data());
+  }
+  return WriteSafetensors(std::move(entries));
+}
+
+// One of Adam's moments. The router bias is moved without gradients and has none.
+void AddMoment(const FileTensors& form, const Buffer& moment, const std::string& prefix,
+               std::vector<SafetensorsEntry>* entries) {
+  for (const FileTensor& tensor : form.tensors()) {
+    if (tensor.router_bias) continue;
+    entries->push_back(EmptyEntry(form, tensor, prefix));
+    form.Read(tensor, moment, entries->back().bytes.data());
   }
 }
 
-void ReadTensors(const SafetensorsFile& file, const std::string& path, const Weights& weights,
-                 const std::string& prefix, bool with_router_bias, Buffer* flat) {
-  for (const FileTensor& tensor : weights.file_tensors()) {
-    if (tensor.router_bias && !with_router_bias) continue;
-    const SafetensorsView* view = file.Find(prefix + tensor.name);
-    USER_CHECK(view != nullptr,
-               "[checkpoint] a tensor is missing; is policy the same? (file, tensor)", path,
-               prefix + tensor.name);
-    const char* dtype = weights.dtype() == DType::kFloat32 ? "F32" : "F64";
-    USER_CHECK(
-        view->dtype == dtype && view->shape == tensor.shape,
-        "[checkpoint] a tensor has another shape or type than the config's policy (file, tensor)",
-        path, prefix + tensor.name);
-    // The bytes may lie unaligned in the map: copy before they are read as numbers.
-    std::vector<char> aligned(view->bytes.begin(), view->bytes.end());
-    weights.FromFile(tensor, aligned.data(), flat);
+// The bytes may lie unaligned in the mapped file, so they are copied before they are read as
+// numbers.
+std::vector<char> AlignedBytes(const FileTensors& form, const FileTensor& tensor,
+                               const SafetensorsFile& file, const std::string& path,
+                               const std::string& name) {
+  const SafetensorsView* view = file.Find(name);
+  USER_CHECK(view != nullptr,
+             "[checkpoint] a tensor is missing; is policy the same? (file, tensor)", path, name);
+  USER_CHECK(
+      view->dtype == form.dtype_name() && view->shape == tensor.shape,
+      "[checkpoint] a tensor has another shape or type than the config's policy (file, tensor)",
+      path, name);
+  return {view->bytes.begin(), view->bytes.end()};
+}
+
+void ReadWeights(const SafetensorsFile& file, const std::string& path, Weights* weights) {
+  const FileTensors form(*weights);
+  for (const FileTensor& tensor : form.tensors()) {
+    form.Write(tensor, AlignedBytes(form, tensor, file, path, tensor.name).data(), weights);
+  }
+}
+
+void ReadMoment(const FileTensors& form, const SafetensorsFile& file, const std::string& path,
+                const std::string& prefix, Buffer* moment) {
+  for (const FileTensor& tensor : form.tensors()) {
+    if (tensor.router_bias) continue;
+    form.Write(tensor, AlignedBytes(form, tensor, file, path, prefix + tensor.name).data(), moment);
   }
 }
 
@@ -134,44 +156,39 @@ void AddFile(const std::string& folder, const std::string& name, const std::stri
 }
 
 // A fifth more than the numbers take: names, shapes, the manifest (durability.md 3).
-uint64_t RoomFor(const Weights& weights, bool with_optimizer, bool with_reference) {
+uint64_t RoomFor(const FileTensors& form, bool with_optimizer, bool with_reference) {
   const uint64_t copies = with_reference ? 2 : 1;
-  uint64_t values = 0;
-  for (const FileTensor& tensor : weights.file_tensors()) {
-    uint64_t of_tensor = 1;
-    for (int64_t extent : tensor.shape) of_tensor *= static_cast<uint64_t>(extent);
-    values += of_tensor * (copies + (with_optimizer && !tensor.router_bias ? 2 : 0));
+  uint64_t bytes = 0;
+  for (const FileTensor& tensor : form.tensors()) {
+    bytes += form.FileBytes(tensor) * (copies + (with_optimizer && !tensor.router_bias ? 2 : 0));
   }
-  return values * SizeOf(weights.dtype()) / 5 * 6;
+  return bytes / 5 * 6;
 }
 
 void WriteFolder(const std::string& temporary, const Policy& policy, Optimizer* optimizer,
                  Manifest manifest, const Policy* reference) {
+  const Weights& weights = policy.weights();
+  const FileTensors form(weights);
   RemoveTree(temporary);
-  CheckRoom(FolderOf(temporary),
-            RoomFor(policy.weights(), optimizer != nullptr, reference != nullptr));
+  CheckRoom(FolderOf(temporary), RoomFor(form, optimizer != nullptr, reference != nullptr));
   MakeFolders(temporary);
   KILL_POINT("checkpoint.begun");
-  const Weights& weights = policy.weights();
   manifest.clear_file();
   manifest.set_numeric_profile(numerics::kCpuProfile);
   manifest.set_tables_sha256(policy.rope().Sha256());
-  manifest.set_weights_sha256(weights.Sha256());
+  manifest.set_weights_sha256(WeightsSha256(weights));
   manifest.set_policy_config(ToTextproto(weights.config()));
-  std::vector<SafetensorsEntry> entries;
-  AddTensors(weights, weights.values(), "", true, &entries);
-  AddFile(temporary, kModelFile, WriteSafetensors(std::move(entries)), &manifest);
+  AddFile(temporary, kModelFile, WeightsFile(form, weights), &manifest);
   KILL_POINT("checkpoint.model_written");
   if (optimizer != nullptr) {
     std::vector<SafetensorsEntry> moments;
-    AddTensors(weights, optimizer->m(), "exp_avg.", false, &moments);
-    AddTensors(weights, optimizer->v(), "exp_avg_sq.", false, &moments);
+    AddMoment(form, optimizer->m(), "exp_avg.", &moments);
+    AddMoment(form, optimizer->v(), "exp_avg_sq.", &moments);
     AddFile(temporary, kOptimizerFile, WriteSafetensors(std::move(moments)), &manifest);
   }
   if (reference != nullptr) {
-    std::vector<SafetensorsEntry> frozen;
-    AddTensors(reference->weights(), reference->weights().values(), "", true, &frozen);
-    AddFile(temporary, kReferenceFile, WriteSafetensors(std::move(frozen)), &manifest);
+    const Weights& frozen = reference->weights();
+    AddFile(temporary, kReferenceFile, WeightsFile(FileTensors(frozen), frozen), &manifest);
   }
   KILL_POINT("checkpoint.optimizer_written");
   StoreManifest(temporary, manifest);
@@ -247,16 +264,16 @@ void LoadCheckpoint(const std::string& folder, Policy* policy, Optimizer* optimi
   }
   const std::string model = JoinPath(folder, kModelFile);
   const MappedFile model_map(model, "checkpoint");
-  const SafetensorsFile file = ReadSafetensors(model_map.bytes(), model);
-  ReadTensors(file, model, weights, "", true, &weights.values());
+  ReadWeights(ReadSafetensors(model_map.bytes(), model), model, &weights);
   if (optimizer != nullptr) {
     const std::string path = JoinPath(folder, kOptimizerFile);
     const MappedFile map(path, "optimizer state");
     const SafetensorsFile moments = ReadSafetensors(map.bytes(), path);
-    ReadTensors(moments, path, weights, "exp_avg.", false, &optimizer->m());
-    ReadTensors(moments, path, weights, "exp_avg_sq.", false, &optimizer->v());
+    const FileTensors form(weights);
+    ReadMoment(form, moments, path, "exp_avg.", &optimizer->m());
+    ReadMoment(form, moments, path, "exp_avg_sq.", &optimizer->v());
   }
-  USER_CHECK(weights.Sha256() == manifest.weights_sha256(),
+  USER_CHECK(WeightsSha256(weights) == manifest.weights_sha256(),
              "[checkpoint] the weights differ from the manifest's digest; is policy the same?",
              folder);
 }
@@ -265,8 +282,7 @@ void LoadReference(const std::string& folder, Policy* reference) {
   CheckVouched(folder, VerifyCheckpoint(folder), kReferenceFile);
   const std::string path = JoinPath(folder, kReferenceFile);
   const MappedFile map(path, "reference policy");
-  ReadTensors(ReadSafetensors(map.bytes(), path), path, reference->weights(), "", true,
-              &reference->weights().values());
+  ReadWeights(ReadSafetensors(map.bytes(), path), path, &reference->weights());
 }
 
 PolicyConfig CheckpointPolicyConfig(const Manifest& manifest) {

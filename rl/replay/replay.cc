@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "kernels/numerics.h"
 #include "policy/checkpoint/checkpoint_difference.h"
+#include "policy/checkpoint/file_tensors.h"
 #include "proto/textproto.h"
 #include "rl/replay/recorded_steps.h"
 #include "rl/run/run_dir.h"
@@ -280,7 +281,7 @@ ReplayResult Replayer::Run(RecordedSteps* steps, std::stop_token stop) {
                      " was repeated: " + (result_.difference ? "different" : "equal"));
     }
   }
-  result_.weights_sha256 = trainer.session().policy().weights().Sha256();
+  result_.weights_sha256 = WeightsSha256(trainer.session().policy().weights());
   return std::move(result_);
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "policy/checkpoint/checkpoint.h"
+#include "policy/init.h"
 #include "rl/run/run_dir.h"
 
 namespace grouper {

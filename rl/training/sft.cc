@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/kill_point.h"
+#include "policy/checkpoint/file_tensors.h"
 #include "rl/algorithm/schedule.h"
 
 namespace grouper {
@@ -70,7 +71,7 @@ TrainResult SftTrainer::Run(std::stop_token stop) {
   if (saved_step_ != next_step_) Save();
   result.steps = next_step_;
   result.policy_version = learner_.version();
-  result.weights_sha256 = session_.policy().weights().Sha256();
+  result.weights_sha256 = WeightsSha256(session_.policy().weights());
   if (!result.stopped) {
     StoreResult(run_, result.steps, result.policy_version, result.weights_sha256, &disk_wait_);
   }

@@ -8,6 +8,7 @@
 #include "base/kill_point.h"
 #include "base/log.h"
 #include "kernels/numerics.h"
+#include "policy/checkpoint/file_tensors.h"
 #include "proto/textproto.h"
 #include "rl/algorithm/advantage.h"
 #include "rl/algorithm/dynamic_sampling.h"
@@ -121,7 +122,7 @@ TrainResult Trainer::Run(std::stop_token stop) {
   if (!result_.stopped && evaluator_ != nullptr && !result_.last_eval) {
     result_.last_eval = EvaluateNow(stop);
   }
-  result_.weights_sha256 = session_.policy().weights().Sha256();
+  result_.weights_sha256 = WeightsSha256(session_.policy().weights());
   if (!result_.stopped) {
     StoreResult(run_, result_.steps, result_.policy_version, result_.weights_sha256, &disk_wait_);
   }

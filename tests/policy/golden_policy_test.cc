@@ -7,6 +7,7 @@
 
 #include "base/io/file.h"
 #include "base/io/json.h"
+#include "policy/checkpoint/file_tensors.h"
 #include "policy/optimizer.h"
 #include "rl/learner/packed_pass.h"
 #include "tests/testing/tiny_policy.h"
@@ -120,7 +121,8 @@ double GetAt(DType dtype, const void* data, size_t i) {
 
 void LoadGolden(const Golden& golden, Policy* policy, Stream& stream) {
   Weights& weights = policy->weights();
-  for (const FileTensor& tensor : weights.file_tensors()) {
+  const FileTensors form(weights);
+  for (const FileTensor& tensor : form.tensors()) {
     const std::vector<double> numbers = [&] {
       if (!tensor.router_bias) return FileNumbers(golden, "params", tensor);
       const std::vector<double> all = golden.Numbers("bias");
@@ -128,7 +130,7 @@ void LoadGolden(const Golden& golden, Policy* policy, Stream& stream) {
     }();
     Buffer file(numbers.size() * 8);
     Put(policy->dtype(), numbers, file.data());
-    weights.FromFile(tensor, file.data(), &weights.values());
+    form.Write(tensor, file.data(), &weights);
   }
   weights.RefreshTransposed(stream);
 }
@@ -187,11 +189,12 @@ void RunGolden(Stream stream, DType dtype, double tolerance, double gradient_tol
   const std::vector<double> upstream = golden.Numbers("dloss_dlogp");
   const std::vector<double> dentropies(upstream.size(), -0.02);
   pass.Backward(upstream, dentropies, optimizer.grad_tensors());
-  for (const FileTensor& tensor : policy.weights().file_tensors()) {
+  const FileTensors form(policy.weights());
+  for (const FileTensor& tensor : form.tensors()) {
     if (tensor.router_bias) continue;
     const std::vector<double> expected = FileNumbers(golden, "grads", tensor);
     Buffer file(expected.size() * 8);
-    policy.weights().ToFile(tensor, optimizer.grads(), file.data());
+    form.Read(tensor, optimizer.grads(), file.data());
     double largest = 1e-3;
     for (double x : expected) largest = std::max(largest, std::fabs(x));
     for (size_t i = 0; i < expected.size(); ++i) {

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/random.h"
+#include "policy/init.h"
 #include "policy/optimizer.h"
 #include "rl/learner/packed_pass.h"
 #include "tests/testing/tiny_policy.h"

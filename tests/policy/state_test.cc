@@ -8,6 +8,8 @@
 #include <set>
 
 #include "base/error.h"
+#include "policy/checkpoint/file_tensors.h"
+#include "policy/init.h"
 #include "policy/layers/rope_table.h"
 #include "policy/layers/router_stats.h"
 #include "policy/memory/kv_cache.h"
@@ -55,10 +57,9 @@ TEST(PolicyConfig, CountsTheParametersOfPublishedShapes) {
   // The flat buffer holds as many numbers and, beside them, the padding of its panels.
   const Weights weights(ConfigOf(""), DType::kFloat32);
   int64_t in_files = 0;
-  for (const FileTensor& tensor : weights.file_tensors()) {
-    int64_t n = tensor.router_bias ? 0 : 1;
-    for (int64_t extent : tensor.shape) n *= extent;
-    in_files += n;
+  const FileTensors form(weights);
+  for (const FileTensor& tensor : form.tensors()) {
+    in_files += tensor.router_bias ? 0 : tensor.elements();
   }
   EXPECT_EQ(in_files, ParameterCount(ConfigOf("")));
   EXPECT_GE(weights.elements(), in_files);
@@ -121,13 +122,13 @@ TEST(InitRandom, FollowsTheStatedDeviationsByNameAndElement) {
   InitRandom(3, &weights, stream);
   InitRandom(3, &wide, stream);
   std::map<std::string, std::vector<float>> first;
-  for (const FileTensor& tensor : weights.file_tensors()) {
-    size_t n = 1;
-    for (int64_t extent : tensor.shape) n *= static_cast<size_t>(extent);
+  const FileTensors form(weights), wide_form(wide);
+  for (const FileTensor& tensor : form.tensors()) {
+    const size_t n = static_cast<size_t>(tensor.elements());
     std::vector<float> x(n);
     std::vector<double> y(n);
-    weights.ToFile(tensor, weights.values(), x.data());
-    wide.ToFile(tensor, wide.values(), y.data());
+    form.Read(tensor, weights, x.data());
+    wide_form.Read(tensor, wide, y.data());
     double squares = 0;
     for (size_t i = 0; i < n; ++i) {
       squares += y[i] * y[i];
@@ -157,10 +158,11 @@ TEST(InitRandom, FollowsTheStatedDeviationsByNameAndElement) {
   Weights more(deeper, DType::kFloat32);
   for (uint64_t seed : {3, 4}) {
     InitRandom(seed, &more, stream);
-    for (const FileTensor& tensor : more.file_tensors()) {
+    const FileTensors more_form(more);
+    for (const FileTensor& tensor : more_form.tensors()) {
       if (tensor.name != "model.layers.1.self_attn.k_proj.weight") continue;
       std::vector<float> x(first[tensor.name].size());
-      more.ToFile(tensor, more.values(), x.data());
+      more_form.Read(tensor, more, x.data());
       EXPECT_EQ(x == first[tensor.name], seed == 3);
     }
   }

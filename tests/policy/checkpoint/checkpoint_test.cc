@@ -15,6 +15,8 @@
 #include "base/io/json.h"
 #include "base/random.h"
 #include "kernels/numerics.h"
+#include "policy/checkpoint/file_tensors.h"
+#include "policy/init.h"
 #include "proto/textproto.h"
 #include "tests/testing/temp_folder.h"
 
@@ -127,7 +129,7 @@ TEST(Checkpoint, TheWeightsDigestIsOverTheFileFormInOrderOfName) {
   std::string all;
   for (const auto& [name, bytes] : tensors) all += bytes;
   EXPECT_EQ(Sha256Hex(all), VerifyCheckpoint(folder).weights_sha256());
-  EXPECT_EQ(Sha256Hex(all), world.policy.weights().Sha256());
+  EXPECT_EQ(Sha256Hex(all), WeightsSha256(world.policy.weights()));
   // A projection is stored [out, in]: row 1 of up_proj is column width + 1 of the packed pair.
   const std::string& up = tensors.at("model.layers.0.mlp.up_proj.weight");
   ASSERT_EQ(up.size(), 12u * 8 * 4);

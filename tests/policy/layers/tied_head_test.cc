@@ -9,7 +9,9 @@
 #include "kernels/embed/packed_embedding.h"
 #include "kernels/gemm/matmul.h"
 #include "policy/checkpoint/checkpoint.h"
+#include "policy/checkpoint/file_tensors.h"
 #include "policy/checkpoint/safetensors.h"
+#include "policy/init.h"
 #include "policy/layers/tied_gradient.h"
 #include "proto/textproto.h"
 #include "rl/learner/packed_pass.h"
@@ -133,8 +135,9 @@ TEST(TiedHead, IsOneParameterAndOneFileTensor) {
   EXPECT_EQ(ParameterCount(Tied()) + kVocab * kWidth, ParameterCount(Tied(false)));
   EXPECT_EQ(ActiveParameterCount(Tied()), ActiveParameterCount(Tied(false)));
   EXPECT_EQ(tied.parameters().size() + 1, apart.parameters().size());
-  EXPECT_EQ(tied.file_tensors().size() + 1, apart.file_tensors().size());
-  for (const FileTensor& tensor : tied.file_tensors()) EXPECT_NE(tensor.name, "lm_head.weight");
+  const FileTensors tied_form(tied), apart_form(apart);
+  EXPECT_EQ(tied_form.tensors().size() + 1, apart_form.tensors().size());
+  for (const FileTensor& tensor : tied_form.tensors()) EXPECT_NE(tensor.name, "lm_head.weight");
   for (const Parameter& p : tied.parameters()) {
     EXPECT_FALSE(p.name == "embedding" && p.decays);
   }
@@ -147,15 +150,15 @@ TEST(TiedHead, LogitsAndGradientsAreThoseOfTwoEqualMatrices) {
     Stream stream{cpu::AvailableIsas().front(), nullptr};
     Policy tied(Tied(), dtype), apart(Tied(false), dtype);
     InitRandom(8, &tied.weights(), stream);
-    for (const FileTensor& to : apart.weights().file_tensors()) {
-      for (const FileTensor& from : tied.weights().file_tensors()) {
+    const FileTensors tied_form(tied.weights()), apart_form(apart.weights());
+    for (const FileTensor& to : apart_form.tensors()) {
+      for (const FileTensor& from : tied_form.tensors()) {
         if (from.name != to.name &&
             !(to.name == "lm_head.weight" && from.name == "model.embed_tokens.weight"))
           continue;
-        std::vector<double> bytes(static_cast<size_t>(to.shape[0]) *
-                                  static_cast<size_t>(to.shape.size() > 1 ? to.shape[1] : 1));
-        tied.weights().ToFile(from, tied.weights().values(), bytes.data());
-        apart.weights().FromFile(to, bytes.data(), &apart.weights().values());
+        std::vector<double> bytes(static_cast<size_t>(to.elements()));
+        tied_form.Read(from, tied.weights(), bytes.data());
+        apart_form.Write(to, bytes.data(), &apart.weights());
       }
     }
     apart.weights().RefreshTransposed(stream);
@@ -175,10 +178,11 @@ TEST(TiedHead, LogitsAndGradientsAreThoseOfTwoEqualMatrices) {
     a.Backward(upstream, {}, one.grad_tensors());
     b.Backward(upstream, {}, two.grad_tensors());
     const auto grad_of = [&](const Weights& weights, const Buffer& grads, const std::string& name) {
-      for (const FileTensor& tensor : weights.file_tensors()) {
+      const FileTensors form(weights);
+      for (const FileTensor& tensor : form.tensors()) {
         if (tensor.name != name) continue;
         std::vector<double> out(static_cast<size_t>(kVocab * kWidth));
-        weights.ToFile(tensor, grads, out.data());
+        form.Read(tensor, grads, out.data());
         if (dtype == DType::kFloat64) return out;
         const std::vector<float> narrow(
             reinterpret_cast<const float*>(out.data()),
@@ -217,7 +221,7 @@ TEST(TiedHead, CheckpointsHoldNoHeadAndComeBackBitForBit) {
   EXPECT_EQ(file.Find("model.embed_tokens.weight")->shape, (std::vector<int64_t>{77, 40}));
   LoadCheckpoint(folder, &loaded, &back);
   loaded.weights().RefreshTransposed(stream);
-  EXPECT_EQ(loaded.weights().Sha256(), saved.weights().Sha256());
+  EXPECT_EQ(WeightsSha256(loaded.weights()), WeightsSha256(saved.weights()));
   EXPECT_EQ(0, std::memcmp(back.m().data(), moments.m().data(), back.m().bytes()));
   EXPECT_EQ(0, std::memcmp(back.v().data(), moments.v().data(), back.v().bytes()));
   Policy other(Tied(false), DType::kFloat32);

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "policy/init.h"
 #include "rl/algorithm/loss_rule.h"
 #include "rl/learner/batch.h"
 #include "rollout/engine/engine.h"

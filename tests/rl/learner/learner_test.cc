@@ -11,6 +11,8 @@
 #include <limits>
 
 #include "base/error.h"
+#include "policy/checkpoint/file_tensors.h"
+#include "policy/init.h"
 #include "rollout/engine/engine.h"
 #include "tests/testing/tiny_policy.h"
 
@@ -62,7 +64,7 @@ TEST(Learner, MicroBatchesThreadsAndInstructionSetsGiveTheSameWeights) {
       EXPECT_GT(learner.Update(SequencesOf(groups), {.lr = 1e-2}).check.tokens, 0);
       learner.Update(SequencesOf(groups), {.lr = 1e-2, .on_policy = false});
       EXPECT_EQ(learner.version(), 2u);
-      return world.policy.weights().Sha256();
+      return WeightsSha256(world.policy.weights());
     };
     const cpu::Isa best = cpu::AvailableIsas().front();
     reference = run(1, best, 1024);
@@ -78,13 +80,13 @@ TEST(Learner, MicroBatchesThreadsAndInstructionSetsGiveTheSameWeights) {
 
 TEST(Learner, LearningRateZeroMovesNothing) {
   World world;
-  const std::string before = world.policy.weights().Sha256();
+  const std::string before = WeightsSha256(world.policy.weights());
   const std::vector<Group> groups = world.Sample();
   Learner learner(&world.policy, Settings(), world.stream);
   const UpdateResult update = learner.Update(groups, 0);
   EXPECT_TRUE(update.updated);
   EXPECT_GT(update.grad_norm, 0);
-  EXPECT_EQ(world.policy.weights().Sha256(), before);
+  EXPECT_EQ(WeightsSha256(world.policy.weights()), before);
   std::vector<Group> again = world.Sample();
   for (size_t i = 0; i < groups.size(); ++i) {
     EXPECT_EQ(again[i].SerializeAsString(), groups[i].SerializeAsString());
@@ -127,13 +129,13 @@ TEST(Learner, NoSignalAtAllIsNoUpdate) {
     for (auto& score : *group.mutable_scores()) score.set_reward(1);
     AssignAdvantages({}, &group);
   }
-  const std::string before = world.policy.weights().Sha256();
+  const std::string before = WeightsSha256(world.policy.weights());
   Learner learner(&world.policy, Settings(), world.stream);
   const UpdateResult update = learner.Update(groups, 1e-2);
   EXPECT_FALSE(update.updated);
   EXPECT_GT(update.check.tokens, 0) << "tokens without signal are compared all the same";
   EXPECT_EQ(learner.version(), 0u);
-  EXPECT_EQ(world.policy.weights().Sha256(), before);
+  EXPECT_EQ(WeightsSha256(world.policy.weights()), before);
 }
 
 TEST(Learner, MaskedTruncatedRolloutsStayInTheirGroupAndLeaveTheLoss) {
@@ -162,7 +164,7 @@ TEST(Learner, MaskedTruncatedRolloutsStayInTheirGroupAndLeaveTheLoss) {
     config.mutable_loss()->set_truncated(rule);
     Learner learner(&fresh.policy, config, fresh.stream);
     const UpdateResult result = learner.Update(on, 1e-2);
-    return std::pair(result, fresh.policy.weights().Sha256());
+    return std::pair(result, WeightsSha256(fresh.policy.weights()));
   };
   const auto [masked, weights] = update(groups, LossConfig::MASK);
   EXPECT_EQ(masked.tokens.truncated, truncated);
@@ -179,13 +181,13 @@ TEST(Learner, MaskedTruncatedRolloutsStayInTheirGroupAndLeaveTheLoss) {
 
 // Runs an update that must stop, and returns its message; the weights must not have moved.
 std::string Refusal(World* world, const std::vector<Group>& groups) {
-  const std::string before = world->policy.weights().Sha256();
+  const std::string before = WeightsSha256(world->policy.weights());
   Learner learner(&world->policy, Settings(), world->stream);
   try {
     learner.Update(groups, 1e-2);
   } catch (const Error& error) {
     EXPECT_EQ(ExitCode(error.kind()), 1);
-    EXPECT_EQ(world->policy.weights().Sha256(), before);
+    EXPECT_EQ(WeightsSha256(world->policy.weights()), before);
     return error.message();
   }
   return "accepted";
@@ -270,14 +272,14 @@ TEST(Optimizer, NonFiniteGradientNamesTheTensorAndMovesNothing) {
   const Parameter& parameter = world.policy.weights().parameters()[3];
   static_cast<float*>(optimizer.grads().data())[parameter.offset + 2] =
       std::numeric_limits<float>::infinity();
-  const std::string before = world.policy.weights().Sha256();
+  const std::string before = WeightsSha256(world.policy.weights());
   try {
     optimizer.Update(world.stream, {}, 1e-3);
     FAIL() << "an infinite gradient was applied";
   } catch (const Error& error) {
     EXPECT_NE(error.message().find(parameter.name + "[2]"), std::string::npos) << error.message();
   }
-  EXPECT_EQ(world.policy.weights().Sha256(), before);
+  EXPECT_EQ(WeightsSha256(world.policy.weights()), before);
 }
 
 TEST(Learner, SupervisedUpdatesLowerTheLoss) {

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "policy/init.h"
 #include "rl/learner/learner.h"
 #include "rollout/engine/engine.h"
 #include "tests/testing/tiny_policy.h"

@@ -10,6 +10,8 @@
 
 #include "base/error.h"
 #include "policy/checkpoint/checkpoint.h"
+#include "policy/checkpoint/file_tensors.h"
+#include "policy/init.h"
 #include "rl/learner/minibatch.h"
 #include "rollout/engine/engine.h"
 #include "tests/testing/temp_folder.h"
@@ -113,7 +115,7 @@ TEST(UpdateStage, WithoutAnAuditTheLaterMinibatchesAreCountedAsNotCompared) {
   EXPECT_EQ(update.check.tokens, update.updates[0].check.tokens);
   EXPECT_GT(update.check.tokens, 0);
   EXPECT_EQ(update.check.tokens + update.tokens_not_compared, world.Sampled());
-  EXPECT_EQ(world.policy.weights().Sha256(), audited.policy.weights().Sha256())
+  EXPECT_EQ(WeightsSha256(world.policy.weights()), WeightsSha256(audited.policy.weights()))
       << "an audit only reads";
 }
 
@@ -141,7 +143,7 @@ TEST(UpdateStage, AReferenceThatIsNotWhatItSaysStopsTheRun) {
   Policy other(world.policy.config(), DType::kFloat32);
   InitRandom(5, &other.weights(), world.stream);
   world.reference->Refresh(other, world.learner->version());
-  const std::string before = world.policy.weights().Sha256();
+  const std::string before = WeightsSha256(world.policy.weights());
   try {
     world.stage->Run(0, world.groups);
     FAIL();
@@ -149,7 +151,7 @@ TEST(UpdateStage, AReferenceThatIsNotWhatItSaysStopsTheRun) {
     EXPECT_NE(error.message().find("the reference is this very policy"), std::string::npos)
         << error.message();
   }
-  EXPECT_EQ(world.policy.weights().Sha256(), before);
+  EXPECT_EQ(WeightsSha256(world.policy.weights()), before);
 }
 
 TEST(UpdateStage, NoReferenceIsMadeWhereNothingAsksForOne) {
@@ -171,7 +173,7 @@ TEST(UpdateStage, ThePullOfTheReferenceChangesTheWeights) {
   World a(weak), b(strong);
   a.Step(0);
   b.Step(0);
-  EXPECT_NE(a.policy.weights().Sha256(), b.policy.weights().Sha256());
+  EXPECT_NE(WeightsSha256(a.policy.weights()), WeightsSha256(b.policy.weights()));
 }
 
 TEST(UpdateStage, CutsThreadsAndInstructionSetsChangeNoBit) {
@@ -180,7 +182,7 @@ TEST(UpdateStage, CutsThreadsAndInstructionSetsChangeNoBit) {
     config.mutable_batch()->set_max_tokens_per_micro_batch(max_tokens);
     World world(config, threads, isa);
     world.Step(0);
-    return world.policy.weights().Sha256();
+    return WeightsSha256(world.policy.weights());
   };
   const cpu::Isa best = cpu::AvailableIsas().front();
   const std::string expected = run(1, best, 200);
@@ -200,8 +202,9 @@ TEST(UpdateStage, LaterMinibatchesTakeTheExpertsThatWereSampledWith) {
   automatic.mutable_batch()->clear_routing_replay();
   World a(off), b(replay), c(automatic);
   for (World* world : {&a, &b, &c}) world->Step(0);
-  EXPECT_NE(a.policy.weights().Sha256(), b.policy.weights().Sha256());
-  EXPECT_EQ(b.policy.weights().Sha256(), c.policy.weights().Sha256()) << "AUTO replays experts";
+  EXPECT_NE(WeightsSha256(a.policy.weights()), WeightsSha256(b.policy.weights()));
+  EXPECT_EQ(WeightsSha256(b.policy.weights()), WeightsSha256(c.policy.weights()))
+      << "AUTO replays experts";
 }
 
 TEST(UpdateStage, AWrongBitOfALaterMinibatchStopsTheRunBeforeTheFirstUpdate) {
@@ -216,7 +219,7 @@ TEST(UpdateStage, AWrongBitOfALaterMinibatchStopsTheRunBeforeTheFirstUpdate) {
       }
     }
   }
-  const std::string before = world.policy.weights().Sha256();
+  const std::string before = WeightsSha256(world.policy.weights());
   try {
     world.stage->Run(0, world.groups);
     FAIL();
@@ -226,7 +229,7 @@ TEST(UpdateStage, AWrongBitOfALaterMinibatchStopsTheRunBeforeTheFirstUpdate) {
         << error.message();
     EXPECT_NE(error.message().find("failed the same way twice"), std::string::npos);
   }
-  EXPECT_EQ(world.policy.weights().Sha256(), before);
+  EXPECT_EQ(WeightsSha256(world.policy.weights()), before);
 }
 
 TEST(UpdateStage, TheReferenceComesBackFromACheckpoint) {

@@ -6,6 +6,7 @@
 
 #include "base/io/file.h"
 #include "kernels/memory.h"
+#include "policy/init.h"
 #include "policy/memory/activation_bytes.h"
 #include "proto/textproto.h"
 #include "rl/command/plan_table.h"

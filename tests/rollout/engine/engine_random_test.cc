@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "policy/init.h"
 #include "rl/learner/learner.h"
 #include "rollout/engine/engine.h"
 #include "tests/testing/tiny_policy.h"

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "policy/init.h"
 #include "rl/learner/learner.h"
 #include "tests/testing/tiny_policy.h"
 
