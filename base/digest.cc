@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/hex.h"
 
 namespace grouper {
 
@@ -40,13 +41,9 @@ std::array<uint8_t, 32> Sha256::Finish() {
 }
 
 std::string Sha256::FinishHex() {
-  static constexpr char kDigits[] = "0123456789abcdef";
   std::string hex;
   hex.reserve(64);
-  for (const uint8_t byte : Finish()) {
-    hex.push_back(kDigits[byte >> 4]);
-    hex.push_back(kDigits[byte & 15]);
-  }
+  for (const uint8_t byte : Finish()) AppendHex(byte, &hex);
   return hex;
 }
 

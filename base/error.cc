@@ -1,5 +1,7 @@
 #include "base/error.h"
 
+#include "base/hex.h"
+
 namespace grouper {
 
 int ExitCode(ErrorKind kind) {
@@ -15,7 +17,6 @@ int ExitCode(ErrorKind kind) {
 }
 
 std::string Excerpt(std::string_view text, size_t max_bytes) {
-  static constexpr char kDigits[] = "0123456789abcdef";
   std::string shown;
   for (const char c : text.substr(0, max_bytes)) {
     const auto byte = static_cast<unsigned char>(c);
@@ -23,8 +24,7 @@ std::string Excerpt(std::string_view text, size_t max_bytes) {
       shown.push_back(c);
     } else {
       shown.append("\\x");
-      shown.push_back(kDigits[byte >> 4]);
-      shown.push_back(kDigits[byte & 15]);
+      AppendHex(byte, &shown);
     }
   }
   if (text.size() > max_bytes) shown.append("...");

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 
+#include "base/hex.h"
 #include "base/utf8.h"
 
 namespace grouper {
@@ -42,7 +43,6 @@ bool IsControl(std::string_view character) {
 // Text may quote what a model or a file wrote: control characters never reach the terminal, and
 // neither do bytes that are no UTF-8.
 void AppendVisible(std::string* out, std::string_view text) {
-  static constexpr char kDigits[] = "0123456789abcdef";
   while (!text.empty()) {
     const size_t length = Utf8Length(text);
     const std::string_view character = text.substr(0, length > 0 ? length : 1);
@@ -52,10 +52,8 @@ void AppendVisible(std::string* out, std::string_view text) {
       continue;
     }
     for (const char c : character) {
-      const auto byte = static_cast<unsigned char>(c);
       out->append("\\x");
-      out->push_back(kDigits[byte >> 4]);
-      out->push_back(kDigits[byte & 15]);
+      AppendHex(static_cast<unsigned char>(c), out);
     }
   }
 }

@@ -3,13 +3,13 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/hex.h"
 #include "base/io/json.h"
 #include "base/utf8.h"
 
 namespace grouper {
 
 void AppendJsonString(std::string* out, std::string_view text) {
-  static constexpr char kDigits[] = "0123456789abcdef";
   out->push_back('"');
   while (!text.empty()) {
     const size_t length = Utf8Length(text);
@@ -29,8 +29,7 @@ void AppendJsonString(std::string* out, std::string_view text) {
       out->append("\\r");
     } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
       out->append("\\u00");
-      out->push_back(kDigits[c >> 4]);
-      out->push_back(kDigits[c & 15]);
+      AppendHex(static_cast<unsigned char>(c), out);
     } else {
       out->push_back(c);
     }

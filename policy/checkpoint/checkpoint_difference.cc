@@ -1,9 +1,9 @@
 #include "policy/checkpoint/checkpoint_difference.h"
 
-#include <cstdio>
 #include <cstring>
 #include <vector>
 
+#include "base/hex.h"
 #include "base/io/file.h"
 #include "policy/checkpoint/file_tensors.h"
 #include "policy/checkpoint/safetensors.h"
@@ -11,12 +11,10 @@
 namespace grouper {
 namespace {
 
+// The bits of a little-endian number.
 std::string Hex(const char* bytes, size_t size) {
-  uint64_t bits = 0;
-  std::memcpy(&bits, bytes, size);
-  char text[32];
-  std::snprintf(text, sizeof(text), "0x%0*lx", static_cast<int>(2 * size),
-                static_cast<unsigned long>(bits));
+  std::string text = "0x";
+  for (size_t i = size; i > 0; --i) AppendHex(static_cast<unsigned char>(bytes[i - 1]), &text);
   return text;
 }
 

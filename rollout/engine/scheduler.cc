@@ -55,11 +55,11 @@ void Scheduler::GrowRunning(std::vector<WorkItem>* items) {
       continue;
     }
     // One token when only the newest is missing; more after a preemption, cut to the step's budget.
-    const int64_t begin = sequence->kv.cached, missing = length - begin;
+    const int64_t missing = length - sequence->kv.cached;
     const int64_t count = missing == 1 ? 1 : std::min(missing, recompute);
     if (count == 0) continue;
     if (missing > 1) recompute -= count;
-    items->push_back({nullptr, sequence, begin, count, count == missing});
+    items->push_back(WorkItem::Decode(sequence, count));
   }
 }
 
@@ -134,11 +134,10 @@ void Scheduler::RunPrefixes(std::vector<WorkItem>* items) {
       TakeBlocks(&group->prefix, group->prefix_tokens());
       group->prefix_started = true;
     }
-    const int64_t begin = group->prefix.cached;
-    const int64_t count = std::min(group->prefix_tokens() - begin, budget);
+    const int64_t count = std::min(group->prefix_tokens() - group->prefix.cached, budget);
     if (count == 0) continue;
     budget -= count;
-    items->push_back({group, nullptr, begin, count, false});
+    items->push_back(WorkItem::Prefill(group, count));
   }
 }
 

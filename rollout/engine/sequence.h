@@ -44,6 +44,20 @@ struct WorkItem {
   int64_t begin = 0;
   int64_t count = 0;
   bool samples = false;  // the last token's logits give the next token
+
+  // The next `count` tokens of a prompt that are not in the cache yet.
+  static WorkItem Prefill(GroupState* group, int64_t count) {
+    return {.prefix = group, .begin = group->prefix.cached, .count = count};
+  }
+  // The next `count` tokens of a completion that are not in the cache yet. It samples when they are
+  // all that are missing.
+  static WorkItem Decode(Sequence* sequence, int64_t count) {
+    const int64_t begin = sequence->kv.cached;
+    return {.sequence = sequence,
+            .begin = begin,
+            .count = count,
+            .samples = begin + count == static_cast<int64_t>(sequence->ids.size())};
+  }
   const std::vector<int32_t>& ids() const {
     return prefix != nullptr ? prefix->prompt_ids : sequence->ids;
   }
