@@ -5,6 +5,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/embed/packed_embedding.h"
 #include "kernels/gemm/matmul.h"
+#include "kernels/numerics.h"
 
 namespace grouper {
 namespace {
@@ -16,7 +17,8 @@ constexpr int64_t kPartBytes = 512 * 1024;
 
 void TiedGradient(Stream& stream, const TiedGradientArgs& args) {
   const int64_t panels = args.grad.dim(0), width = args.grad.dim(1), vocab = args.dlogits.dim(1);
-  const int64_t panel_bytes = width * 32 * static_cast<int64_t>(SizeOf(args.grad.dtype));
+  constexpr int64_t kColumns = numerics::kPanelColumns;
+  const int64_t panel_bytes = width * kColumns * static_cast<int64_t>(SizeOf(args.grad.dtype));
   const int64_t threads = stream.pool == nullptr ? 1 : stream.pool->threads();
   // At least a few parts a thread, where there are so many panels.
   const int64_t panels_per_part =
@@ -30,7 +32,8 @@ void TiedGradient(Stream& stream, const TiedGradientArgs& args) {
     Stream serial{stream.isa, nullptr};
     const int64_t first = part * panels_per_part;
     const int64_t count = std::min(panels_per_part, panels - first);
-    const int64_t first_id = first * 32, ids = std::min(count * 32, vocab - first_id);
+    const int64_t first_id = first * kColumns;
+    const int64_t ids = std::min(count * kColumns, vocab - first_id);
     const Tensor grad = args.grad.Rows(first, count);
     int64_t row = 0;
     for (int64_t s = 0; s < sequences; ++s) {

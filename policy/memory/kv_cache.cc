@@ -7,7 +7,7 @@
 namespace grouper {
 
 int64_t KvCache::BlockBytes(const PolicyConfig& c, DType dtype) {
-  return 2 * c.layers() * KvWidth(c) * 64 * static_cast<int64_t>(SizeOf(dtype));
+  return 2 * c.layers() * KvWidth(c) * numerics::kKeyBlock * static_cast<int64_t>(SizeOf(dtype));
 }
 
 KvCache::KvCache(const PolicyConfig& c, DType dtype, int64_t budget_bytes, int64_t least_blocks)
@@ -51,21 +51,22 @@ void KvCache::Release(int32_t block) {
 }
 
 Tensor KvCache::keys(int64_t layer) const {
-  const int64_t per_layer = blocks() * kv_heads_ * head_dim_ * 64;
+  const int64_t per_layer = blocks() * kv_heads_ * head_dim_ * numerics::kKeyBlock;
   char* at = static_cast<char*>(memory_.data()) +
              2 * layer * per_layer * static_cast<int64_t>(SizeOf(dtype_));
-  return Tensor::Block(at, dtype_, blocks(), kv_heads_, head_dim_, 64);
+  return Tensor::Block(at, dtype_, blocks(), kv_heads_, head_dim_, numerics::kKeyBlock);
 }
 
 Tensor KvCache::values(int64_t layer) const {
-  const int64_t per_layer = blocks() * kv_heads_ * head_dim_ * 64;
+  const int64_t per_layer = blocks() * kv_heads_ * head_dim_ * numerics::kKeyBlock;
   char* at = static_cast<char*>(memory_.data()) +
              (2 * layer + 1) * per_layer * static_cast<int64_t>(SizeOf(dtype_));
-  return Tensor::Block(at, dtype_, blocks(), kv_heads_, 64, head_dim_);
+  return Tensor::Block(at, dtype_, blocks(), kv_heads_, numerics::kKeyBlock, head_dim_);
 }
 
 void KvCache::Copy(int32_t from, int32_t to) {
-  const size_t bytes = static_cast<size_t>(kv_heads_ * head_dim_ * 64) * SizeOf(dtype_);
+  const size_t bytes =
+      static_cast<size_t>(kv_heads_ * head_dim_ * numerics::kKeyBlock) * SizeOf(dtype_);
   for (int64_t layer = 0; layer < layers_; ++layer) {
     for (const Tensor& t : {keys(layer), values(layer)}) {
       std::memcpy(t.Rows(to, 1).data, t.Rows(from, 1).data, bytes);

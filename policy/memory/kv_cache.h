@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/memory.h"
+#include "kernels/numerics.h"
 #include "policy/policy_config.h"
 
 namespace grouper {
@@ -18,7 +19,9 @@ class KvCache {
   // As many blocks as fit into budget_bytes; kUser when that is fewer than `least_blocks`.
   KvCache(const PolicyConfig& config, DType dtype, int64_t budget_bytes, int64_t least_blocks = 1);
 
-  static int64_t BlocksFor(int64_t positions) { return (positions + 63) / 64; }
+  static int64_t BlocksFor(int64_t positions) {
+    return (positions + numerics::kKeyBlock - 1) / numerics::kKeyBlock;
+  }
   static int64_t BlockBytes(const PolicyConfig& config, DType dtype);
 
   int64_t blocks() const { return static_cast<int64_t>(counts_.size()); }

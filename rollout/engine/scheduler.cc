@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "kernels/numerics.h"
 
 namespace grouper {
 
@@ -79,13 +80,13 @@ void Scheduler::AdmitPreempted() {
 std::unique_ptr<Sequence> Scheduler::Fork(GroupState* group) {
   auto sequence = std::make_unique<Sequence>();
   const int64_t cached = group->prefix_tokens();
-  const size_t shared = static_cast<size_t>(cached / 64);
+  const size_t shared = static_cast<size_t>(cached / numerics::kKeyBlock);
   if (!TakeBlocks(&sequence->kv, 1)) return nullptr;
   const int32_t own = sequence->kv.blocks.front();
   sequence->kv.blocks.assign(group->prefix.blocks.begin(),
                              group->prefix.blocks.begin() + static_cast<int64_t>(shared));
   for (int32_t block : sequence->kv.blocks) cache_->Share(block);
-  if (cached % 64 != 0) cache_->Copy(group->prefix.blocks[shared], own);
+  if (cached % numerics::kKeyBlock != 0) cache_->Copy(group->prefix.blocks[shared], own);
   sequence->kv.blocks.push_back(own);
   sequence->kv.cached = cached;
   sequence->group = group;
