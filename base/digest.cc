@@ -17,26 +17,26 @@ struct Sha256::State {
 
 Sha256::Sha256() : state_(std::make_unique<State>()) {
   state_->context = EVP_MD_CTX_new();
-  CHECK(state_->context != nullptr, "[digest] libcrypto gave no context");
+  CHECK(state_->context != nullptr, "[digest] libcrypto did not make a context");
   CHECK(EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1,
-        "[digest] libcrypto refuses SHA-256");
+        "[digest] libcrypto does not offer SHA-256");
 }
 
 Sha256::~Sha256() = default;
 
 void Sha256::Update(const void* data, size_t bytes) {
-  CHECK(!state_->finished, "[digest] update after the end of the hash");
-  CHECK(EVP_DigestUpdate(state_->context, data, bytes) == 1, "[digest] SHA-256 update failed",
-        bytes);
+  CHECK(!state_->finished, "[digest] the hash was updated after its end");
+  CHECK(EVP_DigestUpdate(state_->context, data, bytes) == 1,
+        "[digest] libcrypto could not hash the bytes", Named("bytes", bytes));
 }
 
 std::array<uint8_t, 32> Sha256::Finish() {
-  CHECK(!state_->finished, "[digest] hash ended twice");
+  CHECK(!state_->finished, "[digest] the hash was ended twice");
   state_->finished = true;
   std::array<uint8_t, 32> out{};
   unsigned int size = 0;
   CHECK(EVP_DigestFinal_ex(state_->context, out.data(), &size) == 1 && size == out.size(),
-        "[digest] SHA-256 end failed", size);
+        "[digest] libcrypto could not end the hash", Named("size", size));
   return out;
 }
 

@@ -14,7 +14,8 @@ namespace grouper {
 
 NamedThread::NamedThread(const std::string& name, std::function<void(std::stop_token)> body)
     : failure_(std::make_shared<std::exception_ptr>()) {
-  CHECK(!name.empty() && name.size() <= 15, "[thread] a name has 1 to 15 characters", name);
+  CHECK(!name.empty() && name.size() <= 15,
+        "[thread] the name of a thread must have 1 to 15 characters", Named("name", name));
   thread_ =
       std::jthread([name, body = std::move(body), failure = failure_](const std::stop_token& stop) {
         pthread_setname_np(pthread_self(), name.c_str());
@@ -53,7 +54,8 @@ void OnStopSignal(int) {
 std::stop_token StopOnSignals() {
   CHECK(signal_pipe_write.load() < 0, "[thread] StopOnSignals was called twice");
   int ends[2];
-  CHECK(pipe2(ends, O_CLOEXEC) == 0, "[thread] no pipe for signals", errno);
+  CHECK(pipe2(ends, O_CLOEXEC) == 0, "[thread] a pipe for signals cannot be made",
+        Named("errno", errno));
   signal_pipe_write = ends[1];
 
   std::stop_source source;
@@ -73,8 +75,8 @@ std::stop_token StopOnSignals() {
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESTART;
   for (int number : {SIGINT, SIGTERM, SIGUSR1}) {
-    CHECK(sigaction(number, &action, nullptr) == 0, "[thread] a signal handler was refused", number,
-          errno);
+    CHECK(sigaction(number, &action, nullptr) == 0, "[thread] a signal handler was refused",
+          Named("signal", number), Named("errno", errno));
   }
   // A limit on file sizes is an error of the write, not the end of the process.
   signal(SIGXFSZ, SIG_IGN);

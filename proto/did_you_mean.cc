@@ -87,8 +87,8 @@ std::string UnknownField(const std::string& name, const pb::Descriptor& type) {
 std::string UnknownValue(const std::string& value, const std::string& field,
                          const pb::EnumDescriptor& type) {
   const std::string hint = NearestName(value, ValueNames(type));
-  return "\"" + value + "\" is no value of " + field + "; it takes " + JoinNames(ValueNames(type)) +
-         (hint.empty() ? "" : "; did you mean " + hint + "?");
+  return "\"" + value + "\" is not a value of " + field + "; it takes " +
+         JoinNames(ValueNames(type)) + (hint.empty() ? "" : "; did you mean " + hint + "?");
 }
 
 const pb::FieldDescriptor* FindEnumField(const pb::Descriptor& type, const std::string& name,

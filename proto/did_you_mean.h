@@ -25,7 +25,7 @@ std::string NearestName(std::string_view name, const std::vector<std::string>& k
 // `unknown field "stpes" of Config; did you mean "steps"?` A field of this name in a message below
 // is named with its path.
 std::string UnknownField(const std::string& name, const google::protobuf::Descriptor& type);
-// `"GRO" is no value of kind; it takes GRPO, CENTERED; did you mean GRPO?`
+// `"GRO" is not a value of kind; it takes GRPO, CENTERED; did you mean GRPO?`
 std::string UnknownValue(const std::string& value, const std::string& field,
                          const google::protobuf::EnumDescriptor& type);
 // The first enum field called `name` in `type` or below it, nullptr when there is none.

@@ -85,7 +85,7 @@ Explanation Explain(const std::string& words, const pb::Descriptor& root) {
   }
   if (words.find("is specified multiple times") != std::string::npos) {
     const std::string name = Quoted(words, 0);
-    return {"the field \"" + name + "\" stands twice; keep one", true, name};
+    return {"the field \"" + name + "\" is set twice; keep one", true, name};
   }
   return {Excerpt(words, 200), false, ""};  // the parser quotes the input
 }
@@ -169,7 +169,7 @@ void MergeTextproto(std::string_view text, const std::string& where, pb::Message
   }
   const std::string bad = BadText(*fresh);
   USER_CHECK(bad.empty(),
-             "[config] " + where + ": the text of " + bad + " is no UTF-8; write it in UTF-8");
+             "[config] " + where + ": the text of " + bad + " is not UTF-8; write it in UTF-8");
   message->MergeFrom(*fresh);
 }
 
@@ -249,9 +249,9 @@ std::unique_ptr<pb::Message> HoldValue(const pb::FieldDescriptor& field, const s
 void SetField(std::string_view assignment, pb::Message* message) {
   const size_t equals = assignment.find('=');
 
-  USER_CHECK(
-      equals != std::string_view::npos && equals > 0,
-      "[set] \"" + Excerpt(assignment, 200) + "\" is no setting; write --set name.of.field=value");
+  USER_CHECK(equals != std::string_view::npos && equals > 0,
+             "[set] \"" + Excerpt(assignment, 200) +
+                 "\" is not a setting; write --set name.of.field=value");
   USER_CHECK(assignment.size() <= kMaxFileBytes, "[set] the value is larger than 1 MiB");
   const std::string path(assignment.substr(0, equals));
   const std::string value(assignment.substr(equals + 1));
@@ -282,7 +282,8 @@ void SetField(std::string_view assignment, pb::Message* message) {
   const std::unique_ptr<pb::Message> like(
       pb::MessageFactory::generated_factory()->GetPrototype(field.containing_type())->New());
   const std::unique_ptr<pb::Message> held = HoldValue(field, value, path, *like);
-  USER_CHECK(BadText(*held).empty(), "[set] " + path + ": the text is no UTF-8; write it in UTF-8");
+  USER_CHECK(BadText(*held).empty(),
+             "[set] " + path + ": the text is not UTF-8; write it in UTF-8");
 
   pb::Message* at = message;
   for (size_t i = 0; i + 1 < steps.size(); ++i) {
@@ -365,7 +366,7 @@ std::string ToTextproto(const pb::Message& message, bool with_defaults) {
   printer.SetUseUtf8StringEscaping(true);
   std::string text;
   CHECK(printer.PrintToString(filled != nullptr ? *filled : message, &text),
-        "[config] a message cannot be printed", message.GetTypeName());
+        "[config] the message cannot be printed", Named("type", message.GetTypeName()));
   return text;
 }
 

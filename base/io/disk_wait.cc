@@ -22,8 +22,9 @@ std::string Seconds(double seconds) {
 }  // namespace
 
 DiskWait::DiskWait(DiskWaitOptions options) : options_(std::move(options)) {
-  USER_CHECK(options_.seconds >= 0, "[config] disk_wait_seconds must not be negative, got",
-             options_.seconds);
+  USER_CHECK(options_.seconds >= 0,
+             "[config] disk_wait_seconds must not be negative; set 0 or more",
+             Named("disk_wait_seconds", options_.seconds));
   if (!options_.say) options_.say = [](const std::string&) {};
   if (!options_.sleep) {
     options_.sleep = [](std::chrono::milliseconds time) { std::this_thread::sleep_for(time); };
@@ -35,18 +36,19 @@ void DiskWait::Do(const std::function<void()>& write) {
   for (;;) {
     try {
       write();
-      if (waited > 0) options_.say("[disk] there is room again, goes on after " + Seconds(waited));
+      if (waited > 0)
+        options_.say("[disk] there is room again; writing continues after " + Seconds(waited));
       return;
     } catch (const DiskFull& full) {
       const double rest = options_.seconds - waited;
       if (rest <= 0 || stop_.stop_requested()) {
-        ThrowUnavailable(full.message() + "; waited " + Seconds(waited) +
-                         " (disk_wait_seconds), the run goes on from its last checkpoint");
+        ThrowUnavailable(full.message() + "; this was tried for " + Seconds(waited) +
+                         " (disk_wait_seconds); a resumed run continues from its last checkpoint");
       }
       if (waited - said >= kSayEvery) {
         said = waited;
-        options_.say("[disk] paused, nothing is lost: " + full.message() + "; waits up to " +
-                     Seconds(rest) + " more");
+        options_.say("[disk] writing is paused and nothing is lost: " + full.message() +
+                     "; waiting up to " + Seconds(rest) + " more");
       }
       const auto time = std::chrono::milliseconds(
           std::max<int64_t>(1, static_cast<int64_t>(std::min(rest, pause) * 1000)));

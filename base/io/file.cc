@@ -265,9 +265,9 @@ AppendFile::AppendFile(const std::string& path, int64_t keep_bytes, DiskWait* wa
   size_bytes_ = SizeOfOpen(file->get(), "file", path);
   if (keep_bytes >= 0 && size_bytes_ != static_cast<uint64_t>(keep_bytes)) {
     USER_CHECK(size_bytes_ > static_cast<uint64_t>(keep_bytes),
-               "[file] " + path + " ends at byte " + std::to_string(size_bytes_) +
-                   ", before the offset " + std::to_string(keep_bytes) +
-                   " to go on from; put the whole file back or go on from an older checkpoint");
+               "[file] the file ends before the offset where writing must continue; put the whole "
+               "file back or use an older checkpoint",
+               Named("file", path), Named("file_bytes", size_bytes_), Named("offset", keep_bytes));
     if (ftruncate(file->get(), keep_bytes) != 0) ThrowWriteErrno("cannot cut", path, errno);
     KILL_POINT("append.cut");
     if (fsync(file->get()) != 0) ThrowSyncErrno(path, errno);
@@ -285,15 +285,19 @@ AppendFile::~AppendFile() {
 }
 
 void AppendFile::Append(std::string_view bytes) {
-  CHECK(fd_ >= 0, "[file] append to a file whose sync failed; start again from a checkpoint",
-        path_);
+  CHECK(fd_ >= 0,
+        "[file] a sync of this file has failed, so nothing may be appended to it; resume from a "
+        "checkpoint",
+        Named("file", path_));
   buffer_.append(bytes);
   size_bytes_ += bytes.size();
   if (buffer_.size() >= kAppendBufferBytes) Flush();
 }
 
 void AppendFile::Flush() {
-  CHECK(fd_ >= 0, "[file] flush of a file whose sync failed; start again from a checkpoint", path_);
+  CHECK(fd_ >= 0,
+        "[file] a sync of this file has failed, so it cannot be flushed; resume from a checkpoint",
+        Named("file", path_));
   DoWaiting(wait_, [this] { FlushOnce(); });
 }
 

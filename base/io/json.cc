@@ -76,7 +76,7 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
     value.text = std::move(text);
     return Add(std::move(value));
   }
-  bool binary(binary_t&) override { return Refuse("binary data is no JSON"); }
+  bool binary(binary_t&) override { return Refuse("binary data is not JSON"); }
   bool start_object(size_t) override { return Open(Json::Kind::kObject); }
   bool start_array(size_t) override { return Open(Json::Kind::kArray); }
   bool end_object() override { return CloseContainer(); }
@@ -84,7 +84,7 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
   bool key(string_t& name) override {
     Frame& frame = open_.back();
     if (!frame.names.insert(name).second) {
-      return Refuse("the key \"" + Excerpt(name) + "\" stands twice in one object");
+      return Refuse("the key \"" + Excerpt(name) + "\" occurs twice in one object");
     }
     frame.key = std::move(name);
     return true;
@@ -117,8 +117,8 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
     const size_t start = what.find("syntax error");
     if (start == std::string_view::npos) {
       return what.find("number overflow") != std::string_view::npos
-                 ? "a number that no double can hold"
-                 : "no valid JSON";
+                 ? "the number is too large for a double"
+                 : "this is not valid JSON";
     }
     std::string words(what.substr(start));
     const size_t quoted = words.find("; last read:");
@@ -144,11 +144,11 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
 
   bool CountValue() {
     return ++values_ <= limits_.max_values ||
-           Refuse("more than " + std::to_string(limits_.max_values) + " values");
+           Refuse("there are more than " + std::to_string(limits_.max_values) + " values");
   }
   bool Open(Json::Kind kind) {
     if (open_.size() >= static_cast<size_t>(limits_.max_depth)) {
-      return Refuse("nested deeper than " + std::to_string(limits_.max_depth));
+      return Refuse("values are nested deeper than " + std::to_string(limits_.max_depth));
     }
     if (!CountValue()) return false;
     open_.emplace_back().value.kind = kind;
@@ -207,7 +207,7 @@ const char* KindName(Json::Kind kind) {
                             const Json& found) {
   const std::string literal =
       found.IsNumber() && found.text.size() <= 40 ? " (" + found.text + ")" : "";
-  ThrowUser(where + ": the field \"" + std::string(name) + "\" must be " + wanted + ", it is " +
+  ThrowUser(where + ": the field \"" + std::string(name) + "\" must be " + wanted + ", but it is " +
             KindName(found.kind) + literal);
 }
 
@@ -220,7 +220,7 @@ Json ParseJson(std::string_view text, const std::string& where, const JsonLimits
   // The library takes a zero byte for the end of its input and would not see what follows.
   const size_t zero = text.find('\0');
   USER_CHECK(zero == std::string_view::npos,
-             where + ": byte " + std::to_string(zero + 1) + ": a zero byte stands in no JSON");
+             where + ": byte " + std::to_string(zero + 1) + ": JSON cannot hold a zero byte");
   size_t consumed = 0;
   Builder builder(text, &consumed, limits);
   const CountingIterator begin(text.data(), &consumed);

@@ -65,7 +65,7 @@ JsonWriter& JsonWriter::BeginObject() {
 }
 
 JsonWriter& JsonWriter::EndObject() {
-  CHECK(!first_.empty() && !after_key_, "[json] an object ends that is not open");
+  CHECK(!first_.empty() && !after_key_, "[json] there is no open object to end");
   first_.pop_back();
   out_.push_back('}');
   return *this;
@@ -79,14 +79,14 @@ JsonWriter& JsonWriter::BeginArray() {
 }
 
 JsonWriter& JsonWriter::EndArray() {
-  CHECK(!first_.empty() && !after_key_, "[json] an array ends that is not open");
+  CHECK(!first_.empty() && !after_key_, "[json] there is no open array to end");
   first_.pop_back();
   out_.push_back(']');
   return *this;
 }
 
 JsonWriter& JsonWriter::Key(std::string_view name) {
-  CHECK(!after_key_, "[json] two keys in a row", std::string(name));
+  CHECK(!after_key_, "[json] a key must be followed by a value", Named("key", name));
   Separate();
   AppendJsonString(&out_, name);
   out_.push_back(':');

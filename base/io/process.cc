@@ -45,13 +45,15 @@ struct Pipe {
 
   void Open() {
     int ends[2];
-    CHECK(pipe2(ends, O_CLOEXEC) == 0, "[process] no pipe", std::strerror(errno));
+    CHECK(pipe2(ends, O_CLOEXEC) == 0, "[process] a pipe cannot be made",
+          Named("reason", std::strerror(errno)));
     read_end = fcntl(ends[0], F_DUPFD_CLOEXEC, 16);
     write_end = fcntl(ends[1], F_DUPFD_CLOEXEC, 16);
     const int error = errno;
     close(ends[0]);
     close(ends[1]);
-    CHECK(read_end >= 0 && write_end >= 0, "[process] no descriptor left", std::strerror(error));
+    CHECK(read_end >= 0 && write_end >= 0, "[process] no descriptor is left",
+          Named("reason", std::strerror(error)));
   }
 };
 
@@ -131,7 +133,7 @@ class SpawnPlan {
 }  // namespace
 
 Process::Process(const ProcessOptions& options) {
-  CHECK(!options.argv.empty(), "[process] no program to start");
+  CHECK(!options.argv.empty(), "[process] argv is empty, so there is no program to start");
   SpawnPlan plan;
   Pipe report, lifeline;
   if (options.report_and_lifeline_pipes) {
@@ -159,7 +161,8 @@ Process::~Process() {
 }
 
 std::string Process::ReadReportLine(std::chrono::milliseconds deadline) {
-  CHECK(report_fd_ >= 0, "[process] no report pipe was asked for", pid_);
+  CHECK(report_fd_ >= 0, "[process] the child was started without a report pipe",
+        Named("pid", pid_));
   const auto end = SteadyClock::now() + deadline;
   std::string line;
   for (;;) {
@@ -179,7 +182,8 @@ std::string Process::ReadReportLine(std::chrono::milliseconds deadline) {
     if (got <= 0) break;
     if (byte == '\n') return line;
     line.push_back(byte);
-    CHECK(line.size() <= kMaxReportBytes, "[process] a report line without end", pid_);
+    CHECK(line.size() <= kMaxReportBytes, "[process] the child's report line does not end",
+          Named("pid", pid_));
   }
   const std::optional<int> code = Wait(std::chrono::seconds(1));
   ThrowUnavailable("[process] the child " + std::to_string(pid_) + " ended without a report; " +
@@ -204,8 +208,8 @@ std::optional<int> Process::Wait(std::chrono::milliseconds deadline) {
     if (got == pid_) {
       status_ = WIFSIGNALED(raw) ? 128 + WTERMSIG(raw) : WEXITSTATUS(raw);
     } else if (got < 0 && errno != EINTR) {
-      ThrowInternal("[process] the child was waited for elsewhere: pid, reason", pid_,
-                    std::strerror(errno));
+      ThrowInternal("[process] something else has waited for the child", Named("pid", pid_),
+                    Named("reason", std::strerror(errno)));
     } else {
       if (SteadyClock::now() >= end) return std::nullopt;
       std::this_thread::sleep_for(pause);
@@ -218,8 +222,8 @@ std::optional<int> Process::Wait(std::chrono::milliseconds deadline) {
 std::string ProgramFolder() {
   char path[PATH_MAX];
   const ssize_t size = readlink("/proc/self/exe", path, sizeof(path));
-  CHECK(size > 0 && size < static_cast<ssize_t>(sizeof(path)), "[process] own path is unknown",
-        std::strerror(errno));
+  CHECK(size > 0 && size < static_cast<ssize_t>(sizeof(path)),
+        "[process] the path of this program is unknown", Named("reason", std::strerror(errno)));
   return FolderOf(std::string(path, static_cast<size_t>(size)));
 }
 

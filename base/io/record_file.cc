@@ -41,8 +41,8 @@ RecordWriter::RecordWriter(const std::string& path, int64_t keep_bytes, DiskWait
     : file_(path, keep_bytes, wait) {}
 
 void RecordWriter::Append(std::string_view record) {
-  CHECK(record.size() <= kMaxRecordBytes, "[record] larger than a frame may be: file, bytes",
-        file_.path(), record.size());
+  CHECK(record.size() <= kMaxRecordBytes, "[record] the record is larger than a frame may be",
+        Named("file", file_.path()), Named("bytes", record.size()));
   std::string header;
   AppendWord<uint64_t>(&header, record.size());
   AppendWord<uint32_t>(&header, MaskedCrc32c(header));
@@ -80,8 +80,8 @@ struct RecordReader::State {
       const ssize_t got =
           pread(fd, window.data() + used, window.size() - used, static_cast<off_t>(offset + used));
       if (got < 0 && errno == EINTR) continue;
-      CHECK(got >= 0, "[record] cannot read: file, byte, reason", path, offset + used,
-            std::strerror(errno));
+      CHECK(got >= 0, "[record] the file cannot be read", Named("file", path),
+            Named("byte", offset + used), Named("reason", std::strerror(errno)));
       if (got == 0) break;
       used += static_cast<size_t>(got);
     }
@@ -137,10 +137,9 @@ uint64_t RecordResumeOffset(const std::string& path, int64_t keep_bytes) {
     valid = reader.valid_bytes();
   }
   USER_CHECK(keep_bytes < 0 || valid == wanted,
-             "[record] " + path + " does not hold whole frames up to byte " +
-                 std::to_string(keep_bytes) +
-                 ", where the checkpoint goes on (frames seen end at " + std::to_string(valid) +
-                 "); put the whole file back or go on from an older checkpoint");
+             "[record] the file does not hold whole frames up to the byte where the checkpoint "
+             "continues; put the whole file back or use an older checkpoint",
+             Named("file", path), Named("byte", keep_bytes), Named("frames_end_at", valid));
   return valid;
 }
 

@@ -111,7 +111,7 @@ TEST(SetField, PathsThatLeadNowhereSayWhatToWrite) {
   EXPECT_EQ(Refusal("reward.rubric.name=x"),
             "[set] reward.rubric.name: rubric is a list; write --set 'reward.rubric={ ... }'");
   for (const char* text : {"steps", "", "=5", "=", "--steps"}) {
-    EXPECT_NE(Refusal(text).find("is no setting; write --set name.of.field=value"),
+    EXPECT_NE(Refusal(text).find("is not a setting; write --set name.of.field=value"),
               std::string::npos);
   }
 }
@@ -125,7 +125,7 @@ TEST(SetField, BadValuesNameTheFieldAndWhatItTakes) {
   EXPECT_EQ(Refusal("reward.shuffle=yes"),
             "[set] reward.shuffle: shuffle takes true or false, not \"yes\"");
   EXPECT_EQ(Refusal("check=WRAN"),
-            "[set] check: \"WRAN\" is no value of check; it takes FAIL, "
+            "[set] check: \"WRAN\" is not a value of check; it takes FAIL, "
             "WARN, OFF; did you mean WARN?");
   EXPECT_EQ(Refusal("reward.addresses=[a]"),
             "[set] reward.addresses: addresses takes a list [ ... ] of a text, not \"[a]\"; put "
@@ -158,7 +158,7 @@ TEST(SetField, WhatIsShownIsNeverTerminalControl) {
 
 TEST(SetField, TextsAreUtf8) {
   EXPECT_EQ(Refusal("data.train=\xFF"),
-            "[set] data.train: the text is no UTF-8; write it in UTF-8");
+            "[set] data.train: the text is not UTF-8; write it in UTF-8");
   Refusal("reward.addresses=\xC3");
   Refusal("reward.addresses=['\\377']");
   Refusal("data={ train: '\\377' }");

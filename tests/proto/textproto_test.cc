@@ -99,34 +99,53 @@ TEST(MergeTextproto, ThePlaceIsTheNamesOwn) {
   EXPECT_EQ(Refusal("data {\n\txyz { a: 5 } }").rfind("[config] run.textproto:2:9: ", 0), 0u);
   EXPECT_EQ(Refusal("check: \n WRAN\n\n seed: 1").rfind("[config] run.textproto:2:2: ", 0), 0u);
   EXPECT_EQ(Refusal("seed: 1\nseed\n: 2"),
-            "[config] run.textproto:2:1: the field \"seed\" stands twice; keep one");
+            "[config] run.textproto:2:1: the field \"seed\" is set twice; keep one");
 }
 
 TEST(MergeTextproto, UnknownValuesNameTheKnownOnes) {
-  EXPECT_EQ(Refusal("check: WRAN"),
-            "[config] run.textproto:1:8: \"WRAN\" is no value of check; it takes FAIL, WARN, OFF; "
-            "did you mean WARN?");
-  EXPECT_NE(Refusal("check: 9").find("\"9\" is no value of check"), std::string::npos);
-  EXPECT_NE(Refusal("data { on_bad: true }").find("no value of on_bad"), std::string::npos);
+  EXPECT_EQ(
+      Refusal("check: WRAN"),
+      "[config] run.textproto:1:8: \"WRAN\" is not a value of check; it takes FAIL, WARN, OFF; "
+      "did you mean WARN?");
+  EXPECT_NE(Refusal("check: 9").find("\"9\" is not a value of check"), std::string::npos);
+  EXPECT_NE(Refusal("data { on_bad: true }").find("not a value of on_bad"), std::string::npos);
 }
 
+struct BadValue {
+  const char* name;
+  const char* text;
+  const char* place;  // ":line:column: " of the fault
+};
+
+class BadValueTest : public ::testing::TestWithParam<BadValue> {};
+
+TEST_P(BadValueTest, IsRefusedAtItsPlace) {
+  const std::string message = Refusal(GetParam().text);
+  EXPECT_EQ(message.rfind("[config] run.textproto" + std::string(GetParam().place), 0), 0u)
+      << message;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    MergeTextproto, BadValueTest,
+    ::testing::Values(BadValue{"TextForInteger", "steps: abc", ":1:8: "},
+                      BadValue{"FractionInTheSecondLine", "\nsteps: 1.5", ":2:8: "},
+                      BadValue{"IntegerTooLarge", "steps: 9223372036854775808", ":1:8: "},
+                      BadValue{"NegativeUnsigned", "seed: -1", ":1:7: "},
+                      BadValue{"QuotedInteger", "steps: \"1\"", ":1:8: "},
+                      BadValue{"Int32TooLarge", "sampling { top_k: 2147483648 }", ":1:19: "},
+                      BadValue{"NumberForTruthValue", "reward { shuffle: 2 }", ":1:19: "},
+                      BadValue{"NumberForText", "data { train: 5 }", ":1:15: "},
+                      BadValue{"NumberForMessage", "data: 5", ":1:7: "},
+                      BadValue{"FieldTwice", "steps: 1 steps: 2", ":1:10: "},
+                      BadValue{"OpenQuote", "data { train: \"a }", ":1:19: "},
+                      BadValue{"OpenBrace", "data {", ":1:7: "},
+                      BadValue{"OtherBracket", "data { >", ":1:8: "},
+                      BadValue{"OnlyABrace", "}", ":1:1: "},
+                      BadValue{"NumberForName", "2: 5", ":1:1: "},
+                      BadValue{"Extension", "[ext.name]: 5", ":1:11: "}),
+    [](const auto& row) { return std::string(row.param.name); });
+
 TEST(MergeTextproto, BadValuesShowTheirLine) {
-  struct Case {
-    const char* text;
-    const char* place;
-  };
-  for (const Case& c :
-       {Case{"steps: abc", ":1:8: "}, Case{"\nsteps: 1.5", ":2:8: "},
-        Case{"steps: 9223372036854775808", ":1:8: "}, Case{"seed: -1", ":1:7: "},
-        Case{"steps: \"1\"", ":1:8: "}, Case{"sampling { top_k: 2147483648 }", ":1:19: "},
-        Case{"reward { shuffle: 2 }", ":1:19: "}, Case{"data { train: 5 }", ":1:15: "},
-        Case{"data: 5", ":1:7: "}, Case{"steps: 1 steps: 2", ":1:10: "},
-        Case{"data { train: \"a }", ":1:19: "}, Case{"data {", ":1:7: "},
-        Case{"data { >", ":1:8: "}, Case{"}", ":1:1: "}, Case{"2: 5", ":1:1: "},
-        Case{"[ext.name]: 5", ":1:11: "}}) {
-    const std::string message = Refusal(c.text);
-    EXPECT_EQ(message.rfind("[config] run.textproto" + std::string(c.place), 0), 0u) << message;
-  }
   const std::string message = Refusal("seed: 1\n   steps: abc # why");
   EXPECT_NE(message.find(" in \"steps: abc # why\"; correct this line"), std::string::npos)
       << message;
@@ -150,9 +169,9 @@ TEST(MergeTextproto, WhatAFileHoldsIsNeverTerminalControl) {
 // A trace stores the resolved config, as a string that must be UTF-8.
 TEST(MergeTextproto, TextsAreUtf8) {
   EXPECT_EQ(Refusal("data { train: \"\\377\" }"),
-            "[config] run.textproto: the text of data.train is no UTF-8; write it in UTF-8");
+            "[config] run.textproto: the text of data.train is not UTF-8; write it in UTF-8");
   EXPECT_EQ(Refusal("reward { rubric { } rubric { name: '\xC3' } }"),
-            "[config] run.textproto: the text of reward.rubric.name is no UTF-8; write it in "
+            "[config] run.textproto: the text of reward.rubric.name is not UTF-8; write it in "
             "UTF-8");
   EXPECT_NE(Refusal("reward { addresses: ['a', '\xC0\x80'] }").find("reward.addresses"),
             std::string::npos);

@@ -37,7 +37,8 @@ TEST(DiskWait, TriesAgainUntilThereIsRoomAndSaysSoOnce) {
   });
   EXPECT_EQ(tries, 20);
   ASSERT_EQ(w.said.size(), 2u);
-  EXPECT_EQ(w.said[0].rfind("[disk] paused, nothing is lost: [file] no room in /x", 0), 0u);
+  EXPECT_EQ(
+      w.said[0].rfind("[disk] writing is paused and nothing is lost: [file] no room in /x", 0), 0u);
   EXPECT_EQ(w.said[1].rfind("[disk] there is room again", 0), 0u) << w.said[1];
   EXPECT_LT(w.slept, 20);
 }

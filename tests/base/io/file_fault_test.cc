@@ -118,7 +118,8 @@ TEST(AppendFile, AFailedSyncCondemnsTheFile) {
   for (const Error& error : {ErrorOf([&] { file.Append("d"); }), ErrorOf([&] { file.Flush(); }),
                              ErrorOf([&] { file.Sync(); })}) {
     EXPECT_EQ(error.kind(), ErrorKind::kInternal);
-    EXPECT_NE(error.message().find("whose sync failed"), std::string::npos) << error.message();
+    EXPECT_NE(error.message().find("a sync of this file has failed"), std::string::npos)
+        << error.message();
     EXPECT_NE(error.message().find("/dev/null"), std::string::npos) << error.message();
   }
 }

@@ -222,8 +222,7 @@ TEST(AppendFile, RefusesAFileThatIsShorterThanTheOffset) {
   const TempFolder folder;
   const std::string path = folder.Write("f", "abc");
   const std::string message = UserErrorOf([&] { AppendFile file(path, 4); });
-  EXPECT_NE(message.find(path + " ends at byte 3, before the offset 4"), std::string::npos)
-      << message;
+  EXPECT_NE(message.find("file=" + path + " file_bytes=3 offset=4"), std::string::npos) << message;
   EXPECT_EQ(ReadFile(path, "t"), "abc");
 }
 

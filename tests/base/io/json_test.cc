@@ -79,7 +79,7 @@ TEST(ParseJson, SizeAndCountLimitsAreExact) {
 TEST(ParseJson, AKeyStandsOnce) {
   for (const char* text : {"{\"a\":1,\"a\":2}", "{\"a\":1,\"\\u0061\":2}",
                            "[{\"x\":{\"a\":1,\"a\":1}}]", "{\"\":1,\"\":2}"}) {
-    EXPECT_NE(Refusal(text).find("stands twice"), std::string::npos) << text;
+    EXPECT_NE(Refusal(text).find("occurs twice"), std::string::npos) << text;
   }
   EXPECT_NE(Refusal("{\"\\u001b[2J\":1,\"\\u001b[2J\":2}").find("\\x1b[2J"), std::string::npos);
   const Json twice = ParseJson("[{\"a\":1},{\"a\":{\"a\":2}}]", "t");
@@ -120,7 +120,7 @@ TEST(ParseJson, IntegersUpToTheBordersOfInt64) {
 
 TEST(ParseJson, NumbersThatNoDoubleHoldsAndThatAreNone) {
   for (const char* text : {"1e400", "-1e400", "[1e309]"}) {
-    EXPECT_NE(Refusal(text).find("no double can hold"), std::string::npos) << text;
+    EXPECT_NE(Refusal(text).find("too large for a double"), std::string::npos) << text;
   }
   for (const char* text :
        {"01", "-", "+1", ".5", "5.", "1e", "1e+", "0x10", "1_000", "1-", "--1", "1.5.2", "-01"}) {
@@ -172,11 +172,11 @@ TEST(Json, CheckedAccessNamesPlaceFieldAndKind) {
   EXPECT_EQ(row.At("a", "r:1").Find("s"), nullptr);
   EXPECT_EQ(UserErrorOf([&] { row.String("q", "r:1"); }), "r:1: the field \"q\" is missing");
   EXPECT_EQ(UserErrorOf([&] { row.String("n", "r:1"); }),
-            "r:1: the field \"n\" must be a text, it is null");
+            "r:1: the field \"n\" must be a text, but it is null");
   EXPECT_EQ(UserErrorOf([&] { row.Integer("d", "r:1"); }),
-            "r:1: the field \"d\" must be an integer, it is a number (1.5)");
+            "r:1: the field \"d\" must be an integer, but it is a number (1.5)");
   EXPECT_EQ(UserErrorOf([&] { row.Number("a", "r:1"); }),
-            "r:1: the field \"a\" must be a number, it is an array");
+            "r:1: the field \"a\" must be a number, but it is an array");
 }
 
 }  // namespace

@@ -90,7 +90,7 @@ TEST_F(Quota, PausesAndGoesOnWhenThereIsRoom) {
     SCOPED_TRACE(std::to_string(allowed) + " bytes, " + std::strerror(errors[kind]));
     Allow(allowed);
     Background running("grouper", Train(run, 60), Shim(run, errors[kind]));
-    ASSERT_TRUE(running.Says("[disk] paused")) << running.err();
+    ASSERT_TRUE(running.Says("[disk] writing is paused")) << running.err();
     EXPECT_NE(running.err().find(run), std::string::npos) << running.err();
     EXPECT_NE(running.err().find(words[kind]), std::string::npos) << running.err();
     Allow(1'000'000'000);
@@ -119,7 +119,7 @@ TEST_F(Quota, ASignalEndsTheWaitAtOnce) {
   const std::string run = JoinPath(folder_, "run");
   Allow(60'000);
   Background running("grouper", Train(run, 3600), Shim(run, ENOSPC));
-  ASSERT_TRUE(running.Says("[disk] paused")) << running.err();
+  ASSERT_TRUE(running.Says("[disk] writing is paused")) << running.err();
   running.Signal(SIGTERM);
   EXPECT_EQ(running.Wait().code, 75);
   EXPECT_EQ(RunProgram("grouper", Train(run, 0)).code, 0);
@@ -153,7 +153,7 @@ TEST_F(FullDisk, ALimitOnFileSizesIsWaitedFor) {
   Background running("grouper", Train(run, 60));
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
   ASSERT_TRUE(running.Says("ulimit -f")) << running.err();
-  EXPECT_NE(running.err().find("[disk] paused"), std::string::npos) << running.err();
+  EXPECT_NE(running.err().find("[disk] writing is paused"), std::string::npos) << running.err();
   ASSERT_EQ(prlimit(running.pid(), RLIMIT_FSIZE, &before, nullptr), 0);
   const Ran ran = running.Wait();
   EXPECT_EQ(ran.code, 0) << ran.err;
@@ -188,7 +188,7 @@ TEST_F(FullDisk, ASmallFileSystemIsFull) {
     EXPECT_EQ(full.code, 75) << full.err;
     EXPECT_NE(full.err.find(disk), std::string::npos) << full.err;
     Background running("grouper", Train(run, 60));
-    ASSERT_TRUE(running.Says("[disk] paused")) << running.err();
+    ASSERT_TRUE(running.Says("[disk] writing is paused")) << running.err();
     RemoveTree(ballast);
     const Ran ran = running.Wait();
     EXPECT_EQ(ran.code, 0) << ran.err;
