@@ -48,9 +48,9 @@ double Optimizer::Update(Stream& stream, const OptimizerRule& rule, double lr) {
                            .blocks = Tensor::Vector(blocks_.data(), DType::kFloat64, blocks)}));
   if (!std::isfinite(norm)) {
     ThrowInternal(
-        "[learner] the gradient is not finite, no weight was changed; lower optimizer.lr or "
-        "look at the step's traces, first bad element",
-        FirstNonFinite());
+        "[learner] the gradient is not finite, and no weight was changed; lower optimizer.lr or "
+        "look at the step's traces",
+        Named("first_bad_element", FirstNonFinite()));
   }
   ++updates_;
   const double scale = rule.max_grad_norm > 0 ? ClipScale(norm, rule.max_grad_norm) : 1;

@@ -23,8 +23,8 @@ void Policy::Forward(Stream& stream, const TokenBatch& batch, KvCache* cache,
   const int64_t tokens = batch.ids.dim(0), d = config.width();
   const bool given = !batch.given_experts.empty();
   CHECK(!given || static_cast<int64_t>(batch.given_experts.size()) == MoeLayers(config),
-        "[policy] experts must be given for every MoE layer or for none (given, MoE layers)",
-        batch.given_experts.size(), MoeLayers(config));
+        "[policy] experts must be given for every MoE layer or for none",
+        Named("given", batch.given_experts.size()), Named("moe_layers", MoeLayers(config)));
   Arena& arena = acts->arena;
   arena.Reset();
   arena.Reserve(static_cast<size_t>(

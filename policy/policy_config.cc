@@ -8,17 +8,16 @@ namespace {
 void Positive(const char* field, int64_t value, int64_t most) {
   USER_CHECK(value >= 1 && value <= most,
              std::string("[policy] ") + field + " must be from 1 to " + std::to_string(most) +
-                 "; change it in the config, got",
-             value);
+                 "; change it in the config",
+             Named(field, value));
 }
 
 // NaN fails too.
 void AboveZero(const char* field, double value, double most) {
   USER_CHECK(value > 0 && value <= most,
              std::string("[policy] ") + field +
-                 " must be above 0 and not larger than the limit; change it in the config (got, "
-                 "limit)",
-             value, most);
+                 " must be above 0 and not larger than the limit; change it in the config",
+             Named(field, value), Named("limit", most));
 }
 
 void CheckMoe(const MoeConfig& moe) {
@@ -26,20 +25,25 @@ void CheckMoe(const MoeConfig& moe) {
   Positive("policy.moe.experts_per_token", moe.experts_per_token(), moe.experts());
   Positive("policy.moe.width", moe.width(), 1 << 20);
   USER_CHECK(moe.shared_width() >= 0 && moe.shared_width() <= 1 << 20,
-             "[policy] policy.moe.shared_width must be from 0 to 1048576, got", moe.shared_width());
+             "[policy] policy.moe.shared_width must be from 0 to 1048576; change it in the config",
+             Named("policy.moe.shared_width", moe.shared_width()));
   AboveZero("policy.moe.scale", moe.scale(), 1e6);
   Positive("policy.moe.groups", moe.groups(), moe.experts());
   USER_CHECK(moe.experts() % moe.groups() == 0,
-             "[policy] policy.moe.groups must divide policy.moe.experts (groups, experts)",
-             moe.groups(), moe.experts());
+             "[policy] policy.moe.groups must divide policy.moe.experts; change one of them",
+             Named("policy.moe.groups", moe.groups()), Named("policy.moe.experts", moe.experts()));
   Positive("policy.moe.top_groups", moe.top_groups(), moe.groups());
   const int64_t per_group = moe.experts() / moe.groups();
-  USER_CHECK(
-      moe.experts_per_token() <= moe.top_groups() * per_group,
-      "[policy] policy.moe.top_groups leaves fewer experts than experts_per_token (left, needed)",
-      moe.top_groups() * per_group, moe.experts_per_token());
+  USER_CHECK(moe.experts_per_token() <= moe.top_groups() * per_group,
+             "[policy] policy.moe.top_groups leaves fewer experts than "
+             "policy.moe.experts_per_token; raise "
+             "top_groups",
+             Named("experts_left", moe.top_groups() * per_group),
+             Named("policy.moe.experts_per_token", moe.experts_per_token()));
   USER_CHECK(moe.groups() == 1 || moe.group_score() != MoeConfig::TOP2_SUM || per_group >= 2,
-             "[policy] policy.moe.group_score TOP2_SUM needs two experts a group, got", per_group);
+             "[policy] policy.moe.group_score TOP2_SUM needs two experts per group; lower "
+             "policy.moe.groups or take MAX",
+             Named("experts_per_group", per_group));
 }
 
 }  // namespace
@@ -52,17 +56,23 @@ void CheckPolicyConfig(const PolicyConfig& c) {
   Positive("policy.attention.heads", c.attention().heads(), 1024);
   Positive("policy.attention.kv_heads", c.attention().kv_heads(), 1024);
   Positive("policy.attention.head_dim", c.attention().head_dim(), 256);
-  USER_CHECK(c.attention().heads() % c.attention().kv_heads() == 0,
-             "[policy] policy.attention.kv_heads must divide heads (kv_heads, heads)",
-             c.attention().kv_heads(), c.attention().heads());
+  USER_CHECK(
+      c.attention().heads() % c.attention().kv_heads() == 0,
+      "[policy] policy.attention.kv_heads must divide policy.attention.heads; change one of them",
+      Named("policy.attention.kv_heads", c.attention().kv_heads()),
+      Named("policy.attention.heads", c.attention().heads()));
   USER_CHECK(c.attention().head_dim() % 2 == 0,
-             "[policy] policy.attention.head_dim must be even, got", c.attention().head_dim());
+             "[policy] policy.attention.head_dim must be even; change it in the config",
+             Named("policy.attention.head_dim", c.attention().head_dim()));
   AboveZero("policy.attention.rope_theta", c.attention().rope_theta(), 1e12);
   AboveZero("policy.rms_norm_eps", c.rms_norm_eps(), 1);
-  USER_CHECK(c.dense_layers() >= 0 && c.dense_layers() <= c.layers(),
-             "[policy] policy.dense_layers must be from 0 to policy.layers, got", c.dense_layers());
-  USER_CHECK(c.moe().experts() >= 0, "[policy] policy.moe.experts must not be negative, got",
-             c.moe().experts());
+  USER_CHECK(
+      c.dense_layers() >= 0 && c.dense_layers() <= c.layers(),
+      "[policy] policy.dense_layers must be from 0 to policy.layers; change it in the config",
+      Named("policy.dense_layers", c.dense_layers()), Named("policy.layers", c.layers()));
+  USER_CHECK(c.moe().experts() >= 0,
+             "[policy] policy.moe.experts must not be negative; set 0 for none",
+             Named("policy.moe.experts", c.moe().experts()));
   if (MoeLayers(c) < c.layers()) Positive("policy.dense_width", c.dense_width(), 1 << 20);
   if (MoeLayers(c) > 0) CheckMoe(c.moe());
 }

@@ -9,8 +9,8 @@ std::vector<int32_t> StopIdsOf(const SamplingConfig& config, const Tokenizer& to
   for (const std::string& text : config.stop_tokens()) {
     const std::vector<int32_t> ids = tokenizer.Encode(text, true);
     USER_CHECK(ids.size() == 1,
-               "[config] sampling.stop_tokens must be texts of one token each (text, its tokens)",
-               Excerpt(text, 100), ids.size());
+               "[config] each text of sampling.stop_tokens must be one token; correct this one",
+               Named("text", Excerpt(text, 100)), Named("tokens", ids.size()));
     stop_ids.push_back(ids[0]);
   }
   return stop_ids;

@@ -59,12 +59,15 @@ std::vector<char> AlignedBytes(const FileTensors& form, const FileTensor& tensor
                                const SafetensorsFile& file, const std::string& path,
                                const std::string& name) {
   const SafetensorsView* view = file.Find(name);
-  USER_CHECK(view != nullptr,
-             "[checkpoint] a tensor is missing; is policy the same? (file, tensor)", path, name);
   USER_CHECK(
-      view->dtype == form.dtype_name() && view->shape == tensor.shape,
-      "[checkpoint] a tensor has another shape or type than the config's policy (file, tensor)",
-      path, name);
+      view != nullptr,
+      "[checkpoint] a tensor is missing from the file; make policy the same as the checkpoint's",
+      Named("file", path), Named("tensor", name));
+  USER_CHECK(view->dtype == form.dtype_name() && view->shape == tensor.shape,
+             "[checkpoint] a tensor has another shape or type than in the config's policy; make "
+             "policy the "
+             "same as the checkpoint's",
+             Named("file", path), Named("tensor", name));
   return {view->bytes.begin(), view->bytes.end()};
 }
 
@@ -92,7 +95,7 @@ std::string ReadManifest(const std::string& path) {
   USER_CHECK(bytes.substr(end) == SealOf(bytes.substr(0, end)),
              "[checkpoint] the manifest is damaged or cut: its last line is not the SHA-256 of the "
              "lines above; use an older checkpoint",
-             path);
+             Named("file", path));
   return bytes.substr(0, end);
 }
 
@@ -133,17 +136,20 @@ void CheckSamePolicy(const std::string& folder, const PolicyConfig& stored,
   std::string stored_line, wanted_line;
   while (std::getline(a, stored_line) && std::getline(b, wanted_line)) {
     USER_CHECK(stored_line == wanted_line,
-               "[checkpoint] it holds another policy than the config's; make policy the same "
-               "(checkpoint, its line, the config's)",
-               folder, stored_line, wanted_line);
+               "[checkpoint] the checkpoint holds another policy than the config; make policy the "
+               "same as the checkpoint's",
+               Named("checkpoint", folder), Named("checkpoint_line", stored_line),
+               Named("config_line", wanted_line));
   }
 }
 
 void CheckVouched(const std::string& folder, const Manifest& manifest, const std::string& name) {
   const auto& files = manifest.file();
-  USER_CHECK(std::any_of(files.begin(), files.end(),
-                         [&](const ManifestFile& file) { return file.name() == name; }),
-             "[checkpoint] the manifest names no such file (folder, file)", folder, name);
+  USER_CHECK(
+      std::any_of(files.begin(), files.end(),
+                  [&](const ManifestFile& file) { return file.name() == name; }),
+      "[checkpoint] the manifest does not name a file that is needed; use another checkpoint",
+      Named("checkpoint", folder), Named("file", name));
 }
 
 void AddFile(const std::string& folder, const std::string& name, const std::string& bytes,
@@ -222,45 +228,54 @@ Manifest VerifyCheckpoint(const std::string& folder) {
   Manifest manifest;
   const std::string manifest_path = JoinPath(folder, kManifestFile);
   MergeTextproto(ReadManifest(manifest_path), manifest_path, &manifest);
-  USER_CHECK(manifest.format_version() == 1,
-             "[checkpoint] unknown format version (folder, version)", folder,
-             manifest.format_version());
-  USER_CHECK(manifest.file_size() > 0, "[checkpoint] the manifest names no file", folder);
+  USER_CHECK(
+      manifest.format_version() == 1,
+      "[checkpoint] this program does not know the checkpoint's format version; use the program "
+      "that wrote it",
+      Named("checkpoint", folder), Named("format_version", manifest.format_version()));
+  USER_CHECK(manifest.file_size() > 0,
+             "[checkpoint] the manifest names no file; use another checkpoint",
+             Named("checkpoint", folder));
   for (const ManifestFile& file : manifest.file()) {
     const std::string path = JoinPath(folder, file.name());
-    USER_CHECK(file.name().find('/') == std::string::npos, "[checkpoint] a file name is a path",
-               folder);
+    USER_CHECK(file.name().find('/') == std::string::npos,
+               "[checkpoint] the manifest names a path where it must name a file; use another "
+               "checkpoint",
+               Named("checkpoint", folder), Named("file", Excerpt(file.name())));
     const std::string bytes = ReadFile(path, "checkpoint file");
-    USER_CHECK(
-        bytes.size() == file.bytes(),
-        "[checkpoint] the file has another size than its manifest says; use an older checkpoint "
-        "(file, bytes, expected)",
-        path, bytes.size(), file.bytes());
+    USER_CHECK(bytes.size() == file.bytes(),
+               "[checkpoint] the file has another size than its manifest says; use an older "
+               "checkpoint",
+               Named("file", path), Named("bytes", bytes.size()),
+               Named("manifest_bytes", file.bytes()));
     USER_CHECK(
         Sha256Hex(bytes) == file.sha256(),
         "[checkpoint] the file's SHA-256 differs from its manifest: it is damaged; use an older "
         "checkpoint",
-        path);
+        Named("file", path));
   }
   return manifest;
 }
 
 void LoadCheckpoint(const std::string& folder, Policy* policy, Optimizer* optimizer) {
   const Manifest manifest = VerifyCheckpoint(folder);
-  USER_CHECK(manifest.numeric_profile() == numerics::kCpuProfile,
-             "[checkpoint] written under another numeric profile; its bits would not be reproduced "
-             "(checkpoint, this program)",
-             manifest.numeric_profile(), numerics::kCpuProfile);
+  USER_CHECK(
+      manifest.numeric_profile() == numerics::kCpuProfile,
+      "[checkpoint] the checkpoint was written under another numeric profile, so its bits would "
+      "not be reproduced; use the program that wrote it",
+      Named("checkpoint_profile", manifest.numeric_profile()),
+      Named("program_profile", numerics::kCpuProfile));
   Weights& weights = policy->weights();
   CheckSamePolicy(folder, CheckpointPolicyConfig(manifest), weights.config());
   CheckVouched(folder, manifest, kModelFile);
   if (optimizer != nullptr) {
     CheckVouched(folder, manifest, kOptimizerFile);
     USER_CHECK(manifest.tables_sha256() == policy->rope().Sha256(),
-               "[checkpoint] written with another table of rotations (other max_positions, or "
-               "another C library's cosines): its bits would not be reproduced; resume where it "
-               "was written, or start a run with init_from (checkpoint, table, this program's)",
-               folder, manifest.tables_sha256(), policy->rope().Sha256());
+               "[checkpoint] the checkpoint was written with another table of rotations (other "
+               "max_positions, or another C library's cosines), so its bits would not be "
+               "reproduced; resume where it was written, or start a run with init_from",
+               Named("checkpoint", folder), Named("checkpoint_table", manifest.tables_sha256()),
+               Named("program_table", policy->rope().Sha256()));
   }
   const std::string model = JoinPath(folder, kModelFile);
   const MappedFile model_map(model, "checkpoint");
@@ -273,9 +288,11 @@ void LoadCheckpoint(const std::string& folder, Policy* policy, Optimizer* optimi
     ReadMoment(form, moments, path, "exp_avg.", &optimizer->m());
     ReadMoment(form, moments, path, "exp_avg_sq.", &optimizer->v());
   }
-  USER_CHECK(WeightsSha256(weights) == manifest.weights_sha256(),
-             "[checkpoint] the weights differ from the manifest's digest; is policy the same?",
-             folder);
+  USER_CHECK(
+      WeightsSha256(weights) == manifest.weights_sha256(),
+      "[checkpoint] the weights differ from the manifest's digest; make policy the same as the "
+      "checkpoint's",
+      Named("checkpoint", folder));
 }
 
 void LoadReference(const std::string& folder, Policy* reference) {

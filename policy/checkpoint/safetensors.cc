@@ -65,20 +65,20 @@ SafetensorsView ReadMember(const Json::Member& member, std::string_view data,
   SafetensorsView view;
   view.name = member.first;
   USER_CHECK(IsGoodName(view.name), where + " has a name that is not 1 to 512 printable ASCII");
-  USER_CHECK(member.second.IsObject(), where + " is no object");
+  USER_CHECK(member.second.IsObject(), where + " is not an object");
   for (const Json::Member& field : member.second.members) {
     USER_CHECK(field.first == "dtype" || field.first == "shape" || field.first == "data_offsets",
-               where + " has an unknown field", Excerpt(field.first));
+               where + " has an unknown field", Named("field", Excerpt(field.first)));
   }
   view.dtype = member.second.String("dtype", where);
   const int64_t unit = BytesOf(view.dtype);
-  USER_CHECK(unit > 0, where + " has an unknown dtype", Excerpt(view.dtype));
+  USER_CHECK(unit > 0, where + " has an unknown dtype", Named("dtype", Excerpt(view.dtype)));
   const Json& shape = member.second.At("shape", where);
   USER_CHECK(shape.IsArray() && shape.items.size() <= kMaxExtents,
              where + " has no shape of at most 8 extents");
   for (const Json& extent : shape.items) {
     USER_CHECK(extent.is_integer && extent.integer >= 0,
-               where + " has a shape that is no list of counts");
+               where + " has a shape that is not a list of counts");
     view.shape.push_back(extent.integer);
   }
   uint64_t bytes = 0;
@@ -90,11 +90,10 @@ SafetensorsView ReadMember(const Json::Member& member, std::string_view data,
              where + " has no data_offsets [begin, end]");
   range->begin = static_cast<uint64_t>(offsets.items[0].integer);
   range->end = static_cast<uint64_t>(offsets.items[1].integer);
-  USER_CHECK(range->end <= data.size(), where + " ends past the file (end, data bytes)", range->end,
-             data.size());
-  USER_CHECK(range->end - range->begin == bytes,
-             where + " has offsets that do not fit its shape (bytes, needed)",
-             range->end - range->begin, bytes);
+  USER_CHECK(range->end <= data.size(), where + " ends past the file", Named("end", range->end),
+             Named("data_bytes", data.size()));
+  USER_CHECK(range->end - range->begin == bytes, where + " has offsets that do not fit its shape",
+             Named("offset_bytes", range->end - range->begin), Named("shape_bytes", bytes));
   view.bytes = data.substr(range->begin, bytes);
   return view;
 }
@@ -117,16 +116,17 @@ std::string WriteSafetensors(std::vector<SafetensorsEntry> entries) {
   for (size_t i = 0; i < entries.size(); ++i) {
     const SafetensorsEntry& entry = entries[i];
     CHECK(IsGoodName(entry.name) && (i == 0 || entries[i - 1].name != entry.name),
-          "[safetensors] a name that cannot be written, or that stands twice", Excerpt(entry.name));
-    CHECK(BytesOf(entry.dtype) > 0, "[safetensors] unknown dtype (tensor, dtype)", entry.name,
-          entry.dtype);
+          "[safetensors] the name cannot be written, or occurs twice",
+          Named("tensor", Excerpt(entry.name)));
+    CHECK(BytesOf(entry.dtype) > 0, "[safetensors] the dtype is unknown",
+          Named("tensor", entry.name), Named("dtype", entry.dtype));
     uint64_t bytes = 0;
     const bool counts = std::all_of(entry.shape.begin(), entry.shape.end(),
                                     [](int64_t extent) { return extent >= 0; });
     CHECK(counts && entry.shape.size() <= kMaxExtents &&
               SizeOfShape(BytesOf(entry.dtype), entry.shape, &bytes) && bytes == entry.bytes.size(),
-          "[safetensors] bytes that do not fit the shape (tensor, bytes)", entry.name,
-          entry.bytes.size());
+          "[safetensors] the bytes do not fit the shape", Named("tensor", entry.name),
+          Named("bytes", entry.bytes.size()));
     w.Key(entry.name).BeginObject().Key("dtype").Value(entry.dtype).Key("shape").BeginArray();
     for (int64_t extent : entry.shape) w.Value(extent);
     w.EndArray().Key("data_offsets").BeginArray().Value(offset).Value(offset + entry.bytes.size());
@@ -145,12 +145,13 @@ std::string WriteSafetensors(std::vector<SafetensorsEntry> entries) {
 }
 
 SafetensorsFile ReadSafetensors(std::string_view file, const std::string& path) {
-  USER_CHECK(file.size() >= 8, path + ": too short for a safetensors header (bytes)", file.size());
+  USER_CHECK(file.size() >= 8, path + ": the file is too short for a safetensors header",
+             Named("file_bytes", file.size()));
   uint64_t length = 0;
   std::memcpy(&length, file.data(), 8);
   USER_CHECK(length <= kMaxHeaderBytes && length <= file.size() - 8,
-             path + ": the safetensors header is longer than the file or 100 MB (header, file)",
-             length, file.size());
+             path + ": the safetensors header is longer than the file or 100 MB",
+             Named("header_bytes", length), Named("file_bytes", file.size()));
   // The format wants the brace in the first byte: no blanks, no byte order mark.
   USER_CHECK(length > 0 && file[8] == '{', path + ": the safetensors header does not start with {");
   const Json header =
@@ -163,7 +164,7 @@ SafetensorsFile ReadSafetensors(std::string_view file, const std::string& path) 
       USER_CHECK(member.second.IsObject() &&
                      std::all_of(entries.begin(), entries.end(),
                                  [](const Json::Member& entry) { return entry.second.IsString(); }),
-                 path + ": __metadata__ is no object of texts");
+                 path + ": __metadata__ is not an object of texts");
       continue;
     }
     Range range{};
@@ -177,13 +178,13 @@ SafetensorsFile ReadSafetensors(std::string_view file, const std::string& path) 
   uint64_t covered = 0;
   for (auto& [range, view] : found) {
     USER_CHECK(range.begin == covered,
-               path + ": tensor \"" + view.name + "\" overlaps or leaves a gap (begin, expected)",
-               range.begin, covered);
+               path + ": tensor \"" + view.name + "\" overlaps another or leaves a gap",
+               Named("begin", range.begin), Named("expected_begin", covered));
     covered = range.end;
     result.tensors.push_back(std::move(view));
   }
-  USER_CHECK(covered == data.size(), path + ": bytes behind the last tensor (covered, data bytes)",
-             covered, data.size());
+  USER_CHECK(covered == data.size(), path + ": there are bytes after the last tensor",
+             Named("tensors_end", covered), Named("data_bytes", data.size()));
   return result;
 }
 

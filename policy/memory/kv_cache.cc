@@ -19,10 +19,12 @@ KvCache::KvCache(const PolicyConfig& c, DType dtype, int64_t budget_bytes, int64
   USER_CHECK(
       blocks >= least_blocks,
       "[kv_cache] rollout.kv_cache_bytes holds fewer blocks than one sequence needs; raise it "
-      "to at least (blocks held, blocks needed, bytes needed)",
-      blocks, least_blocks, least_blocks * BlockBytes(c, dtype));
-  USER_CHECK(blocks < (int64_t{1} << 30), "[kv_cache] rollout.kv_cache_bytes is too large, got",
-             budget_bytes);
+      "to bytes_needed",
+      Named("blocks", blocks), Named("blocks_needed", least_blocks),
+      Named("bytes_needed", least_blocks * BlockBytes(c, dtype)));
+  USER_CHECK(blocks < (int64_t{1} << 30),
+             "[kv_cache] rollout.kv_cache_bytes is too large; lower it",
+             Named("rollout.kv_cache_bytes", budget_bytes));
   memory_ = Buffer(static_cast<size_t>(blocks * BlockBytes(c, dtype)));
   counts_.resize(static_cast<size_t>(blocks));
   Clear();
@@ -46,7 +48,7 @@ int32_t KvCache::Take() {
 
 void KvCache::Release(int32_t block) {
   int32_t& count = counts_[static_cast<size_t>(block)];
-  CHECK(count > 0, "[kv_cache] released a free block", block);
+  CHECK(count > 0, "[kv_cache] a free block was released", Named("block", block));
   if (--count == 0) free_.push_back(block);
 }
 

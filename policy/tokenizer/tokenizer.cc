@@ -22,7 +22,8 @@ void Tokenizer::Add(std::string piece) {
 
 std::unique_ptr<Tokenizer> Tokenizer::Make(const std::string& name) {
   USER_CHECK(name == "words" || name == "bytes",
-             "[tokenizer] data.tokenizer must be words or bytes, got", Excerpt(name));
+             "[tokenizer] data.tokenizer must be words or bytes",
+             Named("data.tokenizer", Excerpt(name)));
   std::unique_ptr<Tokenizer> t(new Tokenizer());
   t->name_ = name;
   if (name == "bytes") {
@@ -58,8 +59,8 @@ std::vector<int32_t> Tokenizer::Encode(std::string_view text, bool parse_special
     });
     if (found == bucket.end()) {
       ThrowUser("[tokenizer] data.tokenizer \"" + name_ +
-                    "\" has no token for the text at this byte; use \"bytes\" (byte, text)",
-                at, Excerpt(rest, 12));
+                    "\" has no token for the text at this byte; set data.tokenizer=bytes",
+                Named("byte", at), Named("text", Excerpt(rest, 12)));
     }
     ids.push_back(*found);
     at += Bytes(*found).size();
@@ -68,8 +69,8 @@ std::vector<int32_t> Tokenizer::Encode(std::string_view text, bool parse_special
 }
 
 std::string_view Tokenizer::Bytes(int32_t id) const {
-  CHECK(id >= 0 && id < vocab_size(), "[tokenizer] no token has this id (id, vocabulary)", id,
-        vocab_size());
+  CHECK(id >= 0 && id < vocab_size(), "[tokenizer] no token has this id", Named("id", id),
+        Named("vocab_size", vocab_size()));
   return pieces_[static_cast<size_t>(id)];
 }
 

@@ -23,10 +23,12 @@ Engine::Engine(const Policy& policy, const Tokenizer& tokenizer, const RolloutCo
       config_(config),
       stream_(stream),
       cache_(policy.config(), policy.dtype(), config.kv_cache_bytes()) {
-  USER_CHECK(config.max_running() >= 1, "[rollout] rollout.max_running must be at least 1, got",
-             config.max_running());
+  USER_CHECK(config.max_running() >= 1,
+             "[rollout] rollout.max_running must be at least 1; raise it",
+             Named("rollout.max_running", config.max_running()));
   USER_CHECK(config.prefill_tokens() >= 1,
-             "[rollout] rollout.prefill_tokens must be at least 1, got", config.prefill_tokens());
+             "[rollout] rollout.prefill_tokens must be at least 1; raise it",
+             Named("rollout.prefill_tokens", config.prefill_tokens()));
   const int threads = stream.pool == nullptr ? 1 : stream.pool->threads();
   for (int i = 0; i < threads; ++i) slices_.push_back(std::make_unique<Slice>());
 }
@@ -106,8 +108,8 @@ void Engine::AcceptToken(const GenerateOptions& options, Sequence* sequence, int
   if (token < 0) {
     ThrowInternal(
         "[rollout] the logits are not finite; the weights are damaged or the learning rate "
-        "is too high (rollout, position)",
-        sequence->rollout_id, sequence->ids.size());
+        "is too high",
+        Named("rollout_id", sequence->rollout_id), Named("position", sequence->ids.size()));
   }
   Completion* completion = sequence->completion;
   completion->add_ids(static_cast<uint32_t>(token));
@@ -213,13 +215,15 @@ bool Engine::Generate(std::span<const Prompt> prompts, const GenerateOptions& op
     Group& group = (*groups)[i];
     *group.mutable_prompt() = prompt;
     const int64_t length = prompt.ids_size() + options.max_new_tokens;
-    USER_CHECK(prompt.ids_size() >= 1, "[rollout] an empty prompt cannot be sampled from, task",
-               prompt.task_id());
+    USER_CHECK(prompt.ids_size() >= 1,
+               "[rollout] the prompt is empty, so nothing can be sampled from it; correct the row",
+               Named("task_id", prompt.task_id()));
     USER_CHECK(
         length <= policy_.config().max_positions(),
         "[rollout] prompt and sampling.max_new_tokens exceed policy.max_positions; raise it or "
-        "set data.on_bad=SKIP (task, tokens needed, context)",
-        prompt.task_id(), length, policy_.config().max_positions());
+        "set data.on_bad=SKIP",
+        Named("task_id", prompt.task_id()), Named("tokens_needed", length),
+        Named("policy.max_positions", policy_.config().max_positions()));
     longest = std::max(longest, length);
     for (int64_t member = 0; member < options.group_size; ++member) {
       Completion* completion = group.add_completions();
@@ -232,12 +236,11 @@ bool Engine::Generate(std::span<const Prompt> prompts, const GenerateOptions& op
     states[i].unfinished = static_cast<int>(options.group_size);
     states[i].prompt_ids.assign(prompt.ids().begin(), prompt.ids().end());
   }
-  USER_CHECK(
-      cache_.blocks() > KvCache::BlocksFor(longest),
-      "[rollout] rollout.kv_cache_bytes is too small for one completion; raise it (blocks held, "
-      "blocks needed, bytes a block)",
-      cache_.blocks(), KvCache::BlocksFor(longest) + 1,
-      KvCache::BlockBytes(policy_.config(), policy_.dtype()));
+  USER_CHECK(cache_.blocks() > KvCache::BlocksFor(longest),
+             "[rollout] rollout.kv_cache_bytes is too small for one completion; raise it",
+             Named("blocks", cache_.blocks()),
+             Named("blocks_needed", KvCache::BlocksFor(longest) + 1),
+             Named("block_bytes", KvCache::BlockBytes(policy_.config(), policy_.dtype())));
 
   cache_.Clear();
   Scheduler scheduler(&cache_, {config_.max_running(), config_.prefill_tokens()});

@@ -152,7 +152,8 @@ std::vector<WorkItem> Scheduler::Schedule() {
     RunPrefixes(&items);
   }
   CHECK(!items.empty() || idle(), "[rollout] the scheduler found no work although completions wait",
-        waiting_.size(), preempted_.size(), cache_->free_blocks());
+        Named("waiting_groups", waiting_.size()), Named("preempted", preempted_.size()),
+        Named("free_blocks", cache_->free_blocks()));
   return items;
 }
 

@@ -114,13 +114,13 @@ TEST(Safetensors, RefusesEveryTruncationAndEveryByteBehind) {
   for (size_t size = 0; size < file.size(); ++size) {
     EXPECT_NE(Refusal(file.substr(0, size)).find(kPath), std::string::npos) << size;
   }
-  EXPECT_NE(Refusal(file + "x").find("behind the last tensor"), std::string::npos);
+  EXPECT_NE(Refusal(file + "x").find("after the last tensor"), std::string::npos);
 }
 
 struct BadFile {
   const char* what;
   std::string file;
-  const char* words;   // stand in the message
+  const char* words;   // part of the message
   const char* tensor;  // named in the message, nullptr: the file alone is at fault
 };
 
@@ -183,16 +183,16 @@ std::vector<BadFile> HeaderFiles() {
       Raw("metadata is a text", "{\"__metadata__\":\"pt\"}", 0, "__metadata__"),
       Raw("metadata holds a number", "{\"__metadata__\":{\"a\":1}}", 0, "__metadata__"),
       Raw("metadata twice", "{\"__metadata__\":{},\"__metadata__\":{}}", 0, "twice"),
-      Raw("no tensor for the data", "{}", 1, "behind the last tensor"),
+      Raw("no tensor for the data", "{}", 1, "after the last tensor"),
   };
 }
 
 std::vector<BadFile> TensorFiles() {
   const std::string name_513(513, 'n');
   return {
-      Raw("tensor is a number", "{\"w\":1}", 0, "is no object", "\"w\""),
-      Raw("tensor is null", "{\"w\":null}", 0, "is no object", "\"w\""),
-      Raw("tensor is a list", "{\"w\":[]}", 0, "is no object", "\"w\""),
+      Raw("tensor is a number", "{\"w\":1}", 0, "is not an object", "\"w\""),
+      Raw("tensor is null", "{\"w\":null}", 0, "is not an object", "\"w\""),
+      Raw("tensor is a list", "{\"w\":[]}", 0, "is not an object", "\"w\""),
       Raw("no dtype", "{\"w\":{\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "dtype", "\"w\""),
       Raw("no shape", "{\"w\":{\"dtype\":\"U8\",\"data_offsets\":[0,1]}}", 1, "shape", "\"w\""),
       Raw("no offsets", "{\"w\":{\"dtype\":\"U8\",\"shape\":[1]}}", 1, "data_offsets", "\"w\""),
@@ -213,24 +213,24 @@ std::vector<BadFile> TensorFiles() {
           "printable", "\\xc2\\x9b"),
       Raw("zero byte in a name", "{" + Tensor("w\\u0000", "U8", "[1]", "[0,1]") + "}", 1,
           "printable", "w\\x00"),
-      One("unknown dtype", "F31", "[1]", "[0,4]", 4, "unknown dtype: F31"),
+      One("unknown dtype", "F31", "[1]", "[0,4]", 4, "unknown dtype: dtype=F31"),
       One("dtype in lower case", "f32", "[1]", "[0,4]", 4, "unknown dtype"),
       One("empty dtype", "", "[1]", "[0,4]", 4, "unknown dtype"),
-      One("control in a dtype", "\\u001b", "[1]", "[0,4]", 4, "unknown dtype: \\x1b"),
+      One("control in a dtype", "\\u001b", "[1]", "[0,4]", 4, "unknown dtype: dtype=\\x1b"),
       One("shape is a number", "U8", "1", "[0,1]", 1, "no shape"),
       One("shape is a text", "U8", "\"1\"", "[0,1]", 1, "no shape"),
       One("shape is null", "U8", "null", "[0,1]", 1, "no shape"),
       One("shape is an object", "U8", "{}", "[0,1]", 1, "no shape"),
       One("nine extents", "U8", "[1,1,1,1,1,1,1,1,1]", "[0,1]", 1, "at most 8"),
-      One("negative extent", "U8", "[-1]", "[0,1]", 1, "no list of counts"),
-      One("two negative extents", "U8", "[-1,-1]", "[0,1]", 1, "no list of counts"),
-      One("extent with a fraction", "U8", "[1.0]", "[0,1]", 1, "no list of counts"),
-      One("extent with an exponent", "U8", "[1e0]", "[0,1]", 1, "no list of counts"),
-      One("extent is a text", "U8", "[\"1\"]", "[0,1]", 1, "no list of counts"),
-      One("extent is true", "U8", "[true]", "[0,1]", 1, "no list of counts"),
-      One("extent is a list", "U8", "[[1]]", "[0,1]", 1, "no list of counts"),
-      One("extent of 2^63", "U8", "[9223372036854775808]", "[0,1]", 1, "no list of counts"),
-      One("extent of 2^64 + 1", "U8", "[18446744073709551617]", "[0,1]", 1, "no list of counts"),
+      One("negative extent", "U8", "[-1]", "[0,1]", 1, "not a list of counts"),
+      One("two negative extents", "U8", "[-1,-1]", "[0,1]", 1, "not a list of counts"),
+      One("extent with a fraction", "U8", "[1.0]", "[0,1]", 1, "not a list of counts"),
+      One("extent with an exponent", "U8", "[1e0]", "[0,1]", 1, "not a list of counts"),
+      One("extent is a text", "U8", "[\"1\"]", "[0,1]", 1, "not a list of counts"),
+      One("extent is true", "U8", "[true]", "[0,1]", 1, "not a list of counts"),
+      One("extent is a list", "U8", "[[1]]", "[0,1]", 1, "not a list of counts"),
+      One("extent of 2^63", "U8", "[9223372036854775808]", "[0,1]", 1, "not a list of counts"),
+      One("extent of 2^64 + 1", "U8", "[18446744073709551617]", "[0,1]", 1, "not a list of counts"),
       One("size overflows", "F32", "[4611686018427387904,4]", "[0,0]", 0, "overflows"),
       One("size wraps to 4", "F32", "[4294967296,4294967296,1]", "[0,4]", 4, "overflows"),
       One("overflow behind a zero", "F32", "[0,9223372036854775807,9223372036854775807]", "[0,0]",
@@ -270,7 +270,7 @@ std::vector<BadFile> OffsetFiles() {
       One("gap at the start", "U8", "[1]", "[1,2]", 2, "leaves a gap"),
       One("empty tensor behind a gap", "U8", "[0]", "[1,1]", 1, "leaves a gap"),
       Raw("data behind the tensor", "{" + Tensor("w", "U8", "[1]", "[0,1]") + "}", 2,
-          "behind the last tensor"),
+          "after the last tensor"),
       two("same place", "[0,4]", "[0,4]", 4, "overlaps", "\"b\""),
       two("overlap of one byte", "[0,4]", "[3,7]", 7, "overlaps", "\"b\""),
       two("gap of one byte", "[0,4]", "[5,9]", 9, "leaves a gap", "\"b\""),
@@ -282,13 +282,15 @@ std::vector<BadFile> OffsetFiles() {
   };
 }
 
-TEST(Safetensors, RefusesBadFilesInWords) {
-  std::vector<BadFile> files = HeaderFiles();
-  for (const auto& more : {TensorFiles(), OffsetFiles()}) {
-    files.insert(files.end(), more.begin(), more.end());
-  }
-  EXPECT_GE(files.size(), 60u);
-  for (const BadFile& bad : files) {
+struct BadFiles {
+  const char* name;
+  std::vector<BadFile> (*files)();
+};
+
+class BadSafetensors : public ::testing::TestWithParam<BadFiles> {};
+
+TEST_P(BadSafetensors, AreRefusedInWords) {
+  for (const BadFile& bad : GetParam().files()) {
     SCOPED_TRACE(bad.what);
     const std::string message = Refusal(bad.file);
     EXPECT_NE(message.find(kPath), std::string::npos) << message;
@@ -299,6 +301,12 @@ TEST(Safetensors, RefusesBadFilesInWords) {
     for (char c : message) EXPECT_TRUE(c >= ' ' && c <= '~') << message;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Safetensors, BadSafetensors,
+                         ::testing::Values(BadFiles{"Headers", HeaderFiles},
+                                           BadFiles{"Tensors", TensorFiles},
+                                           BadFiles{"Offsets", OffsetFiles}),
+                         [](const auto& row) { return std::string(row.param.name); });
 
 }  // namespace
 }  // namespace grouper

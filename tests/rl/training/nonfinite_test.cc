@@ -88,7 +88,7 @@ TEST_F(NonfiniteTest, InGradient) {
     (*groups)[2].set_advantages(1, 1e60);  // finite in fp64, infinite in fp32
   });
   EXPECT_NE(words.find("gradient is not finite"), std::string::npos) << words;
-  EXPECT_NE(words.find("first bad element: embedding["), std::string::npos) << words;
+  EXPECT_NE(words.find("first_bad_element=embedding["), std::string::npos) << words;
 }
 
 }  // namespace
