@@ -1,4 +1,4 @@
-// Injected time: everything that waits or stamps takes a Clock, so tests own the time.
+// Time as an argument: what waits or writes time stamps takes a Clock, so that tests can set it.
 #pragma once
 
 #include <chrono>

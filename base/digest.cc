@@ -114,7 +114,7 @@ uint32_t Crc32c(std::string_view bytes) {
   size_t left = bytes.size();
   for (; left >= 8; left -= 8, at += 8) {
     uint64_t chunk;
-    std::memcpy(&chunk, at, 8);  // little-endian machines only, as the record format
+    std::memcpy(&chunk, at, 8);  // little-endian machines only, like the record format
     chunk ^= crc;
     crc = kCrc[7][chunk & 255] ^ kCrc[6][(chunk >> 8) & 255] ^ kCrc[5][(chunk >> 16) & 255] ^
           kCrc[4][(chunk >> 24) & 255] ^ kCrc[3][(chunk >> 32) & 255] ^

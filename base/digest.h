@@ -31,8 +31,8 @@ class Sha256 {
 // 64 lower-case hexadecimal digits.
 std::string Sha256Hex(std::string_view bytes);
 
-// Order-free 64-bit sum over 32-bit words, each mixed with its index: cheap digest of a tensor that
-// threads may compute in any order and add (numerics.md 7).
+// A cheap digest of a tensor: the 64-bit sum of its 32-bit words, each mixed with its index.
+// Threads may compute parts in any order and add them (docs/numerics.md 13).
 uint64_t WordSumDigest(const void* data, size_t bytes, uint64_t first_index = 0);
 
 // CRC32C (Castagnoli) and its masked form as used by record frames and TensorBoard:

@@ -1,4 +1,4 @@
-// One exception type for the whole house, in three kinds that decide exit codes and gRPC statuses
+// The one exception type of the programs, in three kinds that decide exit codes and gRPC statuses
 // (docs/ARCHITECTURE.md, "Errors"). A message is "[where] a sentence that says what is wrong and
 // what to do next: name=value name=value".
 #pragma once
@@ -14,7 +14,7 @@ namespace grouper {
 enum class ErrorKind {
   kUser,         // a person can fix it: config, file, request (exit 2)
   kUnavailable,  // try again later (exit 75)
-  kInternal,     // our bug or the machine's (exit 1)
+  kInternal,     // a bug of ours or a fault of the machine (exit 1)
 };
 
 class Error : public std::exception {
@@ -32,8 +32,8 @@ class Error : public std::exception {
 // 2, 75 or 1.
 int ExitCode(ErrorKind kind);
 
-// Text from outside as it may stand in a message: printable ASCII as it is, other bytes as \xNN,
-// cut with "..." after max_bytes. What a file holds is never terminal control.
+// Text from outside in the form in which a message may show it: printable ASCII unchanged, other
+// bytes as \xNN, cut with "..." after max_bytes. So text of a file can never control a terminal.
 std::string Excerpt(std::string_view text, size_t max_bytes = 64);
 
 // A value with its name: Named("tokens", 12) reads "tokens=12". A message with more than one value

@@ -44,12 +44,12 @@ void ReachKillPoint(const char* name) {
   if (!plan.armed) [[likely]]
     return;
   if (plan.log_fd >= 0) {
-    // One write a line: programs that share the log do not mix within it.
+    // One write per line, so that programs that share the log do not mix their lines.
     const std::string line = std::string(name) + "\n";
     [[maybe_unused]] const ssize_t written = write(plan.log_fd, line.data(), line.size());
   }
   if (plan.name != name) return;
-  // Occurrences below 1 were asked for by nobody, so a plan without a kill never counts down to 1.
+  // Without GROUPER_KILL_POINT `left` starts at 0, so it never counts down to 1.
   if (plan.left.fetch_sub(1) == 1) {
     kill(getpid(), plan.signal);
     while (plan.signal == SIGKILL) pause();

@@ -1,8 +1,8 @@
 // KILL_POINT("checkpoint.renamed"): a named place where a test can kill the process.
 // GROUPER_KILL_POINT = "name:occurrence" (from 1) sends SIGKILL to ourselves there; with
-// GROUPER_KILL_SIGNAL = NUMBER it is that signal, and the process goes on.
-// GROUPER_KILL_LOG = FILE appends the name of each place that is reached, one a line, so that a
-// driver knows what there is to kill. Without them the cost is one comparison; a build with
+// GROUPER_KILL_SIGNAL = NUMBER it sends that signal instead, and the process continues.
+// GROUPER_KILL_LOG = FILE appends the name of each place that is reached, one per line, so that a
+// driver knows where it can kill. Without them the cost is one comparison; a build with
 // -DGROUPER_KILL_POINTS=OFF has no kill points at all.
 #pragma once
 

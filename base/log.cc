@@ -13,7 +13,8 @@
 namespace grouper {
 namespace {
 
-// The process's one stream for people; made at first use, never freed (threads may log at exit).
+// The one stream of the process. It is made at its first use and never freed, because threads may
+// log at exit.
 struct Stream {
   std::shared_ptr<spdlog::sinks::stderr_color_sink_mt> sink =
       std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
@@ -41,7 +42,7 @@ bool IsControl(std::string_view character) {
 }
 
 // Text may quote what a model or a file wrote: control characters never reach the terminal, and
-// neither do bytes that are no UTF-8.
+// neither do bytes that are not UTF-8.
 void AppendVisible(std::string* out, std::string_view text) {
   while (!text.empty()) {
     const size_t length = Utf8Length(text);

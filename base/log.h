@@ -1,5 +1,5 @@
-// Levelled lines on stderr for people: "[reward] message". Libraries log waits and faults, never
-// results; kernels never log. Thread-safe. Own target (spdlog behind it).
+// Lines on stderr for people, with levels: "[reward] message". Libraries log waits and faults,
+// never results; kernels never log. Thread-safe. A library of its own, because it needs spdlog.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
 // A bounded, closable queue between threads. Push waits while full, Pop while empty; both end when
-// the queue is closed or the stop token fires. Closed queues still hand out what they hold.
+// the queue is closed or the stop token fires. A closed queue still hands out what it holds.
 #pragma once
 
 #include <condition_variable>
@@ -33,7 +33,7 @@ class Queue {
     changed_.notify_all();
     return true;
   }
-  // Empty when closed and drained, or when nothing was there as stop was requested.
+  // Empty when the queue is closed and drained, or when it is empty and a stop is requested.
   std::optional<T> Pop(std::stop_token stop = {}) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, stop, [&] { return closed_ || !values_.empty(); });

@@ -1,5 +1,6 @@
 // Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): counter-based,
-// so a number is a function of its address and never of who asked before. Host and device code.
+// so a number is a function of its address and does not depend on earlier draws. Host and device
+// code.
 #pragma once
 
 #include <array>
@@ -7,7 +8,7 @@
 
 namespace grouper {
 
-// The word in the counter that says what a number is for (numerics.md 4).
+// The word in the counter that says what a number is for (docs/numerics.md 7).
 enum class RandomStream : uint32_t {
   kTokenSampling = 0,
   kMinibatchPermutation = 1,
@@ -16,7 +17,7 @@ enum class RandomStream : uint32_t {
   kDataOrder = 4,
   kEvaluation = 5,
   kTaskGeneration = 6,
-  kRewardShuffle = 7,  // the control of learning tests
+  kRewardShuffle = 7,  // rewards dealt out at random: the control run of learning tests
 };
 
 using PhiloxWords = std::array<uint32_t, 4>;
@@ -35,7 +36,8 @@ constexpr PhiloxWords Philox4x32(uint32_t key0, uint32_t key1, PhiloxWords c) {
 }
 
 // The number at (seed, stream, object, position, draw). For token sampling object is the rollout id
-// and position the absolute index of the drawn token; elsewhere see numerics.md 4. draw < 2^24.
+// and position the absolute index of the drawn token; for the other streams see
+// docs/numerics.md 7. draw < 2^24.
 constexpr PhiloxWords PhiloxAt(uint64_t seed, RandomStream stream, uint64_t object,
                                uint32_t position, uint32_t draw = 0) {
   return Philox4x32(static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32),

@@ -36,8 +36,8 @@ void NamedThread::Join() {
 
 namespace {
 
-// A handler may only touch these: it writes to the pipe, and a thread that waits on it requests the
-// stop, because request_stop runs callbacks and is not safe inside a handler.
+// All that a signal handler may touch. It writes to the pipe; a thread that waits for that requests
+// the stop, because request_stop runs callbacks and is not safe inside a handler.
 std::atomic<int> signals_seen{0};
 std::atomic<int> signal_pipe_write{-1};
 
@@ -78,7 +78,7 @@ std::stop_token StopOnSignals() {
     CHECK(sigaction(number, &action, nullptr) == 0, "[thread] a signal handler was refused",
           Named("signal", number), Named("errno", errno));
   }
-  // A limit on file sizes is an error of the write, not the end of the process.
+  // A write that exceeds the limit on file sizes shall fail, and not end the process.
   signal(SIGXFSZ, SIG_IGN);
   return source.get_token();
 }

@@ -1,4 +1,4 @@
-// A named jthread that keeps the first exception of its body, and the stop flag that signals set.
+// A named jthread that keeps the first exception of its body, and the stop token that signals set.
 #pragma once
 
 #include <exception>
@@ -26,9 +26,9 @@ class NamedThread {
   std::jthread thread_;
 };
 
-// SIGINT, SIGTERM and SIGUSR1 (what schedulers send before they end a job): the first sets the flag
-// (and requests stop on the returned token), the second leaves the process at once with exit code
-// 75. SIGXFSZ is ignored. Call once, in main, before threads start.
+// SIGINT, SIGTERM and SIGUSR1 (schedulers of clusters send them before they end a job): the first
+// requests a stop on the returned token, the second ends the process at once with exit code 75.
+// SIGXFSZ is ignored. Call once, in main, before threads start.
 std::stop_token StopOnSignals();
 
 }  // namespace grouper

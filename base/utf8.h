@@ -1,5 +1,5 @@
 // Characters in bytes that claim to be UTF-8 (Unicode 15, table 3-7: no overlong forms, no
-// surrogates). Proto3 refuses to carry anything else in a string, so what a model wrote passes
+// surrogates). A string of proto3 can hold nothing else, so text that a model wrote passes
 // through here first. Pure functions, any thread.
 #pragma once
 

@@ -23,7 +23,7 @@ namespace pb = google::protobuf;
 constexpr uint64_t kMaxFileBytes = uint64_t{1} << 20;
 constexpr int kMaxDepth = 32;
 
-// What stands between the i-th pair of quotes of a message of the parser.
+// The text between a pair of quotes of a parser's message; the first pair is 0.
 std::string Quoted(std::string_view words, int which) {
   size_t begin = 0;
   for (int i = 0; i < 2 * which + 1; ++i) {
@@ -52,7 +52,7 @@ class FirstFault final : public pb::io::ErrorCollector {
   std::optional<ParseFault> fault_;
 };
 
-// Parses text as the whole of message, in which a singular field may stand only once.
+// Parses text as a whole message, in which a singular field may be set only once.
 std::optional<ParseFault> Parse(std::string_view text, pb::Message* message) {
   FirstFault faults;
   pb::TextFormat::Parser parser;
@@ -123,7 +123,7 @@ std::string ShownLine(std::string_view text, int line) {
   return " in \"" + Excerpt(text.substr(begin), 80) + "\"";
 }
 
-// Path of the first text in message that is no UTF-8 ("data.train"), empty when there is none.
+// Path of the first text in message that is not UTF-8 ("data.train"), empty when there is none.
 // Such a text could not be stored in a trace.
 std::string BadText(const pb::Message& message) {
   const pb::Reflection& reflection = *message.GetReflection();

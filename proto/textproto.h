@@ -1,5 +1,5 @@
-// Textproto files into proto2 messages: strict, with line and column, merged left to right, and
-// --set a.b=c (house.md 10).
+// Textproto files into proto2 messages: strict, with line and column, merged left to right; and
+// assignments in the form --set a.b=c.
 #pragma once
 
 #include <string>
@@ -15,7 +15,7 @@ namespace grouper {
 // Merges a file into message; kUser "path:line:column: words" (an unknown field names its nearest
 // known one: did you mean). Files up to 1 MiB.
 void MergeTextprotoFile(const std::string& path, google::protobuf::Message* message);
-// The same for text; `where` stands in the place of the path.
+// The same for text; messages show `where` in place of the path.
 void MergeTextproto(std::string_view text, const std::string& where,
                     google::protobuf::Message* message);
 // "a.b=c": literal text for string fields, textproto for others; a message field takes "{ ... }",

@@ -1,7 +1,7 @@
-// Patience with a full disk, a used-up quota or a limit on file sizes: a write pauses, says so, and
-// goes on where it stood when there is room; after the set time it gives up with kUnavailable (exit
-// code 75). Failed syncs are not waited for: what a sync lost is not known (durability.md 3).
-// Shared by the writers of a run; one thread.
+// Waits when the disk is full, a quota is used up or a file reaches its size limit: the write
+// pauses, says so, and continues where it stopped when there is room. After the set time it gives
+// up with kUnavailable (exit code 75). A failed sync is not waited for, because nobody knows what
+// it lost (docs/formats.md, "Resume"). The writers of a run share one object; one thread.
 #pragma once
 
 #include <chrono>
@@ -16,7 +16,7 @@ namespace grouper {
 struct DiskWaitOptions {
   double seconds = 0;  // for each write; 0: none
   std::function<void(const std::string&)> say = {};
-  // Injected for tests. What it was asked for counts as waited.
+  // Tests replace it. The time it is asked for counts as waited.
   std::function<void(std::chrono::milliseconds)> sleep = {};
 };
 
@@ -24,10 +24,10 @@ class DiskWait {
  public:
   explicit DiskWait(DiskWaitOptions options);
 
-  // A stop ends the wait at once: the last checkpoint is what there is.
+  // A stop ends the wait at once; the run can be resumed from its last checkpoint.
   void set_stop(std::stop_token stop) { stop_ = std::move(stop); }
 
-  // Runs `write`, again while it throws DiskFull: it must be one that may be tried again.
+  // Runs `write`, and again while it throws DiskFull, so it must be safe to repeat.
   void Do(const std::function<void()>& write);
 
  private:

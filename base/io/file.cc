@@ -26,7 +26,7 @@ namespace {
 
 constexpr size_t kAppendBufferBytes = size_t{256} << 10;
 
-// The descriptor of one call; closes without looking (errors of writes come from fsync).
+// The descriptor of one call. Errors of close are ignored, because fsync reports failed writes.
 class Descriptor {
  public:
   explicit Descriptor(int fd) : fd_(fd) {}
@@ -69,16 +69,16 @@ bool IsPathFault(int error) {
   ThrowInternal(words + "; check the disk");
 }
 
-// As ThrowErrno, for a file that is already open: whatever is not a full disk is the machine's
-// fault.
+// Like ThrowErrno, for a file that is already open: any error but a full disk is a fault of the
+// machine.
 [[noreturn]] void ThrowWriteErrno(const std::string& doing, const std::string& path, int error) {
   const std::string words = "[file] " + doing + " " + path + ": " + std::strerror(error);
   if (IsFull(error)) ThrowFull(words, error);
   ThrowInternal(words + "; check the disk");
 }
 
-// What a sync of a file that grows has lost is not known: nothing to try again here. A restart
-// cuts the file back to its last durable byte.
+// After a failed sync nobody knows which bytes of a growing file are lost, so it is not tried
+// again. A restart cuts the file back to its last durable byte.
 [[noreturn]] void ThrowSyncErrno(const std::string& path, int error) {
   const std::string words = "[file] cannot sync " + path + ": " + std::strerror(error);
   if (IsFull(error)) ThrowUnavailable(words + "; free space on this disk and run again");
@@ -163,7 +163,7 @@ void MakeFolders(const std::string& path) {
   if (path.empty() || FolderExists(path)) return;
   MakeFolders(FolderOf(path));
   if (mkdir(path.c_str(), 0755) == 0) {
-    SyncFolder(FolderOf(path));  // or a power cut takes the folder with all that was synced in it
+    SyncFolder(FolderOf(path));  // else a power cut takes the folder and all that was synced in it
   } else if (errno != EEXIST || !FolderExists(path)) {
     ThrowErrno("file", "cannot make the folder", path, errno);
   }
@@ -248,7 +248,7 @@ void RenameDurably(const std::string& from, const std::string& to) {
 
 void CheckRoom(const std::string& folder, uint64_t bytes) {
   struct statvfs info {};
-  // What cannot be asked is not in the way: the write itself will tell.
+  // Where the room cannot be asked for, the write itself will tell.
   if (statvfs(folder.c_str(), &info) != 0) return;
   const uint64_t room = uint64_t{info.f_bavail} * info.f_frsize;
   if (room >= bytes) return;
@@ -280,7 +280,7 @@ AppendFile::AppendFile(const std::string& path, int64_t keep_bytes, DiskWait* wa
 
 AppendFile::~AppendFile() {
   if (fd_ < 0) return;
-  WriteSome(fd_, buffer_);  // what was never synced was never promised
+  WriteSome(fd_, buffer_);  // bytes that were not synced are not promised, so an error is ignored
   close(fd_);
 }
 
@@ -305,7 +305,7 @@ void AppendFile::FlushOnce() {
   const size_t wrote = WriteSome(fd_, buffer_);
   const int error = errno;
   const bool whole = wrote == buffer_.size();
-  buffer_.erase(0, wrote);  // the next try goes on where the disk was full
+  buffer_.erase(0, wrote);  // the next try continues where the disk was full
   if (!whole) ThrowWriteErrno("cannot append to", path_, error);
 }
 
@@ -315,7 +315,7 @@ void AppendFile::Sync() {
   if (fdatasync(fd_) == 0) return;
   const int error = errno;
   close(fd_);
-  fd_ = -1;  // the kernel may have dropped the pages: this file is not to be trusted any more
+  fd_ = -1;  // the kernel may have dropped the pages, so this file can no longer be trusted
   ThrowSyncErrno(path_, error);
 }
 
@@ -359,7 +359,7 @@ std::string ReadOwner(int fd) {
 FolderLock::FolderLock(const std::string& folder) {
   const std::string path = JoinPath(folder, "lock");
   Descriptor file(OpenOrThrow("run", path, O_RDWR | O_CREAT));
-  // A few tries, because an owner that was just killed may still be on its way out.
+  // A few tries, because an owner that was just killed may not have ended yet.
   constexpr int kTries = 10;
   constexpr auto kPause = std::chrono::milliseconds(40);
   for (int attempt = 0; flock(file.get(), LOCK_EX | LOCK_NB) != 0; ++attempt) {

@@ -1,7 +1,7 @@
-// Durable files. A file becomes visible by write, fsync, rename, fsync of the folder; an fsync
-// error condemns the file (durability.md 3). All functions throw Error: kUser for a missing or
-// unreadable path that a person named, kUnavailable for a full disk (DiskFull where the write may
-// be tried again), kInternal for other I/O errors.
+// Durable files. A file becomes visible by write, fsync, rename, fsync of the folder; after an
+// fsync error the file is not used. All functions throw Error: kUser for a missing or unreadable
+// path that a person named, kUnavailable for a full disk (DiskFull where the write may be tried
+// again), kInternal for other I/O errors.
 #pragma once
 
 #include <cstdint>
@@ -55,8 +55,8 @@ void CheckRoom(const std::string& folder, uint64_t bytes);
 class AppendFile {
  public:
   // Opens or creates; cuts the file to keep_bytes first when it is >= 0 (it must not be shorter).
-  // `wait`, which outlives the file, is asked for patience when the disk is full; without it a
-  // write throws DiskFull and Flush may be tried again.
+  // `wait`, which outlives the file, waits when the disk is full; without it a write throws
+  // DiskFull and Flush may be tried again.
   AppendFile(const std::string& path, int64_t keep_bytes = -1, DiskWait* wait = nullptr);
   ~AppendFile();
   AppendFile(const AppendFile&) = delete;
@@ -93,8 +93,8 @@ class MappedFile {
 };
 
 // Exclusive lock of a run folder (flock on FOLDER/lock, which holds host, pid and start time).
-// A second owner gets kUser naming the first within a second. Released by the destructor or by
-// death.
+// A second owner gets kUser naming the first within a second. Released by the destructor or when
+// the process ends.
 class FolderLock {
  public:
   explicit FolderLock(const std::string& folder);

@@ -109,9 +109,9 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
     return false;
   }
 
-  // The library's message without its tag and without the text that it quotes: that is hostile,
-  // long or no UTF-8. "[json.exception.parse_error.101] parse error at line 1, column 2: syntax
-  // error ...
+  // The library's message without its tag and without the text that it quotes, which may be
+  // hostile, long or not UTF-8. "[json.exception.parse_error.101] parse error at line 1, column 2:
+  // syntax error ...
   // - invalid literal; last read: '...'; expected ..."
   static std::string Words(std::string_view what) {
     const size_t start = what.find("syntax error");

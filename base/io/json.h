@@ -1,6 +1,6 @@
-// A small JSON value for what the house reads (JSONL rows, safetensors headers, result files) and a
-// writer (json_writer.cc) for what it prints. The parser is nlohmann's SAX reader under our limits
-// (durability.md 7): strict UTF-8, at most 16 MiB, depth 64, 2^20 values, no duplicate keys, all
+// A small JSON value for the JSON that the programs read (JSONL rows, safetensors headers, result
+// files), and a writer (json_writer.cc) for what they print. The parser is nlohmann's SAX reader
+// under our limits: strict UTF-8, at most 16 MiB, depth 64, 2^20 values, no duplicate keys, all
 // enforced while reading.
 #pragma once
 

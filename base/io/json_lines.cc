@@ -25,7 +25,7 @@ JsonLinesReader::JsonLinesReader(const std::string& path, const std::string& wha
 
 std::string JsonLinesReader::where() const { return path_ + ":" + std::to_string(line_number_); }
 
-// The buffer is read without the stream around it, so a failed read comes as the library's
+// Reads the buffer itself and not through the stream, so that a failed read throws the library's
 // exception.
 bool JsonLinesReader::ReadLine() try {
   const size_t max_bytes = JsonLimits{}.max_bytes;
@@ -35,8 +35,9 @@ bool JsonLinesReader::ReadLine() try {
   if (c == std::streambuf::traits_type::eof()) return false;
   ++line_number_;
   for (; c != std::streambuf::traits_type::eof() && c != '\n'; c = bytes->sbumpc()) {
-    if (line_.size() >= max_bytes + (c == '\r' ? 1 : 0)) {  // a last CR is none of the row's
-      // What follows in this line is no row of its own, should the caller go on.
+    if (line_.size() >=
+        max_bytes + (c == '\r' ? 1 : 0)) {  // a CR at the end is not part of the row
+      // The rest of this line must not be read as a row if the caller reads further.
       in_->ignore(std::numeric_limits<std::streamsize>::max(), '\n');
       ThrowUser(where() + ": the line is longer than " + std::to_string(max_bytes) +
                 " bytes; split the row");

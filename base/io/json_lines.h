@@ -16,7 +16,7 @@ class JsonLinesReader {
   JsonLinesReader(const std::string& path, const std::string& what);
   // Next non-empty line as an object; false at the end. kUser "path:line: ..." on a bad row.
   bool Next(Json* row);
-  // Raw line of the row last read, and where it stood: "path:line".
+  // The raw line of the row that was read last, and its place: "path:line".
   const std::string& line() const { return line_; }
   std::string where() const;
   int64_t line_number() const { return line_number_; }

@@ -57,7 +57,7 @@ struct Pipe {
   }
 };
 
-// Our environment with "NAME=value" entries put in the place of ours.
+// Our environment, in which the "NAME=value" entries of `extra` replace ours.
 std::vector<std::string> MergedEnvironment(const std::vector<std::string>& extra) {
   std::vector<std::string> merged;
   for (char** entry = environ; *entry != nullptr; ++entry) {
@@ -101,7 +101,7 @@ class SpawnPlan {
   }
 
   pid_t Spawn(const ProcessOptions& options) {
-    // Descriptors of libraries may lack close-on-exec: nothing but what we gave goes over.
+    // Descriptors of libraries may lack close-on-exec, so all but those that we gave are closed.
     posix_spawn_file_actions_addclosefrom_np(&actions_, first_closed_);
     sigset_t none, all;
     sigemptyset(&none);
@@ -109,7 +109,7 @@ class SpawnPlan {
     posix_spawnattr_setsigmask(&attributes_, &none);
     posix_spawnattr_setsigdefault(&attributes_, &all);
     int flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
-    // A terminal's Ctrl-C then reaches us alone, and we end the child when the step is done.
+    // Ctrl-C of a terminal then reaches this process alone, which ends the child after the step.
     if (own_group_) flags |= POSIX_SPAWN_SETPGROUP;
     posix_spawnattr_setflags(&attributes_, static_cast<short>(flags));
 
@@ -155,7 +155,7 @@ Process::~Process() {
       Wait(std::chrono::seconds(10));
     }
   } catch (const Error&) {
-    // The child was reaped elsewhere: it is gone, which is all that is wanted here.
+    // Something else waited for the child, so it is gone, and nothing is left to do.
   }
   CloseEnd(&report_fd_);
 }

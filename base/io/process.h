@@ -1,5 +1,5 @@
 // A child program with pipes: the trainer's own reward service and test drivers. Started by
-// posix_spawn, so it is safe beside gRPC threads.
+// posix_spawn, so it is safe in a program with gRPC threads.
 #pragma once
 
 #include <sys/types.h>

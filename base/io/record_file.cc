@@ -57,7 +57,7 @@ void RecordWriter::Flush() { file_.Flush(); }
 void RecordWriter::Sync() { file_.Sync(); }
 
 // A window of the file around the next frame, refilled by pread: a file that grows while it is read
-// is seen as far as it stands.
+// is seen as far as it has grown.
 struct RecordReader::State {
   std::string path;
   int fd = -1;

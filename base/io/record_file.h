@@ -14,11 +14,11 @@ namespace grouper {
 
 inline constexpr uint64_t kMaxRecordBytes = uint64_t{64} << 20;
 
-// Not thread-safe: one writer a file.
+// Not thread-safe: one writer per file.
 class RecordWriter {
  public:
   // keep_bytes >= 0 cuts the file back to that offset first (resume at a manifest's offset).
-  // `wait`: as AppendFile.
+  // `wait`: see AppendFile.
   explicit RecordWriter(const std::string& path, int64_t keep_bytes = -1, DiskWait* wait = nullptr);
   void Append(std::string_view record);
   void Flush();
@@ -29,9 +29,9 @@ class RecordWriter {
   AppendFile file_;
 };
 
-// Where a writer goes on in the file at `path`: at keep_bytes when it is >= 0 (kUser when the file
-// does not reach it with whole frames), else behind the last valid frame; 0 when there is no file.
-// Reads the file.
+// The offset at which a writer continues the file at `path`: keep_bytes when it is >= 0 (kUser when
+// the file does not reach it with whole frames), else the end of the last valid frame; 0 when there
+// is no file. Reads the file.
 uint64_t RecordResumeOffset(const std::string& path, int64_t keep_bytes);
 
 class RecordReader {
@@ -41,10 +41,10 @@ class RecordReader {
   ~RecordReader();
   // False at the end or at the first invalid frame.
   bool Next(std::string* record);
-  // Offset behind the last valid frame read so far.
+  // The end of the last valid frame read so far.
   uint64_t valid_bytes() const { return offset_; }
-  // True when bytes follow valid_bytes() that are no valid frame (only meaningful after Next was
-  // false).
+  // True when bytes that are not a valid frame follow valid_bytes(). Only meaningful after Next
+  // returned false.
   bool torn() const { return torn_; }
 
  private:

@@ -21,8 +21,8 @@ TEST(Philox, KnownAnswers) {
             (PhiloxWords{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
-// Key: seed low, high. Counter: position, stream and draw, object low, high (numerics.md 4). The
-// words come from an implementation of the paper in another language.
+// Key: seed low, high. Counter: position, stream and draw, object low, high (docs/numerics.md 7).
+// The words come from an implementation of the paper in another language.
 TEST(PhiloxAt, AddressLayout) {
   EXPECT_EQ(PhiloxAt(kSeed, RandomStream::kEvaluation, 0x1122334455667788u, 7, 9),
             (PhiloxWords{0x889fe7b0, 0xbd6d6e1e, 0x8c705fea, 0x82ee1d7d}));
@@ -30,7 +30,7 @@ TEST(PhiloxAt, AddressLayout) {
             Philox4x32(0x89abcdef, 0x01234567, {7, (5u << 24) | 9, 0x55667788, 0x11223344}));
 }
 
-// Results of finished runs depend on these numbers: they are a format.
+// Results of finished runs depend on these numbers, so they may not change.
 TEST(RandomStream, NumbersAreFixed) {
   EXPECT_EQ(static_cast<uint32_t>(RandomStream::kTokenSampling), 0u);
   EXPECT_EQ(static_cast<uint32_t>(RandomStream::kMinibatchPermutation), 1u);

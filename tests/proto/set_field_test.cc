@@ -46,7 +46,7 @@ TEST(SetField, TruthValuesAndEnums) {
   EXPECT_EQ(With({"advantage.std=POPULATION"}).advantage().std(), AdvantageConfig::POPULATION);
 }
 
-// A text field takes the argument as it stands.
+// A text field takes the argument literally.
 TEST(SetField, TextIsLiteral) {
   for (const char* text : {"plain", "a=b=c", " spaced ", "\"quoted\"", "[1, 2]", "{x}", "back\\n",
                            "", "é", "# no comment", "line\nfeed"}) {

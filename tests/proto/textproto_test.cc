@@ -245,7 +245,7 @@ TEST(ToTextproto, DefaultsAreWrittenForMessagesThatArePresent) {
   EXPECT_FALSE(filled.has_sampling());  // not in the message
   ASSERT_EQ(filled.reward().rubric_size(), 1);
   EXPECT_EQ(filled.reward().rubric(0).marker(), "Answer:");
-  // One of several is a choice that was not made.
+  // A field of a oneof is a choice, and none was made here.
   EXPECT_EQ(filled.reward().rubric(0).tolerance().kind_case(), Tolerance::KIND_NOT_SET);
   EXPECT_FALSE(config.has_seed()) << "the message itself is as it was";
   EXPECT_EQ(ToTextproto(filled, true), text);

@@ -26,7 +26,7 @@ class Mutator {
     for (char& c : bytes) c = static_cast<char>(Below(256));
     return bytes;
   }
-  // Random pieces, one behind the other: nearly what the format wants.
+  // Random pieces in a row: nearly what the format wants.
   std::string RandomPieces(size_t max_pieces) {
     std::string bytes;
     for (size_t n = Below(max_pieces + 1); n > 0; --n) bytes += Piece();
@@ -58,7 +58,7 @@ class Mutator {
       case 4:
         bytes->resize(at);
         break;
-      default:  // a stretch stands twice
+      default:  // a part is repeated
         bytes->insert(Below(bytes->size() + 1), bytes->substr(at, Below(16)));
     }
   }

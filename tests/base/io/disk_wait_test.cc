@@ -1,4 +1,5 @@
-// Patience with a full disk: says so once, goes on where it stood, gives up after the set time.
+// Waiting for a full disk: it says so once, continues where it stopped, and gives up after the set
+// time.
 #include "base/io/disk_wait.h"
 
 #include <gtest/gtest.h>
@@ -75,8 +76,8 @@ TEST(DiskWait, OtherErrorsAreNotWaitedFor) {
   EXPECT_EQ(w.slept, 0);
 }
 
-// The limit comes in the middle of a frame and goes while the writer waits: no byte is written
-// twice.
+// The limit is reached in the middle of a frame and lifted while the writer waits: no byte is
+// written twice.
 TEST(DiskWait, AFrameGoesOnInItsMiddle) {
   const TempFolder folder;
   const std::string path = JoinPath(folder.path(), "f");

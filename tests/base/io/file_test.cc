@@ -57,7 +57,7 @@ TEST(ReadFile, GivesAllBytesAndKeepsTheLimit) {
             "[config] " + path + " is larger than the limit of 4 bytes; name another file");
 }
 
-// Files of /proc say that they hold 0 bytes; a limit must count what comes.
+// Files of /proc claim to hold 0 bytes, so the limit must count the bytes that are read.
 TEST(ReadFile, FilesWithoutASizeAreReadAndLimited) {
   const std::string status = ReadFile("/proc/self/status", "proc");
   EXPECT_NE(status.find("Pid:"), std::string::npos);
@@ -150,7 +150,7 @@ TEST(PublishFile, SyncsTheFileBeforeTheRenameAndTheFolderBehindIt) {
   EXPECT_EQ(synced_paths, (Names{JoinPath(folder.path(), "f.tmp"), folder.path()}));
 }
 
-// What a link names is another owner's: only the link goes.
+// A link may lead to files of another owner, so only the link is removed.
 TEST(Folders, RemoveTreeDoesNotFollowLinks) {
   const TempFolder folder;
   const std::string kept = folder.Write("kept", "x"), tree = JoinPath(folder.path(), "tree");

@@ -81,7 +81,7 @@ TEST(JsonLinesReader, AMissingFileAndAFolderAreNamed) {
   }
 }
 
-// Hands out one row, then fails as a file does on a bad disk.
+// Gives one row, then fails like a file on a bad disk.
 class FailingInput final : public std::streambuf {
  public:
   FailingInput() : text_("{\"a\":1}\n{\"a\"") {

@@ -25,7 +25,7 @@ std::string Repeated(std::string_view piece, int times) {
   return all;
 }
 
-// A reader that stops at a zero byte would take a file whose rest nobody has looked at.
+// A reader that stops at a zero byte would accept a file whose rest was never read.
 TEST(ParseJson, RefusesAZeroByteWhereverItStands) {
   const std::string zero(1, '\0');
   struct Case {
@@ -38,7 +38,7 @@ TEST(ParseJson, RefusesAZeroByteWhereverItStands) {
         Case{"1" + zero + "2", "byte 2"}}) {
     EXPECT_NE(Refusal(c.text).find(c.byte), std::string::npos) << c.byte;
   }
-  // Written as an escape it is text.
+  // An escaped zero byte is text.
   EXPECT_EQ(ParseJson("\"a\\u0000b\"", "t").text, std::string("a\0b", 3));
 }
 

@@ -116,7 +116,7 @@ TEST(Process, TerminateAndKill) {
   EXPECT_EQ(deaf.Wait(seconds(60)), 128 + SIGKILL);
 }
 
-// Takes the two seconds that a child has for leaving.
+// Takes the two seconds in which a child may end by itself.
 TEST(Process, TheDestructorEndsAChildThatDoesNotListen) {
   pid_t pid = -1;
   {
@@ -146,7 +146,7 @@ TEST(Process, NoDescriptorOfOursGoesOver) {
   close(leaked);
 }
 
-// What comes from fd until its end; a test failure when that takes a minute.
+// All bytes of fd until its end; a test failure when that takes a minute.
 std::string ReadToEnd(int fd) {
   std::string all;
   for (;;) {

@@ -112,7 +112,7 @@ bool Same(const Json& a, const Json& b) {
   return true;
 }
 
-// A message for people: a place first, and nothing that steers a terminal.
+// A message for people begins with a place and holds nothing that controls a terminal.
 bool IsReadable(const std::string& message) {
   if (message.rfind("rows:1: ", 0) != 0) return false;
   for (const char c : message) {
