@@ -10,7 +10,7 @@ namespace grouper {
 namespace {
 
 // Box and Muller in double, rounded to fp32 once: host libm may differ in the last bit of a double
-// between processors, never after this rounding in what was tried (numerics.md 9).
+// between processors, but in all that was tried never after this rounding (docs/numerics.md 12).
 float NormalAt(uint64_t seed, uint64_t object, uint64_t element) {
   const PhiloxWords w =
       PhiloxAt(seed, RandomStream::kInitialWeights, object, static_cast<uint32_t>(element));
@@ -29,8 +29,8 @@ double Deviation(const FileTensor& tensor, const PolicyConfig& config) {
   const double fan_in = 1 / std::sqrt(static_cast<double>(tensor.shape[1]));
   const bool embedding = tensor.name == "model.embed_tokens.weight";
   if (embedding && !config.tied_head()) return 0.3;
-  // The head's deviation also where it is the embedding: norms undo a small stream, nothing undoes
-  // large logits.
+  // A tied embedding has the head's deviation: norms make up for a small residual stream, but
+  // nothing makes up for large logits.
   if (embedding || tensor.name == "lm_head.weight") return 0.5 * fan_in;
   const bool residual =
       EndsWith(tensor.name, "o_proj.weight") || EndsWith(tensor.name, "down_proj.weight");
@@ -43,7 +43,7 @@ void InitRandom(uint64_t seed, Weights* weights, Stream& stream) {
   const FileTensors form(*weights);
   for (const FileTensor& tensor : form.tensors()) {
     const int64_t n = tensor.elements();
-    // The object is the name's hash, so adding a tensor changes no other tensor's numbers.
+    // The object is the hash of the name, so one more tensor changes the numbers of no other.
     const uint64_t object = WordSumDigest(tensor.name.data(), tensor.name.size());
     const double deviation = Deviation(tensor, weights->config());
     Buffer file(form.FileBytes(tensor));

@@ -20,7 +20,8 @@ struct OptimizerRule {
 class Optimizer {
  public:
   explicit Optimizer(Weights* weights);  // not owned
-  // Of the norm's partial sums over that many gradients; the rest is three times the weights.
+  // Bytes of the norm's partial sums over that many gradients. Gradients and moments take three
+  // times the bytes of the weights.
   static int64_t NormBytes(int64_t elements);
 
   Buffer& grads() { return grads_; }

@@ -39,7 +39,7 @@ void Policy::Forward(Stream& stream, const TokenBatch& batch, KvCache* cache,
         arena.Matrix("experts", DType::kInt32, tokens, config.moe().experts_per_token());
   }
   const BlockContext context{stream, config, rope_, batch, dtype(), tokens, arena};
-  // Rollout keeps one layer: its input and output change places.
+  // Rollout keeps one layer, whose input and output swap their memory.
   Tensor x = arena.Matrix("x", dtype(), tokens, d);
   Tensor spare = acts->keep ? Tensor() : arena.Matrix("x", dtype(), tokens, d);
   if (config.tied_head()) {

@@ -1,8 +1,8 @@
-// The policy: a transformer with grouped-query attention and dense or mixture-of-experts layers
-// (models.md 2), one forward for prefill, decode and the learner, so log-probabilities agree by
-// construction (P1). It knows log-probs and gradients, nothing of advantages (A7). Not thread-safe
-// to change; several threads may run Forward at once on serial streams with their own Activations
-// and disjoint sequences.
+// The policy: a transformer with grouped-query attention and dense or mixture-of-experts layers.
+// Prefill, decoding and the learner call the same Forward, so their log-probabilities agree by
+// construction (docs/numerics.md 1). It computes log-probs and gradients and knows nothing of
+// advantages (docs/ARCHITECTURE.md, "Invariants"). Not thread-safe to change; several threads may
+// run Forward at once on serial streams with their own Activations and disjoint sequences.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
 // Checks of a PolicyConfig and the sizes that follow from it. The message itself is the config:
-// there is no second struct (models.md 1).
+// there is no second struct.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +25,8 @@ inline bool IsMoeLayer(const PolicyConfig& c, int64_t layer) {
   return c.moe().experts() > 0 && layer >= c.dense_layers();
 }
 int64_t MoeLayers(const PolicyConfig& config);
-// Trainable numbers in all, and those a token uses (routed experts counted k times, an embedding
-// that is not the head left out).
+// The number of trainable numbers, and of those that one token uses (k routed experts per layer,
+// and no embedding unless it is also the head).
 int64_t ParameterCount(const PolicyConfig& config);
 int64_t ActiveParameterCount(const PolicyConfig& config);
 

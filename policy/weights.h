@@ -2,8 +2,8 @@
 // All trainable numbers lie in one flat buffer; gradients and Adam moments have the same layout, so
 // the optimizer sees plain arrays. policy/checkpoint/file_tensors.h has their form in files.
 // With tied_head the embedding is the head: one packed parameter named "embedding".
-// Invariants: (1) `transposed()` equals the transpose of the values after RefreshTransposed(); (2)
-// padded columns of packed tensors are zero, and stay so because their gradients are zero.
+// Invariants: (1) after RefreshTransposed(), `transposed()` equals the transpose of the values; (2)
+// padded columns of packed tensors are zero, and stay zero because their gradients are zero.
 #pragma once
 
 #include <functional>
@@ -50,7 +50,7 @@ class Weights {
  public:
   Weights(const PolicyConfig& config, DType dtype);
 
-  // What the buffers of such weights hold, known before anything is allocated.
+  // The bytes of the buffers of such weights, known before anything is allocated.
   struct Bytes {
     int64_t values = 0;  // also of gradients and of each Adam moment
     int64_t transposed = 0;

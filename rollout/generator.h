@@ -1,5 +1,5 @@
-// What samples completions: the engine in this process, or something that stands between it and the
-// trainer. The trainer, the evaluator and the sampling job know no more than this of a rollout.
+// The interface of what samples completions: the engine, or a test that wraps it. The trainer, the
+// evaluator and the sampling job know only this interface.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ namespace grouper {
 struct GenerateOptions {
   SamplingRule rule;
   int64_t max_new_tokens = 64;
-  std::vector<int32_t> stop_ids;  // tokens that end a completion, in addition to <eos>; StopIdsOf
+  std::vector<int32_t> stop_ids;  // tokens that end a completion like <eos>; see StopIdsOf
   int64_t group_size = 16;
   uint64_t seed = 1;
   uint32_t stream_id = 0;  // base/random.h: kTokenSampling or kEvaluation

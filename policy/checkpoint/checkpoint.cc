@@ -86,7 +86,7 @@ void ReadMoment(const FileTensors& form, const SafetensorsFile& file, const std:
   }
 }
 
-// The manifest vouches for all other files, its last line for itself.
+// The manifest holds the hashes of all other files; its last line is the hash of the manifest.
 std::string SealOf(const std::string& manifest) { return "# sha256 " + Sha256Hex(manifest) + "\n"; }
 
 std::string ReadManifest(const std::string& path) {
@@ -112,7 +112,7 @@ void PublishFolder(const std::string& temporary, const std::string& folder) {
     RemoveTree(temporary);
     return;
   }
-  // Some network file systems exchange nothing: the older one steps aside, whole.
+  // Some network file systems cannot exchange folders, so the older one is renamed first.
   const std::string aside = folder + ".old.tmp";
   RemoveTree(aside);
   RenameDurably(folder, aside);
@@ -120,7 +120,8 @@ void PublishFolder(const std::string& temporary, const std::string& folder) {
   RemoveTree(aside);
 }
 
-// Every switch with its default written out, but the length of the context: it changes no weight.
+// Every switch with its default written out, except the length of the context, which changes no
+// weight.
 std::string FunctionOf(PolicyConfig config) {
   config.clear_max_positions();
   config.mutable_attention();
@@ -128,8 +129,8 @@ std::string FunctionOf(PolicyConfig config) {
   return ToTextproto(config, true);
 }
 
-// Equal shapes are not enough: other heads or another router make another function of the same
-// numbers.
+// Equal shapes are not enough: with other heads or another router the same numbers are another
+// function.
 void CheckSamePolicy(const std::string& folder, const PolicyConfig& stored,
                      const PolicyConfig& wanted) {
   std::istringstream a(FunctionOf(stored)), b(FunctionOf(wanted));
@@ -161,7 +162,7 @@ void AddFile(const std::string& folder, const std::string& name, const std::stri
   file->set_sha256(Sha256Hex(bytes));
 }
 
-// A fifth more than the numbers take: names, shapes, the manifest (durability.md 3).
+// A fifth more than the numbers take, for names, shapes and the manifest.
 uint64_t RoomFor(const FileTensors& form, bool with_optimizer, bool with_reference) {
   const uint64_t copies = with_reference ? 2 : 1;
   uint64_t bytes = 0;
@@ -210,7 +211,7 @@ void SaveCheckpoint(const std::string& folder, const Policy& policy, Optimizer* 
   try {
     WriteFolder(temporary, policy, optimizer, std::move(manifest), reference);
   } catch (const Error&) {
-    // Half a checkpoint is of no use and takes the room that was missing.
+    // Half a checkpoint is of no use, and it takes up room on a full disk.
     std::error_code ignored;
     std::filesystem::remove_all(temporary, ignored);
     throw;

@@ -1,6 +1,6 @@
 // Compares a policy in memory with a checkpoint on disk, tensor by tensor in file form, bit by bit.
-// Works on a damaged checkpoint as long as its tensors can be found: the manifest's hashes are
-// VerifyCheckpoint's matter. Free function.
+// Works on a damaged checkpoint as long as its tensors can be found, because it does not check the
+// manifest's hashes as VerifyCheckpoint does.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ struct TensorDifference {
   std::string stored, here;  // bits of the element in hexadecimal
 };
 
-// The first that differs: weights, moments, then the reference policy's weights (nullptr: none),
-// tensors in order of name. kUser when a file cannot be read at all.
+// The first tensor that differs, in order of name: of the weights, then of the moments, then of the
+// reference policy's weights (nullptr: none). kUser when a file cannot be read at all.
 std::optional<TensorDifference> FirstTensorDifference(const std::string& folder,
                                                       const Policy& policy, Optimizer* optimizer,
                                                       const Policy* reference);

@@ -152,7 +152,7 @@ SafetensorsFile ReadSafetensors(std::string_view file, const std::string& path) 
   USER_CHECK(length <= kMaxHeaderBytes && length <= file.size() - 8,
              path + ": the safetensors header is longer than the file or 100 MB",
              Named("header_bytes", length), Named("file_bytes", file.size()));
-  // The format wants the brace in the first byte: no blanks, no byte order mark.
+  // The format requires the brace in the first byte: no blanks, no byte order mark.
   USER_CHECK(length > 0 && file[8] == '{', path + ": the safetensors header does not start with {");
   const Json header =
       ParseJson(file.substr(8, length), path, {.max_bytes = kMaxHeaderBytes, .max_depth = 8});

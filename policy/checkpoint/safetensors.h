@@ -1,8 +1,8 @@
 // The safetensors format: u64 header length, a JSON header, then the tensors' bytes. The reader
-// refuses before it allocates: sizes, overflow, overlap, gaps, unknown types and duplicate names
-// each get their own words, which name the file and the tensor. Names are 1 to 512 bytes of
-// printable ASCII, shapes have at most 8 extents. Numbers are little-endian as on every machine
-// this builds for.
+// refuses bad files before it allocates: sizes, overflow, overlap, gaps, unknown types and
+// duplicate names each have a message of their own, which names the file and the tensor. Names are
+// 1 to 512 bytes of printable ASCII, shapes have at most 8 extents. Numbers are little-endian as on
+// every machine this builds for.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// The two halves of a layer, forward and backward beside each other: attention_block.cc,
-// feed_forward_block.cc. Each adds its output to the residual stream. Scratch of a backward is
-// taken from the arena and given back.
+// The two halves of a layer, each with its forward and its backward pass: attention_block.cc and
+// feed_forward_block.cc. Each adds its output to the residual stream. A backward pass takes its
+// scratch memory from the arena and returns it.
 #pragma once
 
 #include "kernels/stream.h"
@@ -11,7 +11,7 @@
 
 namespace grouper {
 
-// What a block needs besides its tensors.
+// What a block needs in addition to its tensors.
 struct BlockContext {
   Stream& stream;
   const PolicyConfig& config;
@@ -31,8 +31,9 @@ void AttentionBlockBackward(const BlockContext& context, const LayerTensors& w,
                             const Tensor& values, const Tensor& sequence_offsets,
                             const LayerActivations& a, const LayerTensors& grads, const Tensor& dx);
 
-// out = middle + feed_forward(norm(middle)), dense or mixture of experts by what `w` holds.
-// given_experts: [tokens, k] in place of the router's choice, or empty.
+// out = middle + feed_forward(norm(middle)). It is a mixture of experts when `w` has a router, else
+// dense.
+// given_experts: [tokens, k] replaces the router's choice, unless it is empty.
 void FeedForwardBlockForward(const BlockContext& context, const LayerTensors& w,
                              const Tensor& router_bias, const Tensor& given_experts,
                              LayerActivations* a, const Tensor& out);

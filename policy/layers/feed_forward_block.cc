@@ -64,7 +64,7 @@ void MoeForward(const BlockContext& c, const LayerTensors& w, const Tensor& rout
   a->expert_act = c.arena.Matrix("expert_act", c.dtype, rows, moe.width());
   a->expert_out = c.arena.Matrix("expert_out", c.dtype, rows, d);
 
-  // Scores are computed where the logits stood.
+  // The scores overwrite the logits.
   Matmul(c.stream,
          {.x = a->post_normed, .weight = w.router, .bias = {}, .residual = {}, .out = a->scores});
   RouterTopk(c.stream, {.logits = a->scores,
@@ -137,7 +137,7 @@ Tensor MoeBackward(const BlockContext& c, const LayerTensors& transposed, const 
                                      .offsets = a.offsets,
                                      .dy = dgate_up,
                                      .grad = grads.expert_gate_up});
-  const Tensor dx_rows = dy;  // dy is done with; the rows' input gradients take its place
+  const Tensor dx_rows = dy;  // dy is no longer needed; the rows' input gradients overwrite it
   GroupedMatmul(c.stream, {.x = dgate_up,
                            .row_index = {},
                            .offsets = a.offsets,

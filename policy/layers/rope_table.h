@@ -1,5 +1,5 @@
 // Cosines and sines by position, computed once on the host: angle = fp32(position) *
-// fp32(inv_freq), cosine and sine in double, rounded once (numerics.md 3). The hash goes into
+// fp32(inv_freq), cosine and sine in double, rounded once (docs/numerics.md 3). The hash goes into
 // checkpoints. In fp64 nothing is rounded.
 #pragma once
 

@@ -1,6 +1,7 @@
-// Load per expert and the auxiliary-loss-free balance of DeepSeek-V3: after an update the choice
-// bias of overloaded experts goes down by a fixed step, that of the others up. Counts are integers,
-// so their order does not matter.
+// The load of each expert, and the load balance without an auxiliary loss (DeepSeek-V3,
+// arXiv:2412.19437, 2.1.2; docs/algorithms.md 11): after an update the choice bias of overloaded
+// experts goes down by a fixed step, and that of underloaded experts goes up. Counts are integers,
+// so the order of counting does not matter.
 #pragma once
 
 #include <cstdint>

@@ -10,7 +10,8 @@
 namespace grouper {
 namespace {
 
-// Of one part's gradient: half of a core's L2, so that it stays there while sequences pass.
+// Bytes of one part's gradient: half of a core's L2 cache, so that it stays there for all
+// sequences.
 constexpr int64_t kPartBytes = 512 * 1024;
 
 }  // namespace
@@ -20,7 +21,7 @@ void TiedGradient(Stream& stream, const TiedGradientArgs& args) {
   constexpr int64_t kColumns = numerics::kPanelColumns;
   const int64_t panel_bytes = width * kColumns * static_cast<int64_t>(SizeOf(args.grad.dtype));
   const int64_t threads = stream.pool == nullptr ? 1 : stream.pool->threads();
-  // At least a few parts a thread, where there are so many panels.
+  // A few parts per thread, if there are enough panels.
   const int64_t panels_per_part =
       std::max<int64_t>(1, std::min(kPartBytes / panel_bytes, panels / (4 * threads)));
   const int64_t parts = (panels + panels_per_part - 1) / panels_per_part;

@@ -1,7 +1,7 @@
 // The gradient of a head that is also the embedding. Each element is one chain over the update's
-// sequences in canonical order: of a sequence first its logit rows ascending (fma, the head's use),
-// then its tokens ascending (add, the embedding's use). Micro-batches end between sequences, so no
-// cut changes a bit. The vocabulary is worked on in parts that stay in a core's cache.
+// sequences in canonical order: for each sequence first its logit rows ascending (fma, the head's
+// use), then its tokens ascending (add, the embedding's use). Micro-batches end between sequences,
+// so no cut changes a bit. The vocabulary is processed in parts that fit in a core's cache.
 #pragma once
 
 #include "kernels/stream.h"

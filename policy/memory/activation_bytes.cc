@@ -79,7 +79,7 @@ ActivationBytes ActivationBytesOf(const PolicyConfig& config, DType dtype, const
         pieces.Tokens({d}) + pieces.Rows(shape.logit_rows, {d, d, 1}) + scratch;
     bytes.total = lasting + bytes.logits + backward;
   } else {
-    // The last layer's interior is given back before the head.
+    // The last layer returns its interior to the arena before the head runs.
     bytes.total = lasting + pieces.Tokens({d}) + std::max(interior, bytes.logits);
   }
   return bytes;

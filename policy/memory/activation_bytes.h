@@ -1,6 +1,6 @@
-// The memory of a forward and backward, known before anything is allocated: the pieces that the
-// blocks take from their arena, in their order. Policy::Forward reserves it in one chunk, and the
-// plan of a run (rl/run/run_plan) stands on it. Pure, any thread.
+// The memory of a forward and backward pass, known before anything is allocated: it adds up the
+// pieces that the blocks take from their arena. Policy::Forward reserves it in one chunk, and the
+// plan of a run (rl/run/run_plan) uses it. Pure, any thread.
 #pragma once
 
 #include <cstdint>

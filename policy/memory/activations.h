@@ -1,5 +1,5 @@
-// What one forward pass leaves behind. The learner keeps every layer for its backward; rollout
-// keeps the chosen experts only and reuses one layer's memory. All tensors lie in the arena given.
+// The results of one forward pass. The learner keeps every layer for its backward pass; rollout
+// keeps only the chosen experts and reuses one layer's memory. All tensors lie in `arena`.
 #pragma once
 
 #include <vector>

@@ -1,8 +1,8 @@
 // Keys and values in blocks of 64 positions, one pool for all layers, with reference counts so that
-// the completions of a group share their prompt's full blocks. Which block a position lies in
-// changes no bit. One thread owns it; forwards only read the tensors and write blocks of their own
-// sequences. Invariants: (1) a block is free iff its count is 0; (2) a block with a count above 1
-// is never written.
+// the completions of a group share their prompt's full blocks. It changes no bit in
+// which block a position lies. One thread owns the cache; forward passes only read the tensors and
+// write blocks of their own sequences. Invariants: (1) a block is free iff its count is 0; (2) a
+// block with a count above 1 is never written.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ class KvCache {
   int32_t Take();
   void Share(int32_t block) { ++counts_[static_cast<size_t>(block)]; }
   void Release(int32_t block);
-  // Makes all blocks free: the learner's cache starts over with each micro-batch.
+  // Makes all blocks free; the learner does so before each micro-batch.
   void Clear();
   // Keys and values of positions 0..used-1 of a block, all layers.
   void Copy(int32_t from, int32_t to);

@@ -1,5 +1,5 @@
-// What one forward pass computes: which tokens, where they stand in their sequences, and whose
-// logits are wanted.
+// The input of one forward pass: which tokens, at which positions of their sequences, and for which
+// of them logits are wanted.
 #pragma once
 
 #include <vector>
@@ -15,7 +15,7 @@ struct TokenBatch {
   Tensor sequence;     // [tokens] row of block_table
   Tensor block_table;  // [sequences, max_blocks] blocks of the cache
   Tensor logit_rows;   // [rows] tokens whose next-token logits are wanted, ascending
-  // [tokens, k] for each MoE layer in order: the experts to use; none: the router chooses.
+  // [tokens, k] for each MoE layer in order: the experts to use. When empty, the router chooses.
   std::vector<Tensor> given_experts;
 };
 

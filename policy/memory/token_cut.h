@@ -1,5 +1,6 @@
-// How many tokens a forward and backward takes at a time so that its memory stays in the caches. A
-// matter of speed alone: cuts change no bit, and this one depends on the policy only.
+// How many tokens a forward and backward pass takes at a time, so that its memory stays in the
+// caches. This affects only the speed: cuts change no bit, and the number depends on the policy
+// only.
 #pragma once
 
 #include <algorithm>
@@ -9,8 +10,8 @@
 
 namespace grouper {
 
-// Enough rows for every product, an expert's too, to run at the speed of more (measured:
-// bench/results); what lies beyond only leaves the caches.
+// Enough rows for every product, also those of one expert, to reach full speed (measured:
+// bench/results). More rows would only leave the caches.
 inline int64_t TokensPerCut(const PolicyConfig& config) {
   constexpr int64_t kTokens = 256, kRowsOfAnExpert = 64;
   if (MoeLayers(config) == 0) return kTokens;

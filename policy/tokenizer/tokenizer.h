@@ -1,7 +1,7 @@
 // Two tokenizers: "words", the quickstart's vocabulary of 123 (specials, word pieces, signs, the
 // numbers 0 to 99 as one token each, longest match), and "bytes", 256 bytes and the specials.
-// Immutable, thread-safe. Specials are parsed in text only where the caller says so: what stands in
-// a data set stays text.
+// Immutable, thread-safe. Specials are parsed in text only where the caller asks for it, so the
+// text of a data set stays text.
 #pragma once
 
 #include <array>

@@ -7,13 +7,13 @@
 
 namespace grouper {
 
-// A thread's share of a step.
+// The part of a step that one thread runs.
 struct Engine::Slice {
   std::vector<WorkItem> items;
   Activations activations{"rollout"};
   Arena arena{"rollout batch"};
   int64_t tokens = 0;
-  Tensor sampled, log_probs, entropies, kept_sizes;  // one row an item that samples
+  Tensor sampled, log_probs, entropies, kept_sizes;  // one row per item that samples
 };
 
 Engine::Engine(const Policy& policy, const Tokenizer& tokenizer, const RolloutConfig& config,
@@ -135,7 +135,7 @@ void Engine::AcceptToken(const GenerateOptions& options, Sequence* sequence, int
   if (--group->unfinished == 0 && options.on_group) options.on_group(group->place, *group->group);
 }
 
-// Experts of `count` tokens from row `first`: [token][MoE layer][slot], one byte an id.
+// Experts of `count` tokens from row `first`: [token][MoE layer][slot], one byte per id.
 static void AppendExperts(const Activations& acts, int64_t first, int64_t count, std::string* out) {
   for (int64_t t = first; t < first + count; ++t) {
     for (const LayerActivations& layer : acts.layers) {
@@ -152,7 +152,7 @@ void Engine::Accept(const GenerateOptions& options, const Slice& slice, Schedule
   for (const WorkItem& item : slice.items) {
     item.kv().cached = item.begin + item.count;
     if (item.prefix != nullptr) {
-      // A prompt that was dropped and made again writes the same bytes again.
+      // A prompt that was dropped and computed again writes the same bytes again.
       std::string* experts = item.prefix->group->mutable_prompt_experts();
       if (item.begin == 0) experts->clear();
       AppendExperts(slice.activations, token, item.count, experts);

@@ -1,8 +1,9 @@
-// The rollout engine: step = schedule, run, accept. Samples group_size completions of each prompt
-// with the policy's own forward; a completion is a function of weights, prompt, sampling rule, seed
-// and rollout id, whatever else is in the batch. Owned by one thread; a step's sequences are split
-// over the pool, each part on a serial stream with its own memory. A step that is mostly one
-// sequence (a long prompt, the last completion) runs whole instead, its operators split.
+// The rollout engine: a step schedules, runs and accepts tokens. It samples group_size completions
+// of each prompt with Policy::Forward. A completion is a function of weights, prompt, sampling
+// rule, seed and rollout id, and does not depend on what else is in the batch. One thread owns the
+// engine. The sequences of a step are divided among the threads of the pool; each part runs on a
+// serial stream with its own memory. A step that is mostly one sequence (a long prompt, the last
+// completion) is not divided; its operators use the pool instead.
 #pragma once
 
 #include <memory>

@@ -27,11 +27,11 @@ std::vector<LargestStep> LargestSteps(const PolicyConfig& policy, DType dtype,
   const bool all_fit = blocks >= running * (KvCache::BlocksFor(shape.longest_sequence) + 1) +
                                      shape.prompts * KvCache::BlocksFor(prefix);
   if (!all_fit) {
-    // A preempted completion is made again beside those that go on.
+    // A preempted completion is recomputed in a step in which the others decode.
     const int64_t again = std::min(config.prefill_tokens(), shape.longest_sequence);
     steps.push_back({running + std::max(again, prefill), running, std::max(again, prefix)});
   } else if (shape.completions > running || shape.prompts * prefix > config.prefill_tokens()) {
-    // Later prompts are read beside the completions of earlier ones.
+    // Later prompts are prefilled in steps in which completions of earlier ones decode.
     steps.push_back({running + prefill, running, std::min(prefill, prefix)});
   }
   return steps;
@@ -39,8 +39,8 @@ std::vector<LargestStep> LargestSteps(const PolicyConfig& policy, DType dtype,
 
 }  // namespace
 
-// Engine::RunStep: a step that is mostly one item runs whole in the first slice, others in shares
-// of about equal token counts.
+// Follows Engine::RunStep: a step that is mostly one item runs as a whole in the first slice,
+// others are divided into slices of about equal token counts.
 int64_t EngineActivationBytes(const PolicyConfig& policy, DType dtype, const RolloutConfig& config,
                               const RolloutShape& shape, int threads) {
   int64_t whole = 0, share = 0;

@@ -10,7 +10,7 @@
 
 namespace grouper {
 
-// What is sampled together.
+// The prompts and completions of one call of Engine::Generate.
 struct RolloutShape {
   int64_t prompts = 0;
   int64_t completions = 0;       // of all prompts

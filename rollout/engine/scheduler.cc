@@ -12,7 +12,7 @@ void Scheduler::ReleaseAll(CachedTokens* kv) {
   *kv = {};
 }
 
-// Blocks for positions [0, positions); takes all that are missing or none.
+// Takes the blocks that are missing for positions [0, positions): all of them or none.
 bool Scheduler::TakeBlocks(CachedTokens* kv, int64_t positions) {
   const int64_t missing = KvCache::BlocksFor(positions) - static_cast<int64_t>(kv->blocks.size());
   if (missing > cache_->free_blocks()) return false;
@@ -52,7 +52,7 @@ void Scheduler::GrowRunning(std::vector<WorkItem>* items) {
     }
     ++it;
     if (static_cast<int64_t>(sequence->kv.blocks.size()) < KvCache::BlocksFor(length)) {
-      Preempt(sequence);  // it was the newest itself
+      Preempt(sequence);  // the sequence itself is the newest
       continue;
     }
     // One token when only the newest is missing; more after a preemption, cut to the step's budget.
@@ -69,7 +69,7 @@ void Scheduler::AdmitPreempted() {
     Sequence* sequence = preempted_.front().get();
     const int64_t length = static_cast<int64_t>(sequence->ids.size());
     while (!TakeBlocks(&sequence->kv, length)) {
-      // Room is made by force only when nothing else could make any.
+      // Prompts are dropped only when nothing runs that could end and free blocks.
       if (!running_.empty() || !DropNewestPrefix(nullptr)) return;
     }
     running_.splice(running_.end(), preempted_, preempted_.begin());
@@ -120,7 +120,7 @@ void Scheduler::AdmitMembers() {
 
 void Scheduler::RunPrefixes(std::vector<WorkItem>* items) {
   int64_t budget = limits_.prefill_tokens;
-  // What recomputes counts too, also when the budget left it one token.
+  // Recomputed tokens count too, also when the budget left only one of them.
   for (const WorkItem& item : *items) budget -= item.samples && item.count == 1 ? 0 : item.count;
   int64_t members = static_cast<int64_t>(running_.size());
   for (GroupState* group : waiting_) {
@@ -129,7 +129,7 @@ void Scheduler::RunPrefixes(std::vector<WorkItem>* items) {
     if (!group->prefix_started) {
       const int64_t blocks = KvCache::BlocksFor(group->prefix_tokens());
       const bool urgent = group == waiting_.front() && running_.empty() && preempted_.empty();
-      // Beyond the first group a prompt may only take what leaves the running ones room to grow.
+      // A prompt after the first may take only blocks that running completions do not need to grow.
       const int64_t reserve = urgent ? 0 : static_cast<int64_t>(running_.size());
       if (cache_->free_blocks() < blocks + reserve) return;
       TakeBlocks(&group->prefix, group->prefix_tokens());

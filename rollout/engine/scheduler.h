@@ -1,7 +1,8 @@
 // Decides which tokens run in the next engine step: continuous batching over a fixed block budget.
 // Prompts start in order of issue; a completion is admitted when its prompt is in the cache; when
 // blocks run out, idle prompts are dropped newest first, then the newest completion is preempted
-// and later recomputed. None of this changes a bit of any result (numerics.md P3). One thread.
+// and later recomputed. None of this changes a bit of any result (docs/numerics.md 14). One
+// thread.
 // Invariants: (1) the oldest running completion is never preempted, so every round makes progress;
 // (2) a block that two owners share is never written; (3) blocks are released when their owner
 // ends.
@@ -28,9 +29,9 @@ class Scheduler {
 
   void AddGroup(GroupState* group) { waiting_.push_back(group); }
   bool idle() const { return waiting_.empty() && running_.empty() && preempted_.empty(); }
-  // Work of the next step, blocks already taken. Never empty unless idle().
+  // The work of the next step, for which blocks are already taken. Empty only when idle().
   std::vector<WorkItem> Schedule();
-  // The completion ended: its blocks are free again.
+  // Frees the blocks of a completion that has ended.
   void Finish(Sequence* sequence);
   int64_t preemptions() const { return preemptions_; }
 

@@ -1,5 +1,6 @@
 // What the engine knows of a prompt and of each completion while it is sampled. Ids, log-probs and
-// experts go straight into the trace messages; here is only what motion and memory need.
+// experts are written directly into the trace messages; these structs hold only what scheduling and
+// the cache need.
 #pragma once
 
 #include <cstdint>
@@ -9,17 +10,18 @@
 
 namespace grouper {
 
-// Cache blocks of one owner and how many of their positions are filled.
+// The cache blocks of one owner, and how many of their positions are filled.
 struct CachedTokens {
   std::vector<int32_t> blocks;
   int64_t cached = 0;
 };
 
-// A prompt in work. Its first p - 1 tokens are prefilled once and shared by the completions; every
-// completion feeds the last prompt token itself, so first and later tokens go the same way.
+// A prompt that is being sampled. Its first p - 1 tokens are prefilled once and shared by the
+// completions. Every completion feeds the last prompt token itself, so its first token is sampled
+// in the same way as the later ones.
 struct GroupState {
-  Group* group = nullptr;  // not owned; filled as the work goes on
-  size_t place = 0;        // among the prompts
+  Group* group = nullptr;  // not owned; filled while completions are sampled
+  size_t place = 0;        // index among the prompts
   std::vector<int32_t> prompt_ids;
   CachedTokens prefix;
   bool prefix_started = false;
@@ -32,7 +34,7 @@ struct GroupState {
 struct Sequence {
   GroupState* group = nullptr;
   Completion* completion = nullptr;  // not owned
-  std::vector<int32_t> ids;          // prompt and what was sampled
+  std::vector<int32_t> ids;          // the prompt and the sampled tokens
   CachedTokens kv;
   uint64_t rollout_id = 0;
 };

@@ -72,7 +72,7 @@ double Loss(const PackedPass& pass, const std::vector<TrainSequence>& sequences,
   return loss;
 }
 
-// Each switch of the mixture both ways, beside the shapes that other tests share.
+// Each switch of the mixture on and off, in addition to the shapes that other tests share.
 std::vector<std::pair<std::string, PolicyConfig>> Shapes(int64_t vocab) {
   std::vector<std::pair<std::string, PolicyConfig>> shapes = testing::PolicyShapes(vocab);
   const std::string head = "vocab_size: " + std::to_string(vocab) +
@@ -102,7 +102,7 @@ void ExpectFiniteDifferences(const std::string& name, const PolicyConfig& config
   Stream stream{cpu::Isa::kScalar, nullptr};
   Policy policy(config, DType::kFloat64);
   InitRandom(5, &policy.weights(), stream);
-  // A bias that turns choices round; no gradient flows through it.
+  // A bias that changes choices; no gradient flows through it.
   const Tensor bias = policy.weights().router_bias();
   for (int64_t i = 0; i < bias.elements(); ++i) {
     bias.as<double>()[i] = 0.4 * std::sin(static_cast<double>(3 * i + 1));

@@ -1,4 +1,4 @@
-// What a policy keeps beside its weights: optimizer, balance of the routers, rope table, blocks.
+// Config, initial weights, optimizer, balance of the routers, rope table and cache blocks.
 #include <gtest/gtest.h>
 
 #include <cmath>

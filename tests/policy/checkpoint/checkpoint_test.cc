@@ -322,7 +322,7 @@ TEST(Checkpoint, AKillAtAnyPlaceLeavesTheOldOneTheNewOneOrNone) {
         ASSERT_NO_THROW(LoadCheckpoint(folder, &loaded.policy, &loaded.optimizer));
         EXPECT_EQ(VerifyCheckpoint(folder).step(), late ? 6 : 5);
       }
-      // What a kill left behind is in nobody's way.
+      // What a kill left on the disk does not disturb the next save.
       World(4).Save(folder, 7);
       EXPECT_EQ(VerifyCheckpoint(folder).step(), 7);
       EXPECT_EQ(ListFolder(temp.path()), std::vector<std::string>{"c"});

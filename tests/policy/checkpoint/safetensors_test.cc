@@ -94,7 +94,7 @@ TEST(Safetensors, TheWriterRefusesWhatTheReaderWould) {
 }
 
 TEST(Safetensors, TakesWhatTheFormatAllows) {
-  // Header order is free, padding and metadata are allowed, an empty tensor may stand anywhere.
+  // Header order is free, padding and metadata are allowed, an empty tensor may lie anywhere.
   const std::string header =
       "{" + Tensor("b", "F32", "[1]", "[8,12]") + ",\"__metadata__\":{\"format\":\"pt\"}," +
       Tensor("e", "F32", "[0]", "[8,8]") + "," + Tensor("a", "F32", "[2]", "[0,8]") + "}   ";

@@ -1,5 +1,5 @@
 // The engine on random batches: the learner recomputes every bit, order and memory change none, and
-// what blocks held before does not matter.
+// neither does what the blocks held before.
 #include <gtest/gtest.h>
 
 #include <cmath>

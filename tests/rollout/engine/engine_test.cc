@@ -1,5 +1,5 @@
-// P1 and P3: what the engine samples does not depend on how it was batched, and the learner
-// recomputes it bit for bit.
+// What the engine samples does not depend on how it was batched, and the learner recomputes it bit
+// for bit.
 #include "rollout/engine/engine.h"
 
 #include <gtest/gtest.h>

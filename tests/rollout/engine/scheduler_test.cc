@@ -252,7 +252,7 @@ TEST(Scheduler, RandomWorkKeepsEveryBlockRightAndEveryCompletionFinishes) {
     dropped += world.dropped_prompts();
     shared += world.shared_blocks();
   }
-  // What the trials are for happened.
+  // The trials are of use only if these cases occurred.
   EXPECT_GT(preemptions, 100);
   EXPECT_GT(dropped, 10);
   EXPECT_GT(shared, 1000);
