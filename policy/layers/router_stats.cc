@@ -1,8 +1,29 @@
 #include "policy/layers/router_stats.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace grouper {
+namespace {
+
+// The mean over layers of of_layer(smallest load / mean load, largest load / mean load). A layer
+// without counts adds 0.
+template <typename OfLayer>
+double MeanOverLayers(const std::vector<int64_t>& loads, int64_t experts, const OfLayer& of_layer) {
+  if (loads.empty()) return 0;
+  double sum = 0;
+  for (auto begin = loads.begin(); begin != loads.end(); begin += experts) {
+    const auto end = begin + experts;
+    const double total = static_cast<double>(std::accumulate(begin, end, int64_t{0}));
+    if (total == 0) continue;
+    const auto [smallest, largest] = std::minmax_element(begin, end);
+    sum += of_layer(static_cast<double>(*smallest * experts) / total,
+                    static_cast<double>(*largest * experts) / total);
+  }
+  return sum / static_cast<double>(static_cast<int64_t>(loads.size()) / experts);
+}
+
+}  // namespace
 
 RouterStats::RouterStats(const PolicyConfig& config)
     : moe_layers_(MoeLayers(config)), experts_(config.moe().experts()) {
@@ -38,30 +59,11 @@ void RouterStats::MoveBias(double step, Weights* weights) const {
 }
 
 double RouterStats::MaxViolation() const {
-  double sum = 0;
-  for (int64_t layer = 0; layer < moe_layers_; ++layer) {
-    const auto begin = loads_.begin() + layer * experts_, end = begin + experts_;
-    int64_t total = 0;
-    for (auto it = begin; it != end; ++it) total += *it;
-    if (total == 0) continue;
-    sum +=
-        static_cast<double>(*std::max_element(begin, end) * experts_) / static_cast<double>(total) -
-        1;
-  }
-  return moe_layers_ > 0 ? sum / static_cast<double>(moe_layers_) : 0;
+  return MeanOverLayers(loads_, experts_, [](double, double largest) { return largest - 1; });
 }
 
 double RouterStats::LeastShare() const {
-  double sum = 0;
-  for (int64_t layer = 0; layer < moe_layers_; ++layer) {
-    const auto begin = loads_.begin() + layer * experts_, end = begin + experts_;
-    int64_t total = 0;
-    for (auto it = begin; it != end; ++it) total += *it;
-    if (total == 0) continue;
-    sum +=
-        static_cast<double>(*std::min_element(begin, end) * experts_) / static_cast<double>(total);
-  }
-  return moe_layers_ > 0 ? sum / static_cast<double>(moe_layers_) : 0;
+  return MeanOverLayers(loads_, experts_, [](double smallest, double) { return smallest; });
 }
 
 }  // namespace grouper

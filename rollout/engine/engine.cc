@@ -9,10 +9,16 @@ namespace grouper {
 
 // The part of a step that one thread runs.
 struct Engine::Slice {
+  // What the policy and the sampler read of the items.
+  struct Input {
+    TokenBatch batch;
+    Tensor rollout_ids, draw_positions;  // one row per item that samples
+  };
+  Input Prepare();  // in the arena
+
   std::vector<WorkItem> items;
   Activations activations{"rollout"};
   Arena arena{"rollout batch"};
-  int64_t tokens = 0;
   Tensor sampled, log_probs, entropies, kept_sizes;  // one row per item that samples
 };
 
@@ -43,33 +49,26 @@ void FillInts(const Tensor& tensor, int64_t begin, std::span<const int32_t> valu
 
 }  // namespace
 
-void Engine::RunSlice(const GenerateOptions& options, Stream stream, Slice* slice) {
-  Arena& arena = slice->arena;
-  arena.Reset();
+Engine::Slice::Input Engine::Slice::Prepare() {
   int64_t tokens = 0, rows = 0, max_blocks = 1;
-  for (const WorkItem& item : slice->items) {
+  for (const WorkItem& item : items) {
     tokens += item.count;
     rows += item.samples ? 1 : 0;
     max_blocks = std::max(max_blocks, static_cast<int64_t>(item.kv().blocks.size()));
   }
-  slice->tokens = tokens;
-  const int64_t sequences = static_cast<int64_t>(slice->items.size());
-  TokenBatch batch;
+  const int64_t sequences = static_cast<int64_t>(items.size());
+  Input input;
+  TokenBatch& batch = input.batch;
   batch.ids = arena.Vector("ids", DType::kInt32, tokens);
   batch.positions = arena.Vector("positions", DType::kInt32, tokens);
   batch.sequence = arena.Vector("sequence", DType::kInt32, tokens);
   batch.block_table = arena.Matrix("block_table", DType::kInt32, sequences, max_blocks);
   batch.logit_rows = arena.Vector("logit_rows", DType::kInt32, rows);
-  const Tensor rollout_ids = arena.Vector("rollout_ids", DType::kUint64, rows);
-  const Tensor draw_positions = arena.Vector("draw_positions", DType::kInt32, rows);
-  slice->sampled = arena.Vector("sampled", DType::kInt32, rows);
-  slice->log_probs = arena.Vector("log_probs", policy_.dtype(), rows);
-  slice->entropies = arena.Vector("entropies", policy_.dtype(), rows);
-  slice->kept_sizes = arena.Vector("kept_sizes", DType::kInt32, rows);
-
+  input.rollout_ids = arena.Vector("rollout_ids", DType::kUint64, rows);
+  input.draw_positions = arena.Vector("draw_positions", DType::kInt32, rows);
   int64_t token = 0, row = 0;
   for (int64_t s = 0; s < sequences; ++s) {
-    const WorkItem& item = slice->items[static_cast<size_t>(s)];
+    const WorkItem& item = items[static_cast<size_t>(s)];
     FillInts(batch.block_table, s * max_blocks, item.kv().blocks);
     FillInts(batch.ids, token,
              std::span(item.ids())
@@ -81,16 +80,28 @@ void Engine::RunSlice(const GenerateOptions& options, Stream stream, Slice* slic
     token += item.count;
     if (!item.samples) continue;
     batch.logit_rows.as<int32_t>()[row] = static_cast<int32_t>(token - 1);
-    rollout_ids.as<uint64_t>()[row] = item.sequence->rollout_id;
-    draw_positions.as<int32_t>()[row] = static_cast<int32_t>(item.ids().size());
+    input.rollout_ids.as<uint64_t>()[row] = item.sequence->rollout_id;
+    input.draw_positions.as<int32_t>()[row] = static_cast<int32_t>(item.ids().size());
     ++row;
   }
+  return input;
+}
 
-  policy_.Forward(stream, batch, &cache_, &slice->activations);
+void Engine::RunSlice(const GenerateOptions& options, Stream stream, Slice* slice) {
+  Arena& arena = slice->arena;
+  arena.Reset();
+  const Slice::Input input = slice->Prepare();
+  const int64_t rows = input.batch.logit_rows.dim(0);
+  slice->sampled = arena.Vector("sampled", DType::kInt32, rows);
+  slice->log_probs = arena.Vector("log_probs", policy_.dtype(), rows);
+  slice->entropies = arena.Vector("entropies", policy_.dtype(), rows);
+  slice->kept_sizes = arena.Vector("kept_sizes", DType::kInt32, rows);
+
+  policy_.Forward(stream, input.batch, &cache_, &slice->activations);
   if (rows == 0) return;
   SampleToken(stream, {.logits = slice->activations.logits,
-                       .rollout_ids = rollout_ids,
-                       .positions = draw_positions,
+                       .rollout_ids = input.rollout_ids,
+                       .positions = input.draw_positions,
                        .seed = options.seed,
                        .stream_id = options.stream_id,
                        .rule = options.rule,
@@ -205,8 +216,9 @@ void Engine::RunStep(const GenerateOptions& options, const std::vector<WorkItem>
   });
 }
 
-bool Engine::Generate(std::span<const Prompt> prompts, const GenerateOptions& options,
-                      std::vector<Group>* groups, std::stop_token stop) {
+std::vector<GroupState> Engine::StartGroups(std::span<const Prompt> prompts,
+                                            const GenerateOptions& options,
+                                            std::vector<Group>* groups) const {
   groups->assign(prompts.size(), {});
   std::vector<GroupState> states(prompts.size());
   int64_t longest = 1;
@@ -241,7 +253,12 @@ bool Engine::Generate(std::span<const Prompt> prompts, const GenerateOptions& op
              Named("blocks", cache_.blocks()),
              Named("blocks_needed", KvCache::BlocksFor(longest) + 1),
              Named("block_bytes", KvCache::BlockBytes(policy_.config(), policy_.dtype())));
+  return states;
+}
 
+bool Engine::Generate(std::span<const Prompt> prompts, const GenerateOptions& options,
+                      std::vector<Group>* groups, std::stop_token stop) {
+  std::vector<GroupState> states = StartGroups(prompts, options, groups);
   cache_.Clear();
   Scheduler scheduler(&cache_, {config_.max_running(), config_.prefill_tokens()});
   for (GroupState& state : states) scheduler.AddGroup(&state);

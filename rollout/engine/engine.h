@@ -32,6 +32,11 @@ class Engine final : public Generator {
 
  private:
   struct Slice;
+  // A group with its completions for each prompt, not sampled yet. kUser when a prompt or the
+  // longest completion does not fit.
+  std::vector<GroupState> StartGroups(std::span<const Prompt> prompts,
+                                      const GenerateOptions& options,
+                                      std::vector<Group>* groups) const;
   void RunStep(const GenerateOptions& options, const std::vector<WorkItem>& items);
   void RunSlice(const GenerateOptions& options, Stream stream, Slice* slice);
   void Accept(const GenerateOptions& options, const Slice& slice, Scheduler* scheduler);
