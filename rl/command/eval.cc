@@ -5,7 +5,6 @@
 #include "base/error.h"
 #include "base/io/file.h"
 #include "base/io/json.h"
-#include "kernels/numerics.h"
 #include "policy/checkpoint/checkpoint.h"
 #include "proto/textproto.h"
 #include "rl/algorithm/advantage.h"
@@ -15,6 +14,7 @@
 #include "rl/evaluation/evaluator.h"
 #include "rl/experience/reward_stage.h"
 #include "rl/run/session.h"
+#include "rl/run/trace_header.h"
 #include "trace/store/trace_writer.h"
 
 namespace grouper {
@@ -34,13 +34,8 @@ class SampleFolder {
     MakeFolders(path);
     lock_ = std::make_unique<FolderLock>(path);
     PublishFile(JoinPath(path, "config.textproto"), ToTextproto(config));
-    TraceHeader header;
-    header.set_run_id(path);
-    header.set_numeric_profile(numerics::kCpuProfile);
-    header.set_group_size(static_cast<uint32_t>(config.eval().samples()));
-    header.set_seed(config.seed());
-    header.set_resolved_config(ToTextproto(config));
-    traces_ = std::make_unique<TraceWriter>(path, header, 0);
+    traces_ = std::make_unique<TraceWriter>(
+        path, MakeTraceHeader(config, path, config.eval().samples()), 0);
   }
   void Add(bool greedy, std::span<Group> groups) {
     for (Group& group : groups) {

@@ -19,6 +19,7 @@
 #include "rl/experience/reward_stage.h"
 #include "rl/rejection_sampling/sample_filter.h"
 #include "rl/rejection_sampling/sample_rows.h"
+#include "rl/run/trace_header.h"
 #include "trace/store/trace_reader.h"
 #include "trace/store/trace_writer.h"
 
@@ -132,13 +133,8 @@ bool SampleJob::Sample(std::stop_token stop) {
   Config config = config_;
   Session session(&config, options_.session);
   RewardStage reward(config.reward(), "sample");
-  TraceHeader header;
-  header.set_run_id(options_.folder);
-  header.set_numeric_profile(numerics::kCpuProfile);
-  header.set_group_size(static_cast<uint32_t>(config.sample().samples()));
-  header.set_seed(config.seed());
-  header.set_resolved_config(ToTextproto(config));
-  TraceWriter traces(options_.folder, header, -1);
+  TraceWriter traces(options_.folder,
+                     MakeTraceHeader(config, options_.folder, config.sample().samples()));
   GenerateOptions options;
   options.rule = RuleOf(config.sampling());
   options.max_new_tokens = config.sampling().max_new_tokens();

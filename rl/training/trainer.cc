@@ -7,9 +7,7 @@
 #include "base/error.h"
 #include "base/kill_point.h"
 #include "base/log.h"
-#include "kernels/numerics.h"
 #include "policy/checkpoint/file_tensors.h"
-#include "proto/textproto.h"
 #include "rl/algorithm/advantage.h"
 #include "rl/algorithm/dynamic_sampling.h"
 #include "rl/algorithm/length_schedule.h"
@@ -18,23 +16,10 @@
 #include "rl/experience/reward_stage.h"
 #include "rl/learner/minibatch.h"
 #include "rl/run/resume.h"
+#include "rl/run/trace_header.h"
 #include "rl/training/step_report.h"
 
 namespace grouper {
-namespace {
-
-TraceHeader HeaderOf(const Config& config, const std::string& run) {
-  TraceHeader header;
-  header.set_run_id(run);
-  header.set_format_version("1");
-  header.set_numeric_profile(numerics::kCpuProfile);
-  header.set_group_size(static_cast<uint32_t>(config.group_size()));
-  header.set_seed(config.seed());
-  header.set_resolved_config(ToTextproto(config));
-  return header;
-}
-
-}  // namespace
 
 void CheckTrainConfig(const Config& config) {
   USER_CHECK(config.steps() >= 0, "[config] steps must not be negative",
@@ -90,8 +75,9 @@ Trainer::Trainer(const Config& config, const std::string& run_folder, const Sess
   }
   metrics_ = std::make_unique<MetricsWriter>(run_folder, point.metrics_bytes, point.events_bytes,
                                              &disk_wait_, options_.clock);
-  traces_ = std::make_unique<TraceWriter>(run_folder, HeaderOf(config_, run_folder),
-                                          point.trace_bytes, &disk_wait_);
+  traces_ = std::make_unique<TraceWriter>(
+      run_folder, MakeTraceHeader(config_, run_folder, config_.group_size()), point.trace_bytes,
+      &disk_wait_);
   KILL_POINT("resume.ready");
   std::vector<Prompt> questions = prompts_.EvalPrompts(config_.eval().questions());
   if (!questions.empty()) {

@@ -1,0 +1,16 @@
+// The header that every trace of this program opens with.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "proto/config.pb.h"
+#include "proto/trace.pb.h"
+
+namespace grouper {
+
+// group_size is the number of completions per prompt. TraceWriter adds the format's version.
+TraceHeader MakeTraceHeader(const Config& config, const std::string& run_folder,
+                            int64_t group_size);
+
+}  // namespace grouper
