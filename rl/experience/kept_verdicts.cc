@@ -1,6 +1,8 @@
 #include "rl/experience/kept_verdicts.h"
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "base/io/file.h"
@@ -9,6 +11,7 @@
 #include "base/log.h"
 #include "proto/textproto.h"
 #include "rl/experience/score_item.h"
+#include "trace/store/completion_join.h"
 #include "trace/store/trace_writer.h"
 
 namespace grouper {
@@ -60,30 +63,28 @@ KeptVerdicts KeptVerdicts::Keep(const std::string& run_folder, int64_t trace_byt
   if (FileExists(segment)) {
     const std::map<std::string, Rubric> rubrics = RubricsOf(segment);
     RecordReader reader(segment, static_cast<uint64_t>(trace_bytes));
-    std::map<uint64_t, Completion> completions;  // of the group that comes next
+    CompletionJoin join;
     TraceFrame frame;
     while (reader.Next(&record) && frame.ParseFromString(record)) {
-      if (frame.has_completion()) {
-        Completion* completion = frame.mutable_completion()->mutable_completion();
-        completions[completion->rollout_id()] = std::move(*completion);
-      }
+      if (frame.has_completion()) join.Add(frame.mutable_completion());
       if (!frame.has_group()) continue;
+      const std::vector<int> missing = join.Join(frame.mutable_group());
       const Group& group = frame.group();
       const auto rubric = rubrics.find(group.prompt().rubric());
       const bool whole = group.scores_size() == group.completions_size();
       for (int i = 0; i < group.scores_size() && whole && rubric != rubrics.end(); ++i) {
-        const auto completion = completions.find(group.completions(i).rollout_id());
-        if (completion == completions.end() || group.step() < first_step) continue;
+        const Completion& completion = group.completions(i);
+        const bool seen = !std::binary_search(missing.begin(), missing.end(), i);
+        if (!seen || group.step() < first_step) continue;
         KeptVerdict verdict;
         verdict.set_step(group.step());
-        verdict.set_rollout_id(completion->first);
+        verdict.set_rollout_id(completion.rollout_id());
         verdict.set_item_sha256(
-            ScoreItemDigest(rubric->second, ScoreItemOf(group.prompt(), completion->second, "")));
+            ScoreItemDigest(rubric->second, ScoreItemOf(group.prompt(), completion, "")));
         *verdict.mutable_score() = group.scores(i);
         kept.Add(std::move(verdict));
         more = true;
       }
-      completions.clear();
     }
   }
   KILL_POINT("verdicts.read");

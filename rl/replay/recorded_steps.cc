@@ -1,9 +1,9 @@
 #include "rl/replay/recorded_steps.h"
 
-#include <map>
 #include <utility>
 
 #include "base/error.h"
+#include "trace/store/completion_join.h"
 
 namespace grouper {
 namespace {
@@ -29,7 +29,7 @@ RecordedSteps::RecordedSteps(const std::string& run) : reader_(run) {
 RecordedStep RecordedSteps::Read(int64_t step) {
   RecordedStep recorded;
   recorded.step = step;
-  std::map<uint64_t, Completion> completions;  // of the group that comes next
+  CompletionJoin join;
   bool ended = false;
   TraceFrame frame;
   for (;;) {
@@ -48,14 +48,9 @@ RecordedStep RecordedSteps::Read(int64_t step) {
       break;
     }
     if (frame.has_completion()) {
-      Completion* completion = frame.mutable_completion()->mutable_completion();
-      completions[completion->rollout_id()] = std::move(*completion);
+      join.Add(frame.mutable_completion());
     } else if (frame.has_group()) {
-      for (Completion& member : *frame.mutable_group()->mutable_completions()) {
-        const auto found = completions.find(member.rollout_id());
-        if (found != completions.end()) member = std::move(found->second);
-      }
-      completions.clear();
+      join.Join(frame.mutable_group());
       recorded.groups.push_back(std::move(*frame.mutable_group()));
     } else {
       recorded.end = std::move(*frame.mutable_step());

@@ -1,11 +1,11 @@
 #include "trace/store/trace_reader.h"
 
 #include <algorithm>
-#include <unordered_map>
 #include <utility>
 
 #include "base/error.h"
 #include "base/io/file.h"
+#include "trace/store/completion_join.h"
 #include "trace/store/trace_writer.h"
 
 namespace grouper {
@@ -95,35 +95,6 @@ bool Passes(const Group& group, const GroupFilter& filter) {
       [&](const Completion& member) { return member.rollout_id() == *filter.rollout_id; });
 }
 
-// Completions whose group has not come yet; those of a step that was left are dropped, so an
-// abandoned step costs no memory.
-class Waiting {
- public:
-  void Add(CompletionRecord* record) {
-    if (record->step() != step_) completions_.clear();
-    step_ = record->step();
-    completions_[record->completion().rollout_id()] = std::move(*record->mutable_completion());
-  }
-  // Gives the group's members their arrays; returns how many are missing.
-  int64_t Join(Group* group) {
-    int64_t missing = 0;
-    for (Completion& member : *group->mutable_completions()) {
-      const auto found = completions_.find(member.rollout_id());
-      if (found == completions_.end()) {
-        ++missing;
-        continue;
-      }
-      member = std::move(found->second);
-      completions_.erase(found);
-    }
-    return missing;
-  }
-
- private:
-  int64_t step_ = 0;
-  std::unordered_map<uint64_t, Completion> completions_;
-};
-
 }  // namespace
 
 TraceReader::TraceReader(const std::string& path) : segments_(FindSegments(path)) {
@@ -170,7 +141,7 @@ void TraceReader::ReadGroups(const GroupFilter& filter,
                              const std::function<void(const StepRecord&)>& visit_step) {
   Rewind();
   extent_ = {};
-  Waiting waiting;
+  CompletionJoin join;
   int64_t index = 0;
   int64_t step_of_index = 0;
   const auto in_range = [&](int64_t step) {
@@ -179,7 +150,7 @@ void TraceReader::ReadGroups(const GroupFilter& filter,
   TraceFrame frame;
   while (Next(&frame)) {
     if (frame.has_completion()) {
-      if (in_range(frame.completion().step())) waiting.Add(frame.mutable_completion());
+      if (in_range(frame.completion().step())) join.Add(frame.mutable_completion());
     } else if (frame.has_step()) {
       if (visit_step && in_range(frame.step().step())) visit_step(frame.step());
     } else if (frame.has_group()) {
@@ -188,9 +159,9 @@ void TraceReader::ReadGroups(const GroupFilter& filter,
       step_of_index = group->step();
       Extend(*group, &extent_);
       GroupEntry entry{index++, {}};
-      const int64_t missing = waiting.Join(group);
+      const size_t missing = join.Join(group).size();
       if (!Passes(*group, filter)) continue;
-      extent_.missing_completions += missing;
+      extent_.missing_completions += static_cast<int64_t>(missing);
       entry.group = std::move(*group);
       if (!visit_group(entry)) return;
     }
