@@ -149,6 +149,38 @@ void PrintReport(const QuickstartOptions& options, const std::string& rl,
                         options.run);
 }
 
+void PrintJson(uint64_t seed, const RunTotals& totals, const EvalSummary& before,
+               const EvalSummary& after, const std::string& sha256) {
+  JsonWriter w;
+  w.BeginObject().Key("seed").Value(seed);
+  w.Key("pass_at_1_before").Value(before.pass_at_1);
+  w.Key("pass_at_1_after").Value(after.pass_at_1);
+  w.Key("greedy_before").Value(before.greedy);
+  w.Key("greedy_after").Value(after.greedy);
+  w.Key("mismatch").Value(totals.mismatch);
+  w.Key("checked_tokens").Value(totals.checked_tokens);
+  w.Key("train_seconds").Value(totals.seconds);
+  w.Key("weights_sha256").Value(sha256);
+  w.EndObject();
+  std::printf("%s\n", w.text().c_str());
+}
+
+// The evaluation before RL. It is made once and stored, so that a resume reads it from the file.
+// Empty when stop was requested.
+std::optional<EvalSummary> EvaluateBefore(const std::string& file, const Config& config,
+                                          Trainer* trainer, std::stop_token stop) {
+  if (!FileExists(file)) {
+    std::optional<EvalResult> eval = trainer->EvaluateNow(stop);
+    if (!eval) return std::nullopt;
+    KILL_POINT("quickstart.evaluated");
+    DiskWait wait = MakeDiskWait(config);
+    wait.set_stop(stop);
+    wait.Do([&] { StoreSummary(file, Summarize(*eval)); });
+  }
+  KILL_POINT("quickstart.before_stored");
+  return ReadSummary(file);
+}
+
 }  // namespace
 
 int RunQuickstart(const QuickstartOptions& options, std::stop_token stop) {
@@ -180,20 +212,12 @@ int RunQuickstart(const QuickstartOptions& options, std::stop_token stop) {
   KILL_POINT("quickstart.sft_done");
   Say(options.json, "3/3 GRPO: rewards over gRPC, programs judged in the jail -> " + folder("rl"));
   Trainer trainer(rl, folder("rl"), session, train);
-  const std::string before_file = JoinPath(options.run, "before.json");
-  if (!FileExists(before_file)) {
-    std::optional<EvalResult> eval = trainer.EvaluateNow(stop);
-    if (!eval) return stopped();
-    KILL_POINT("quickstart.evaluated");
-    DiskWait wait = MakeDiskWait(rl);
-    wait.set_stop(stop);
-    wait.Do([&] { StoreSummary(before_file, Summarize(*eval)); });
-  }
-  KILL_POINT("quickstart.before_stored");
-  const EvalSummary before = ReadSummary(before_file);
+  const std::optional<EvalSummary> before =
+      EvaluateBefore(JoinPath(options.run, "before.json"), rl, &trainer, stop);
+  if (!before) return stopped();
   char line[120];
   std::snprintf(line, sizeof(line), "[T] eval before RL | pass@1 %.3f | greedy %.3f",
-                before.pass_at_1, before.greedy);
+                before->pass_at_1, before->greedy);
   Say(options.json, line);
   const TrainResult result = trainer.Run(stop);
   if (result.stopped || !result.last_eval) return stopped();
@@ -201,22 +225,9 @@ int RunQuickstart(const QuickstartOptions& options, std::stop_token stop) {
   const EvalSummary after = Summarize(*result.last_eval);
   RunTotals totals;
   for (const char* stage : {"base", "sft", "rl"}) AddMetrics(folder(stage), &totals);
-  PrintReport(options, folder("rl"), trainer.evaluator()->questions(), totals, before, after,
+  PrintReport(options, folder("rl"), trainer.evaluator()->questions(), totals, *before, after,
               result.weights_sha256);
-  if (options.json) {
-    JsonWriter w;
-    w.BeginObject().Key("seed").Value(options.seed);
-    w.Key("pass_at_1_before").Value(before.pass_at_1);
-    w.Key("pass_at_1_after").Value(after.pass_at_1);
-    w.Key("greedy_before").Value(before.greedy);
-    w.Key("greedy_after").Value(after.greedy);
-    w.Key("mismatch").Value(totals.mismatch);
-    w.Key("checked_tokens").Value(totals.checked_tokens);
-    w.Key("train_seconds").Value(totals.seconds);
-    w.Key("weights_sha256").Value(result.weights_sha256);
-    w.EndObject();
-    std::printf("%s\n", w.text().c_str());
-  }
+  if (options.json) PrintJson(options.seed, totals, *before, after, result.weights_sha256);
   return 0;
 }
 

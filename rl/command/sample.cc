@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "base/io/json.h"
 #include "policy/checkpoint/checkpoint.h"
-#include "rl/algorithm/sampling_settings.h"
 #include "rl/command/run_options.h"
 #include "rl/data/data_rows.h"
 #include "rl/rejection_sampling/sample_job.h"
@@ -38,24 +37,38 @@ std::string FinishName(const Completion& completion) {
   return Completion::FinishReason_Name(completion.finish_reason());
 }
 
+Prompt PromptOf(const Config& config, const std::string& question, const Tokenizer& tokenizer) {
+  Prompt prompt;
+  prompt.set_task_id("--prompt");
+  prompt.set_text(ApplyTemplate(config.data(), question));
+  for (const int32_t id : EncodePrompt(prompt.text(), tokenizer)) {
+    prompt.add_ids(static_cast<uint32_t>(id));
+  }
+  return prompt;
+}
+
+void PrintJson(const Config& config, const Manifest& manifest, const Prompt& prompt,
+               const Completion& completion) {
+  JsonWriter w;
+  w.BeginObject().Key("prompt").Value(prompt.text()).Key("text").Value(completion.text());
+  w.Key("ids").BeginArray();
+  for (const uint32_t id : completion.ids()) w.Value(static_cast<int64_t>(id));
+  w.EndArray().Key("finish_reason").Value(FinishName(completion));
+  double log_prob = 0;
+  for (const float value : completion.rollout_log_probs()) log_prob += static_cast<double>(value);
+  w.Key("log_prob").Value(log_prob);
+  w.Key("seed").Value(config.seed());
+  w.Key("checkpoint").Value(config.init_from());
+  w.Key("weights_sha256").Value(manifest.weights_sha256()).EndObject();
+  std::printf("%s\n", w.text().c_str());
+}
+
 int SampleOnePrompt(const SampleOptions& options, Config config, std::stop_token stop) {
   const std::string question = options.prompt.empty() ? ReadPrompt() : options.prompt;
   const Manifest manifest = VerifyCheckpoint(config.init_from());
   Session session(&config, {.threads = options.run.threads});
-  Prompt prompt;
-  prompt.set_task_id("--prompt");
-  prompt.set_text(ApplyTemplate(config.data(), question));
-  for (const int32_t id : EncodePrompt(prompt.text(), session.tokenizer())) {
-    prompt.add_ids(static_cast<uint32_t>(id));
-  }
-  GenerateOptions generate;
-  generate.rule = RuleOf(config.sampling());
-  generate.max_new_tokens = config.sampling().max_new_tokens();
-  generate.stop_ids = StopIdsOf(config.sampling(), session.tokenizer());
-  generate.group_size = 1;
-  generate.seed = config.seed();
-  generate.policy_version = manifest.policy_version();
-  generate.weights_digest = session.policy().weights().Digest();
+  const Prompt prompt = PromptOf(config, question, session.tokenizer());
+  GenerateOptions generate = MakeGenerateOptions(config, manifest.policy_version(), &session);
   StreamedText shown;
   size_t bytes = 0;
   if (!options.run.json) {
@@ -66,24 +79,13 @@ int SampleOnePrompt(const SampleOptions& options, Config config, std::stop_token
       std::fflush(stdout);
     };
   }
-  const int64_t begin = SystemClock().MonotonicNanos();
+  const Stopwatch watch;
   std::vector<Group> groups;
   const bool whole = session.engine().Generate({&prompt, 1}, generate, &groups, stop);
-  const double seconds = static_cast<double>(SystemClock().MonotonicNanos() - begin) * 1e-9;
+  const double seconds = watch.Seconds();
   const Completion& completion = groups[0].completions(0);
   if (options.run.json && whole) {
-    JsonWriter w;
-    w.BeginObject().Key("prompt").Value(prompt.text()).Key("text").Value(completion.text());
-    w.Key("ids").BeginArray();
-    for (const uint32_t id : completion.ids()) w.Value(static_cast<int64_t>(id));
-    w.EndArray().Key("finish_reason").Value(FinishName(completion));
-    double log_prob = 0;
-    for (const float value : completion.rollout_log_probs()) log_prob += static_cast<double>(value);
-    w.Key("log_prob").Value(log_prob);
-    w.Key("seed").Value(config.seed());
-    w.Key("checkpoint").Value(config.init_from());
-    w.Key("weights_sha256").Value(manifest.weights_sha256()).EndObject();
-    std::printf("%s\n", w.text().c_str());
+    PrintJson(config, manifest, prompt, completion);
   } else if (!options.run.json) {
     std::printf("%s\n", shown.Finish().c_str());
   }

@@ -13,7 +13,6 @@
 #include "kernels/numerics.h"
 #include "proto/textproto.h"
 #include "rl/algorithm/advantage.h"
-#include "rl/algorithm/sampling_settings.h"
 #include "rl/algorithm/verdict.h"
 #include "rl/data/prompt_set.h"
 #include "rl/experience/reward_stage.h"
@@ -44,6 +43,36 @@ void CheckSettings(const Config& config, const SampleJobOptions& options) {
              "[sample] --run names the folder of a training run; name another folder for the "
              "samples",
              options.folder);
+}
+
+// What this process has sampled so far.
+struct SampleProgress {
+  int64_t right = 0, samples = 0;
+
+  void Add(const Group& group) {
+    for (const reward::v1::ScoreResult& score : group.scores()) right += IsRight(score) ? 1 : 0;
+    samples += group.completions_size();
+  }
+  // tokens and seconds are those of the last step.
+  std::string Line(int64_t done, int64_t rows, int64_t tokens, double seconds) const {
+    char line[160];
+    std::snprintf(line, sizeof(line), "[sample] %ld of %ld questions | right %.1f%% | %.1fk tok/s",
+                  static_cast<long>(done), static_cast<long>(rows),
+                  100.0 * static_cast<double>(right) / static_cast<double>(samples),
+                  static_cast<double>(tokens) / seconds / 1000);
+    return line;
+  }
+};
+
+// Why a member of the group is no row, and "" when it becomes one. `of_question`: rows that the
+// group has given so far.
+std::string WhyDropped(const Group& group, int member, int64_t of_question,
+                       const SampleConfig& config, SeenSamples* seen) {
+  std::string reason = DropReason(group, member, config);
+  if (reason.empty()) reason = seen->Add(group.prompt(), group.completions(member));
+  const int64_t most = config.most_per_question();
+  if (reason.empty() && most > 0 && of_question >= most) reason = "over_most_per_question";
+  return reason;
 }
 
 }  // namespace
@@ -103,6 +132,15 @@ void SampleJob::CheckIdentity() const {
   }
 }
 
+std::vector<Prompt> SampleJob::PromptsOf(int64_t begin, int64_t end) const {
+  std::vector<Prompt> prompts;
+  for (int64_t i = begin; i < end; ++i) {
+    prompts.push_back(PromptOfRow(data_.rows[static_cast<size_t>(i)], static_cast<uint64_t>(i),
+                                  config_.reward().rubric(0).name()));
+  }
+  return prompts;
+}
+
 // Whole groups in the trace, which must be those of the first rows.
 int64_t SampleJob::CountSampled() {
   if (!FileExists(LearnerSegmentPath(options_.folder))) return 0;
@@ -135,26 +173,16 @@ bool SampleJob::Sample(std::stop_token stop) {
   RewardStage reward(config.reward(), "sample");
   TraceWriter traces(options_.folder,
                      MakeTraceHeader(config, options_.folder, config.sample().samples()));
-  GenerateOptions options;
-  options.rule = RuleOf(config.sampling());
-  options.max_new_tokens = config.sampling().max_new_tokens();
-  options.stop_ids = StopIdsOf(config.sampling(), session.tokenizer());
+  GenerateOptions options = MakeGenerateOptions(config, checkpoint_.policy_version(), &session);
   options.group_size = config.sample().samples();
-  options.seed = config.seed();
-  options.policy_version = checkpoint_.policy_version();
-  options.weights_digest = session.policy().weights().Digest();
   const int64_t per_step = config.sample().questions_per_step();
-  int64_t right = 0, samples = 0;
+  SampleProgress progress;
   while (done < rows) {
     // Steps are cut by the row's number, also when a start goes on inside of one.
     const int64_t step = done / per_step, end = std::min(rows, (step + 1) * per_step);
-    const int64_t begin_nanos = SystemClock().MonotonicNanos();
+    const Stopwatch watch;
     const int64_t tokens_before = session.engine().stats().sampled_tokens;
-    std::vector<Prompt> prompts;
-    for (int64_t i = done; i < end; ++i) {
-      prompts.push_back(PromptOfRow(data_.rows[static_cast<size_t>(i)], static_cast<uint64_t>(i),
-                                    config.reward().rubric(0).name()));
-    }
+    const std::vector<Prompt> prompts = PromptsOf(done, end);
     std::vector<Group> groups;
     if (stop.stop_requested() || !session.engine().Generate(prompts, options, &groups, stop)) {
       return false;
@@ -164,20 +192,13 @@ bool SampleJob::Sample(std::stop_token stop) {
     for (Group& group : groups) {
       AssignAdvantages(config.advantage(), &group);  // mean and spread of the rewards
       group.clear_advantages();
-      for (const reward::v1::ScoreResult& score : group.scores()) right += IsRight(score) ? 1 : 0;
-      samples += group.completions_size();
+      progress.Add(group);
     }
     traces.AppendStep(step, groups);
     KILL_POINT("sample.traced");
     done = end;
-    const double seconds = static_cast<double>(SystemClock().MonotonicNanos() - begin_nanos) * 1e-9;
-    char line[160];
-    std::snprintf(line, sizeof(line), "[sample] %ld of %ld questions | right %.1f%% | %.1fk tok/s",
-                  static_cast<long>(done), static_cast<long>(rows),
-                  100.0 * static_cast<double>(right) / static_cast<double>(samples),
-                  static_cast<double>(session.engine().stats().sampled_tokens - tokens_before) /
-                      seconds / 1000);
-    if (options_.print) options_.print(line);
+    const int64_t tokens = session.engine().stats().sampled_tokens - tokens_before;
+    if (options_.print) options_.print(progress.Line(done, rows, tokens, watch.Seconds()));
   }
   return true;
 }
@@ -198,12 +219,7 @@ std::string SampleJob::Publish() {
       if (!group.scores(i).grader_version().empty()) {
         graders.insert(group.scores(i).grader_version());
       }
-      std::string reason = DropReason(group, i, config_.sample());
-      if (reason.empty()) reason = seen.Add(group.prompt(), group.completions(i));
-      if (reason.empty() && config_.sample().most_per_question() > 0 &&
-          of_question >= config_.sample().most_per_question()) {
-        reason = "over_most_per_question";
-      }
+      const std::string reason = WhyDropped(group, i, of_question, config_.sample(), &seen);
       if (!reason.empty()) {
         ++counts.dropped[reason];
         continue;

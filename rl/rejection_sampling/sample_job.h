@@ -12,6 +12,7 @@
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "base/io/file.h"
 #include "policy/checkpoint/checkpoint.h"
@@ -46,6 +47,7 @@ class SampleJob {
   std::string Identity() const;
   void CheckIdentity() const;
   int64_t CountSampled();
+  std::vector<Prompt> PromptsOf(int64_t begin, int64_t end) const;  // of rows begin to end - 1
 
   Config config_;
   SampleJobOptions options_;

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "policy/checkpoint/checkpoint.h"
 #include "policy/init.h"
+#include "rl/algorithm/sampling_settings.h"
 #include "rl/run/run_dir.h"
 
 namespace grouper {
@@ -43,6 +44,19 @@ Session::Session(Config* config, const SessionOptions& options) {
     WeightsChanged();
   }
   engine_ = std::make_unique<Engine>(*policy_, *tokenizer_, config->rollout(), stream_);
+}
+
+GenerateOptions MakeGenerateOptions(const Config& config, uint64_t policy_version,
+                                    Session* session) {
+  GenerateOptions options;
+  options.rule = RuleOf(config.sampling());
+  options.max_new_tokens = config.sampling().max_new_tokens();
+  options.stop_ids = StopIdsOf(config.sampling(), session->tokenizer());
+  options.group_size = 1;
+  options.seed = config.seed();
+  options.policy_version = policy_version;
+  options.weights_digest = session->policy().weights().Digest();
+  return options;
 }
 
 }  // namespace grouper

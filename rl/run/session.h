@@ -48,4 +48,9 @@ class Session {
   std::unique_ptr<Engine> engine_;
 };
 
+// How the policy of a session is sampled by sampling.*: one completion per prompt until the caller
+// sets group_size.
+GenerateOptions MakeGenerateOptions(const Config& config, uint64_t policy_version,
+                                    Session* session);
+
 }  // namespace grouper
