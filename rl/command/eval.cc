@@ -30,7 +30,7 @@ class SampleFolder {
     USER_CHECK(!FolderExists(JoinPath(path, "checkpoints")),
                "[eval] --run names the folder of a training run, whose trace would be lost; name "
                "another folder for the samples",
-               path);
+               Named("run", path));
     MakeFolders(path);
     lock_ = std::make_unique<FolderLock>(path);
     PublishFile(JoinPath(path, "config.textproto"), ToTextproto(config));
@@ -107,13 +107,13 @@ std::string Report(const Config& config, const Manifest& manifest, const EvalRes
 void Print(bool json, const Config& config, const EvalResult& result) {
   const SamplingConfig sampling = EvalSampling(config);
   char line[320];
-  std::snprintf(line, sizeof(line),
-                "%s: %ld questions x %d samples, temperature %g, top_p %g, at most %ld tokens, "
-                "seed %lu, scorer %s",
-                config.init_from().c_str(), static_cast<long>(result.questions),
-                config.eval().samples(), sampling.temperature(), sampling.top_p(),
-                static_cast<long>(sampling.max_new_tokens()),
-                static_cast<unsigned long>(config.seed()), Joined(result.grader_versions).c_str());
+  std::snprintf(
+      line, sizeof(line),
+      "%s: %ld questions with %d samples each, temperature %g, top_p %g, at most %ld tokens, "
+      "seed %lu, scorer %s",
+      config.init_from().c_str(), static_cast<long>(result.questions), config.eval().samples(),
+      sampling.temperature(), sampling.top_p(), static_cast<long>(sampling.max_new_tokens()),
+      static_cast<unsigned long>(config.seed()), Joined(result.grader_versions).c_str());
   Say(json, line);
   const auto figure = [&](const char* name, const EvalFigure& f) {
     std::snprintf(line, sizeof(line), "%s@%-5ld %.4f +- %.4f  (%ld questions)", name,
@@ -128,12 +128,14 @@ void Print(bool json, const Config& config, const EvalResult& result) {
                   result.greedy_standard_error);
     Say(json, line);
   }
-  std::snprintf(line, sizeof(line),
-                "length %.1f tokens | truncated %.1f%% | not scored %.1f%% (%ld with the greedy)",
-                result.length_mean, 100 * result.truncated, 100 * result.unscored,
-                static_cast<long>(result.not_scored));
+  std::snprintf(
+      line, sizeof(line),
+      "length %.1f tokens | truncated %.1f%% | not scored %.1f%% (%ld, greedy answers included)",
+      result.length_mean, 100 * result.truncated, 100 * result.unscored,
+      static_cast<long>(result.not_scored));
   Say(json, line);
-  Say(json, std::string("+-: standard error over questions; maj@k: ") + kMajorityRule);
+  Say(json,
+      std::string("+- is the standard error over questions. maj@k is the ") + kMajorityRule + ".");
 }
 
 }  // namespace
@@ -148,7 +150,8 @@ int RunEvalCommand(const EvalOptions& options, std::stop_token stop) {
   const PromptSet prompts(config, session.tokenizer());
   std::vector<Prompt> questions = prompts.EvalPrompts(config.eval().questions());
   USER_CHECK(!questions.empty(),
-             "[eval] nothing to evaluate: set data.eval to a file or tasks, or data.holdout_every");
+             "[eval] there are no questions to evaluate; set data.eval to a file or tasks, or set "
+             "data.holdout_every");
   const size_t asked = questions.size();
   std::unique_ptr<SampleFolder> folder;
   if (!options.run.run.empty()) folder = std::make_unique<SampleFolder>(options.run.run, config);
@@ -165,7 +168,7 @@ int RunEvalCommand(const EvalOptions& options, std::stop_token stop) {
   EvalResult result;
   if (!evaluator.Run(&session.engine(), manifest.policy_version(),
                      session.policy().weights().Digest(), &result, stop, hooks)) {
-    Say(true, "stopped by a signal; nothing was measured, run the command again");
+    Say(true, "stopped by a signal before anything was measured; run the same command again");
     return 75;
   }
   const std::string report = Report(config, manifest, result);

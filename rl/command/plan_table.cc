@@ -72,7 +72,7 @@ double Epochs(const SchedulePlan& plan, const RunFacts& facts) {
 }
 
 std::string ReferenceWords(const Config& config, const SchedulePlan& plan) {
-  if (!plan.reference) return "none: no KL term, neither loaded nor computed";
+  if (!plan.reference) return "none: there is no KL term, so it is neither loaded nor computed";
   if (config.reference().refresh_every() == 0) return "never refreshed";
   return Number(plan.reference_refreshes) + " refreshes, one every " +
          Number(config.reference().refresh_every()) + " updates";
@@ -82,28 +82,28 @@ void AddSchedule(const Config& config, const SchedulePlan& plan, const RunFacts&
                  Table* table) {
   table->Title("schedule");
   table->Row("steps", Number(plan.steps));
-  table->Row("updates", Number(plan.updates) + ", " + Number(plan.minibatches) + " a step");
-  table->Row("outputs a step", Number(plan.outputs_per_step) + ": " +
-                                   Number(config.prompts_per_step()) + " questions x " +
-                                   Number(config.group_size()));
-  table->Row("outputs an update", Number(plan.outputs_per_update));
+  table->Row("updates", Number(plan.updates) + ", " + Number(plan.minibatches) + " per step");
+  table->Row("outputs per step", Number(plan.outputs_per_step) + ": " +
+                                     Number(config.prompts_per_step()) + " questions x " +
+                                     Number(config.group_size()));
+  table->Row("outputs per update", Number(plan.outputs_per_update));
   for (const SchedulePlan::Rate& rate : plan.rates) {
     table->Row("lr, " + rate.mark, Real("%.6g", rate.lr) + " at update " + Number(rate.update + 1));
   }
   for (const SchedulePlan::Cap& cap : plan.caps) {
     table->Row("most new tokens", Number(cap.max_new_tokens) + " from step " +
-                                      Number(cap.from_step) + ", behind " +
-                                      Number(cap.from_update) + " updates");
+                                      Number(cap.from_step) + ", after " + Number(cap.from_update) +
+                                      " updates");
   }
   table->Row("reference", ReferenceWords(config, plan));
   table->Row("evaluations", plan.evaluations == 0
-                                ? "none: no held-out questions"
+                                ? "none: there are no held-out questions"
                                 : Number(plan.evaluations) + ", of " +
                                       Number(facts.eval_questions) + " questions, " +
                                       Number(plan.answers_per_evaluation) + " answers each time");
   table->Row("checkpoints", Number(plan.checkpoints));
-  table->Row("most tokens a step", Number(plan.most_new_tokens) + " sampled, " +
-                                       Number(plan.most_step_tokens) + " with prompts");
+  table->Row("most tokens per step", Number(plan.most_new_tokens) + " sampled, " +
+                                         Number(plan.most_step_tokens) + " with prompts");
   std::string drawn = Number(plan.questions);
   if (plan.most_questions > plan.questions) {
     drawn += " or more (dynamic sampling: at most " + Number(plan.most_questions) + ")";
@@ -145,12 +145,12 @@ std::string PlanText(const Config& config, const RunFacts& facts, int64_t machin
   table.Title("memory, prompts of " + Number(facts.shortest_prompt) + " to " +
               Number(facts.longest_prompt) + " tokens, " + Number(facts.threads) + " threads, " +
               Number(ParameterCount(config.policy())) + " parameters, " +
-              Number(ActiveParameterCount(config.policy())) + " active a token");
+              Number(ActiveParameterCount(config.policy())) + " active per token");
   for (const MemoryRow& row : memory.rows) {
     table.Bytes(row.name, row.bytes,
                 row.when == MemoryRow::When::kFromStart ? "" : NameOf(row.when));
   }
-  table.Bytes("at most at a time", memory.total, "");
+  table.Bytes("most at any time", memory.total, "");
   if (machine_bytes > 0) table.Bytes("this machine", machine_bytes, "");
   return table.text();
 }

@@ -137,16 +137,17 @@ void PrintReport(const QuickstartOptions& options, const std::string& rl,
   PrintExamples(options.json, questions, before, after);
   char line[320];
   std::snprintf(line, sizeof(line),
-                "\nheld-out pass@1 (temperature 1): %.3f before RL, %.3f after; greedy %.3f, %.3f\n"
+                "\nheld-out pass@1 at temperature 1: %.3f before RL, %.3f after; greedy: %.3f "
+                "before, %.3f after\n"
                 "sampler and learner: %ld tokens compared, %ld mismatches; %.0f s of training",
                 before.pass_at_1, after.pass_at_1, before.greedy, after.greedy,
                 static_cast<long>(totals.checked_tokens), static_cast<long>(totals.mismatch),
                 totals.seconds);
   Say(options.json, line);
   Say(options.json, "weights_sha256 " + sha256);
-  Say(options.json, "\nlook further:\n  grouper-trace stats " + rl + "\n  grouper-trace show " +
-                        rl + " --step 0 --group 0 --color log_prob\n  tensorboard --logdir " +
-                        options.run);
+  Say(options.json,
+      "\nto look further, run:\n  grouper-trace stats " + rl + "\n  grouper-trace show " + rl +
+          " --step 0 --group 0 --color log_prob\n  tensorboard --logdir " + options.run);
 }
 
 void PrintJson(uint64_t seed, const RunTotals& totals, const EvalSummary& before,
@@ -198,7 +199,8 @@ int RunQuickstart(const QuickstartOptions& options, std::stop_token stop) {
   ApplyProfile(&rl);
 
   const auto stopped = [&] {
-    Say(options.json, "stopped by a signal after a checkpoint; the same command goes on");
+    Say(options.json,
+        "stopped by a signal after a checkpoint; run the same command again to continue");
     return 75;
   };
   MakeFolders(options.run);

@@ -14,9 +14,9 @@ constexpr int kExitDifferent = 1, kExitTryAgain = 75;
 
 // What vouches for the weights behind the step.
 std::string WeightsText(const ReplayResult& result) {
-  if (result.weights_from == "checkpoint") return "every tensor of the checkpoint behind it";
+  if (result.weights_from == "checkpoint") return "every tensor of the checkpoint after it";
   if (result.weights_from == "next step") return "the weights that the next step was sampled with";
-  return "no record of the weights behind it";
+  return "no record of the weights after it";
 }
 
 std::string StepsText(const ReplayResult& result) {
@@ -26,15 +26,15 @@ std::string StepsText(const ReplayResult& result) {
 
 void Print(const ReplayCommandOptions& options, const ReplayResult& result) {
   if (!result.difference) {
-    Say(options.json, "equal: " + StepsText(result) + ", " + std::to_string(result.rollouts) +
-                          " rollouts, " + std::to_string(result.tokens) + " tokens, " +
+    Say(options.json, "equal: " + StepsText(result) + " with " + std::to_string(result.rollouts) +
+                          " rollouts, " + std::to_string(result.tokens) + " tokens and " +
                           WeightsText(result) + "; weights_sha256 " + result.weights_sha256);
     return;
   }
   const StepDifference& d = *result.difference;
-  Say(options.json,
-      EscapeForTerminal("different: step " + std::to_string(d.step) + " " + d.place + " " +
-                        d.field + ": recorded " + d.recorded + ", made again " + d.made));
+  Say(options.json, EscapeForTerminal("different: step " + std::to_string(d.step) + " " + d.place +
+                                      " " + d.field + " is " + d.recorded + " in the record, " +
+                                      d.made + " in the replay"));
 }
 
 void PrintJson(const ReplayCommandOptions& options, const ReplayResult& result) {
@@ -75,7 +75,8 @@ int RunReplayCommand(const ReplayCommandOptions& options, std::stop_token stop) 
   replay.print = [](const std::string& line) { Say(true, line); };
   const ReplayResult result = Replay(replay, stop);
   if (result.stopped) {
-    Say(options.json, "stopped by a signal; nothing was compared to the end");
+    Say(options.json,
+        "stopped by a signal before the comparison was finished; run the same command again");
     return kExitTryAgain;
   }
   Print(options, result);

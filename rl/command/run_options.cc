@@ -22,7 +22,8 @@ std::string Relative(const std::string& file, const std::string& path) {
 
 Config LoadConfig(const RunOptions& options) {
   USER_CHECK(!options.config_files.empty(),
-             "[config] name a config with --config FILE (examples/gsm8k.textproto is one)");
+             "[config] --config is missing; name a config with --config FILE, such as "
+             "examples/gsm8k.textproto");
   Config config;
   for (const std::string& file : options.config_files) {
     Config part;
@@ -45,7 +46,8 @@ Config LoadConfig(const RunOptions& options) {
 Config LoadConfigFor(const RunOptions& options, const std::string& checkpoint) {
   Config config;
   USER_CHECK(!options.config_files.empty() || !checkpoint.empty(),
-             "[checkpoint] name a run or checkpoint folder with --checkpoint DIR");
+             "[checkpoint] --checkpoint is missing; name a run or checkpoint folder with "
+             "--checkpoint DIR");
   if (options.config_files.empty()) {
     config = ReadCheckpointConfig(checkpoint).config;
     for (const std::string& assignment : options.set) SetField(assignment, &config);
@@ -54,7 +56,9 @@ Config LoadConfigFor(const RunOptions& options, const std::string& checkpoint) {
   }
   config = LoadConfig(options);
   const std::string& from = checkpoint.empty() ? config.init_from() : checkpoint;
-  USER_CHECK(!from.empty(), "[checkpoint] name a run or checkpoint folder with --checkpoint DIR");
+  USER_CHECK(!from.empty(),
+             "[checkpoint] --checkpoint is missing; name a run or checkpoint folder with "
+             "--checkpoint DIR");
   config.set_init_from(ResolveCheckpoint(from));
   return config;
 }

@@ -22,14 +22,14 @@ constexpr size_t kMostPromptBytes = size_t{1} << 20;
 // All of standard input, without the line feed that a shell puts at its end.
 std::string ReadPrompt() {
   if (isatty(STDIN_FILENO) != 0) {
-    std::fprintf(stderr, "reading the prompt from standard input; end it with Ctrl-D\n");
+    std::fprintf(stderr, "The prompt is read from standard input; end it with Ctrl-D.\n");
   }
   std::string text;
   for (char c; text.size() <= kMostPromptBytes && std::cin.get(c);) text.push_back(c);
   USER_CHECK(text.size() <= kMostPromptBytes,
-             "[sample] the prompt on standard input is longer than 1 MiB");
+             "[sample] the prompt on standard input is longer than 1 MiB; give a shorter one");
   if (!text.empty() && text.back() == '\n') text.pop_back();
-  USER_CHECK(!text.empty(), "[sample] the prompt is empty; name it with --prompt TEXT");
+  USER_CHECK(!text.empty(), "[sample] the prompt is empty; give it with --prompt TEXT");
   return text;
 }
 
@@ -99,7 +99,8 @@ int SampleOnePrompt(const SampleOptions& options, Config config, std::stop_token
 }
 
 int SampleFile(const SampleOptions& options, Config config, std::stop_token stop) {
-  USER_CHECK(options.prompt.empty(), "[sample] --prompt and --input exclude each other");
+  USER_CHECK(options.prompt.empty(),
+             "[sample] --prompt and --input cannot be used together; leave one out");
   if (options.samples > 0) config.mutable_sample()->set_samples(options.samples);
   const std::string folder = options.run.run.empty() ? options.output + ".run" : options.run.run;
   SampleJob job(config, {.input = options.input,
@@ -108,21 +109,22 @@ int SampleFile(const SampleOptions& options, Config config, std::stop_token stop
                          .session = {.threads = options.run.threads},
                          .print = [&](const std::string& line) { Say(options.run.json, line); }});
   if (!job.Sample(stop)) {
-    Say(options.run.json,
-        "stopped by a signal; what was scored is kept, the same command goes on: " + folder);
+    Say(options.run.json, "stopped by a signal; what was scored is kept in " + folder +
+                              ". Run the same command again to continue.");
     return 75;
   }
   const std::string manifest = job.Publish();
   const Json json = ParseJson(manifest, "manifest");
   std::string line = options.output + ": " + std::to_string(json.Integer("rows", "manifest")) +
-                     " rows of " + std::to_string(json.Integer("samples", "manifest")) + " samples";
+                     " rows from " + std::to_string(json.Integer("samples", "manifest")) +
+                     " samples";
   for (const auto& [reason, count] : json.At("dropped", "manifest").members) {
     line += " | " + reason + " " + count.text;
   }
   Say(options.run.json, line);
-  Say(options.run.json, "lineage: " + options.output +
-                            ".manifest.json; every sample, also what was "
-                            "dropped: grouper-trace show " +
+  Say(options.run.json, "The lineage of the rows is in " + options.output +
+                            ".manifest.json. To see every sample, also those that were dropped, "
+                            "run: grouper-trace show " +
                             folder);
   if (options.run.json) std::printf("%s\n", manifest.c_str());
   return 0;
@@ -135,7 +137,7 @@ int RunSampleCommand(const SampleOptions& options, std::stop_token stop) {
   if (options.seed) config.set_seed(*options.seed);
   if (!options.input.empty()) return SampleFile(options, std::move(config), stop);
   USER_CHECK(options.output.empty() && options.samples == 0,
-             "[sample] --output and --samples belong to --input FILE.jsonl");
+             "[sample] --output and --samples need --input FILE.jsonl; add it or leave them out");
   return SampleOnePrompt(options, std::move(config), stop);
 }
 

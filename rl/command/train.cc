@@ -20,7 +20,9 @@ constexpr int kExitTryAgain = 75;
 int Report(const RunOptions& options, const TrainResult& result) {
   if (result.stopped) {
     Say(options.json,
-        "stopped by a signal after a checkpoint; the same command goes on: " + options.run);
+        "stopped by a signal after a checkpoint; run the same command again to continue. The run "
+        "is in " +
+            options.run);
   } else {
     Say(options.json, "done: " + std::to_string(result.steps) + " steps, policy version " +
                           std::to_string(result.policy_version) + ", weights_sha256 " +
@@ -53,7 +55,7 @@ int DryRun(const RunOptions& options, Config config) {
   CheckPolicyConfig(config.policy());
   const PromptSet prompts(config, *tokenizer);
   if (prompts.skipped() > 0) {
-    Say(true, "data.train: " + std::to_string(prompts.skipped()) + " rows skipped");
+    Say(true, "data.train: " + std::to_string(prompts.skipped()) + " rows were skipped");
   }
   const RunFacts facts =
       FactsOf(config, prompts, options.threads > 0 ? options.threads : cpu::ChooseThreads());
@@ -86,13 +88,14 @@ int RunTrainCommand(const RunOptions& options, std::stop_token stop) {
   CheckTrainConfig(config);
   if (options.print_config) return PrintConfig(std::move(config));
   if (options.dry_run) return DryRun(options, std::move(config));
-  USER_CHECK(!options.run.empty(), "[run] name a run folder with --run DIR");
+  USER_CHECK(!options.run.empty(), "[run] --run is missing; name a run folder with --run DIR");
   CheckStartFits(config);
   Trainer trainer(config, options.run, {.threads = options.threads}, TrainOptionsOf(options));
   const TrainResult result = trainer.Run(stop);
   if (result.last_eval) {
     char line[160];
-    std::snprintf(line, sizeof(line), "held-out pass@1 %.3f +- %.3f, greedy %.3f, %ld questions",
+    std::snprintf(line, sizeof(line),
+                  "held-out pass@1 %.3f +- %.3f, greedy %.3f, over %ld questions",
                   result.last_eval->pass_at_1, result.last_eval->standard_error,
                   result.last_eval->greedy, static_cast<long>(result.last_eval->questions));
     Say(options.json, line);
@@ -107,10 +110,10 @@ int RunSftCommand(const RunOptions& options, std::stop_token stop) {
     Session session(&config, {.threads = options.threads});
     const DocumentSet documents(config, session.tokenizer());
     Say(true, "data.train: " + std::to_string(documents.size()) + " documents, " +
-                  std::to_string(documents.skipped()) + " skipped");
+                  std::to_string(documents.skipped()) + " rows were skipped");
     return PrintConfig(std::move(config));
   }
-  USER_CHECK(!options.run.empty(), "[run] name a run folder with --run DIR");
+  USER_CHECK(!options.run.empty(), "[run] --run is missing; name a run folder with --run DIR");
   return Report(options, SftTrainer(config, options.run, {.threads = options.threads},
                                     TrainOptionsOf(options))
                              .Run(stop));

@@ -30,7 +30,8 @@ std::string FoldSpace(std::string_view text) {
 }  // namespace
 
 double PassAtK(int64_t n, int64_t c, int64_t k) {
-  CHECK(0 <= c && c <= n && 1 <= k && k <= n, "[eval] pass@k outside its range (n, c, k)", n, c, k);
+  CHECK(0 <= c && c <= n && 1 <= k && k <= n, "[eval] pass@k needs 0 <= c <= n and 1 <= k <= n",
+        Named("n", n), Named("c", c), Named("k", k));
   if (n - c < k) return 1;
   // C(n - c, k) / C(n, k) = product over i = n - c + 1 .. n of (1 - k / i).
   double none = 1;

@@ -29,20 +29,21 @@ constexpr const char* kIdentityName = "identity.txt";
 
 void CheckSettings(const Config& config, const SampleJobOptions& options) {
   CheckSampleConfig(config.sample());
-  USER_CHECK(!options.output.empty(), "[sample] name a file for the rows with --output FILE.jsonl");
+  USER_CHECK(!options.output.empty(),
+             "[sample] --output is missing; name a file for the rows with --output FILE.jsonl");
   USER_CHECK(config.reward().rubric_size() > 0,
-             "[sample] reward.rubric is empty: name the scoring rules with --config or --set");
+             "[sample] reward.rubric is empty; give the scoring rules with --config or --set");
   USER_CHECK(config.sampling().max_new_tokens() >= 1,
-             "[config] sampling.max_new_tokens must be at least 1, got",
-             config.sampling().max_new_tokens());
+             "[config] sampling.max_new_tokens must be at least 1",
+             Named("sampling.max_new_tokens", config.sampling().max_new_tokens()));
   USER_CHECK(config.sampling().temperature() > 0 || config.sample().samples() == 1,
-             "[config] at sampling.temperature 0 all samples of a question are the same one; set "
-             "--samples 1, got",
-             config.sample().samples());
+             "[config] at sampling.temperature 0 all samples of a question are the same; set "
+             "--samples 1",
+             Named("samples", config.sample().samples()));
   USER_CHECK(!FolderExists(JoinPath(options.folder, "checkpoints")),
              "[sample] --run names the folder of a training run; name another folder for the "
              "samples",
-             options.folder);
+             Named("run", options.folder));
 }
 
 // What this process has sampled so far.
@@ -125,10 +126,12 @@ void SampleJob::CheckIdentity() const {
     const bool more_there = static_cast<bool>(std::getline(stored, there));
     const bool more_here = static_cast<bool>(std::getline(asked, here));
     if (!more_there && !more_here) return;
-    USER_CHECK(more_there && more_here && there == here,
-               "[sample] this folder holds samples of another job; ask for the same, or name "
-               "another folder with --run (folder, line there, line asked for)",
-               options_.folder, more_there ? there : "(end)", more_here ? here : "(end)");
+    USER_CHECK(
+        more_there && more_here && there == here,
+        "[sample] the folder holds samples of another job; give the settings of that job, or "
+        "name another folder with --run",
+        Named("folder", options_.folder), Named("line_in_folder", more_there ? there : "(end)"),
+        Named("line_asked_for", more_here ? here : "(end)"));
   }
 }
 
@@ -147,16 +150,16 @@ int64_t SampleJob::CountSampled() {
   TraceReader reader(options_.folder);
   int64_t groups = 0;
   reader.ReadGroups({}, [&](GroupEntry& entry) {
-    USER_CHECK(static_cast<int64_t>(entry.group.prompt().ordinal()) == groups &&
-                   entry.group.completions_size() == config_.sample().samples(),
-               "[sample] the trace in this folder is not this job's; name another folder with "
-               "--run (folder, group)",
-               options_.folder, groups);
+    USER_CHECK(
+        static_cast<int64_t>(entry.group.prompt().ordinal()) == groups &&
+            entry.group.completions_size() == config_.sample().samples(),
+        "[sample] the trace in the folder is not of this job; name another folder with --run",
+        Named("folder", options_.folder), Named("group", groups));
     ++groups;
     return true;
   });
   CHECK(reader.extent().missing_completions == 0,
-        "[sample] a group of the trace lacks its completions, folder", options_.folder);
+        "[sample] a group of the trace lacks its completions", Named("folder", options_.folder));
   return groups;
 }
 
@@ -164,7 +167,7 @@ bool SampleJob::Sample(std::stop_token stop) {
   const int64_t rows = static_cast<int64_t>(data_.rows.size());
   int64_t done = CountSampled();
   if (done > 0 && done < rows) {
-    LogInfo("[sample] goes on behind question " + std::to_string(done) + " of " +
+    LogInfo("[sample] the job continues after question " + std::to_string(done) + " of " +
             std::to_string(rows));
   }
   if (done == rows) return true;

@@ -57,8 +57,9 @@ RecordedStep RecordedSteps::Read(int64_t step) {
       ended = true;
     }
   }
-  USER_CHECK(ended, "[trace] a step has gone from the record: the run was set back; try again",
-             step);
+  USER_CHECK(ended,
+             "[trace] a step is no longer in the trace, because the run was set back; try again",
+             Named("step", step));
   return recorded;
 }
 

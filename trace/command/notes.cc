@@ -16,22 +16,23 @@ std::string Span(const std::string& name, T first, T last) {
 void PrintNotes(const TraceReader& reader, std::ostream& notes) {
   for (const TornTail& torn : reader.torn()) {
     notes << "note: " << EscapeForTerminal(torn.path)
-          << " ends in an unfinished frame (being written, or cut by a "
-          << "crash): read to byte " << torn.valid_bytes << " of " << torn.file_bytes << '\n';
+          << " ends in an unfinished frame, which is being written or was cut by a crash; it was "
+          << "read to byte " << torn.valid_bytes << " of " << torn.file_bytes << '\n';
   }
   if (reader.extent().missing_completions > 0) {
     notes << "note: " << reader.extent().missing_completions
-          << " completions have no frame of their own in this trace: shown without text\n";
+          << " completions have no frame of their own in this trace and are shown without text\n";
   }
 }
 
 void ThrowNotInTrace(const std::string& what, const TraceReader& reader) {
   const TraceExtent& extent = reader.extent();
   if (extent.groups == 0) {
-    ThrowUser("[trace] " + what +
-              " is not in the trace: it holds no group yet; look again when the first step is "
-              "done: " +
-              reader.segments().front());
+    ThrowUser(
+        "[trace] " + what +
+            " is not in the trace, because the trace holds no group yet; look again when the first "
+            "step is done",
+        Named("file", reader.segments().front()));
   }
   ThrowUser("[trace] " + what + " is not in the trace; it holds " +
             Span("step", extent.first_step, extent.last_step) + ", " +

@@ -181,9 +181,9 @@ TokenColor ParseTokenColor(std::string_view text, bool terminal_wants_color) {
       always = true;
     } else {
       ThrowUser(
-          "[trace] --color takes log_prob, entropy, off or always, or several with commas "
-          "(entropy,always); got: " +
-          EscapeForTerminal(text, 80));
+          "[trace] --color takes log_prob, entropy, off or always, or several of them with commas "
+          "(entropy,always)",
+          Named("color", EscapeForTerminal(text, 80)));
     }
   }
   return always || terminal_wants_color ? color : TokenColor::kOff;
@@ -192,8 +192,9 @@ TokenColor ParseTokenColor(std::string_view text, bool terminal_wants_color) {
 void RunShow(const ShowOptions& options, std::ostream& out, std::ostream& notes) {
   const int selectors = (options.rollout_id ? 1 : 0) + (options.prompt_ordinal ? 1 : 0) +
                         (options.step || options.group ? 1 : 0);
-  USER_CHECK(selectors <= 1,
-             "[trace] name one of --id ROLLOUT_ID, --prompt ORDINAL, or --step N with --group K");
+  USER_CHECK(
+      selectors <= 1,
+      "[trace] name only one of --id ROLLOUT_ID, --prompt ORDINAL, or --step N with --group K");
   TraceReader reader(options.run);
   const GroupEntry entry = Select(options, &reader);
   if (options.json) {

@@ -60,14 +60,14 @@ std::vector<std::string> FindSegments(const std::string& path) {
 
 void CheckHeader(const TraceFrame& frame, const std::string& path) {
   USER_CHECK(frame.has_header(),
-             "[trace] the file does not begin with a trace header, so it is no trace segment; name "
+             "[trace] the file does not open with a trace header, so it is no trace segment; name "
              "a run folder",
              Named("file", path));
   USER_CHECK(frame.header().format_version() == kTraceFormatVersion,
              "[trace] the segment has another format; read it with the grouper-trace that belongs "
              "to it",
              Named("file", path), Named("format", frame.header().format_version()),
-             Named("this_program", kTraceFormatVersion));
+             Named("format_of_this_program", kTraceFormatVersion));
 }
 
 void Extend(const Group& group, TraceExtent* extent) {

@@ -30,23 +30,23 @@ void CheckSameRun(const std::string& path, const TraceHeader& header) {
   RecordReader reader(path);
   std::string record;
   TraceFrame frame;
-  USER_CHECK(
-      reader.Next(&record) && frame.ParseFromString(record) && frame.has_header(),
-      "[trace] the file does not begin with a trace header; move it away or name another run "
-      "folder",
-      Named("file", path));
+  USER_CHECK(reader.Next(&record) && frame.ParseFromString(record) && frame.has_header(),
+             "[trace] the file does not open with a trace header; move it away or name another run "
+             "folder",
+             Named("file", path));
   const TraceHeader& there = frame.header();
   const std::string advice = "; name another run folder, or remove traces/ to start anew";
   USER_CHECK(there.format_version() == header.format_version(),
-             "[trace] the trace has another format" + advice, Named("file", path),
+             "[trace] the run's trace has another format" + advice, Named("file", path),
              Named("format", there.format_version()),
-             Named("this_program", header.format_version()));
+             Named("format_of_this_program", header.format_version()));
   USER_CHECK(there.seed() == header.seed(),
-             "[trace] the trace was written with another seed" + advice, Named("file", path),
-             Named("its_seed", there.seed()), Named("seed", header.seed()));
+             "[trace] the run's trace was written with another seed" + advice, Named("file", path),
+             Named("seed_in_trace", there.seed()), Named("seed", header.seed()));
   USER_CHECK(there.group_size() == header.group_size(),
-             "[trace] the trace was written with another group_size" + advice, Named("file", path),
-             Named("its_group_size", there.group_size()), Named("group_size", header.group_size()));
+             "[trace] the run's trace was written with another group size" + advice,
+             Named("file", path), Named("group_size_in_trace", there.group_size()),
+             Named("group_size", header.group_size()));
 }
 
 void CheckShape(const Completion& completion) {
@@ -55,8 +55,8 @@ void CheckShape(const Completion& completion) {
   CHECK(completion.rollout_log_probs_size() == tokens && fits(completion.entropies_size()) &&
             fits(completion.text_ends_size()) && fits(completion.kept_sizes_size()),
         "[trace] the arrays of a completion differ in length",
-        Named("rollout", completion.rollout_id()), Named("ids", tokens),
-        Named("log_probs", completion.rollout_log_probs_size()),
+        Named("rollout_id", completion.rollout_id()), Named("ids", tokens),
+        Named("rollout_log_probs", completion.rollout_log_probs_size()),
         Named("entropies", completion.entropies_size()),
         Named("text_ends", completion.text_ends_size()),
         Named("kept_sizes", completion.kept_sizes_size()));
@@ -66,7 +66,7 @@ void CheckShape(const Group& group) {
   const int members = group.completions_size();
   CHECK((group.scores_size() == members || group.scores_size() == 0) &&
             (group.advantages_size() == members || group.advantages_size() == 0),
-        "[trace] a group must have one score and one advantage per completion",
+        "[trace] a group does not have one score and one advantage per completion",
         Named("prompt", group.prompt().ordinal()), Named("completions", members),
         Named("scores", group.scores_size()), Named("advantages", group.advantages_size()));
 }

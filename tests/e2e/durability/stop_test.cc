@@ -55,7 +55,8 @@ TEST(Stop, ASignalAtAnyPlaceEndsWith75AndLosesNothing) {
       SCOPED_TRACE(place.text());
       const Ran ran = run.RunAndSignalAt(place, SIGTERM);
       EXPECT_EQ(ran.code, 75) << ran.err;
-      EXPECT_NE(ran.err.find("the same command goes on"), std::string::npos) << ran.err;
+      EXPECT_NE(ran.err.find("run the same command again to continue"), std::string::npos)
+          << ran.err;
     }
     SCOPED_TRACE(places[0].text());
     run.Run();

@@ -94,8 +94,8 @@ TEST(RunPlan, TableAndJsonSayTheSameNumbers) {
   const Config config = R1();
   const std::string text = PlanText(config, kR1Facts, int64_t{1} << 40);
   for (const char* words :
-       {"10,400, 16 a step", "8,192: 512 questions x 16", "26 refreshes, one every 400 updates",
-        "65,536 from step 513, behind 8,208 updates", "332,800 of 144,000, 2.31 epochs",
+       {"10,400, 16 per step", "8,192: 512 questions x 16", "26 refreshes, one every 400 updates",
+        "65,536 from step 513, after 8,208 updates", "332,800 of 144,000, 2.31 epochs",
         "3e-06 at update 40", "536,870,912 sampled", "7, of 30 questions, 150 answers"}) {
     EXPECT_NE(text.find(words), std::string::npos) << words << "\n" << text;
   }
