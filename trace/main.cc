@@ -1,5 +1,5 @@
-// grouper-trace: inspect the reasoning traces of a run. Declares the command line; command/ does
-// the work.
+// The program grouper-trace, which shows the reasoning traces of a run. This file declares the
+// command line; command/ does the work.
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -36,7 +36,7 @@ int Main(int argc, char** argv) {
   app.footer(
       "Exit codes: 0 success; 2 an error that you can fix; 1 an internal error.\n"
       "Example:\n  grouper-trace show runs/quickstart/rl --step 10 --group 2");
-  app.require_subcommand(0, 1);  // none is told apart from an unknown one below
+  app.require_subcommand(0, 1);  // a missing subcommand is reported below
   std::function<void()> run;
 
   LsOptions ls;

@@ -1,7 +1,7 @@
-// The subcommands of grouper-trace, free of the command line: plain options in, text out. `out`
-// gets the result (JSON only with `json`), `notes` what people should know beside it (a torn tail,
-// missing frames). All throw kUser for a missing run, step, group, rollout or prompt, naming what
-// there is.
+// The subcommands of grouper-trace. They take plain options and write text, and do not know the
+// command line. The result goes to `out`; with `json` nothing but JSON goes there. What people
+// should know besides, such as a torn tail or missing frames, goes to `notes`. All subcommands
+// throw kUser for a run, step, group, rollout or prompt that is missing, and say what there is.
 #pragma once
 
 #include <cstdint>
@@ -20,10 +20,11 @@ struct LsOptions {
   std::optional<int64_t> step = {};
   bool json = false;
 };
-// One line a group; with json one object a line.
+// Prints one line per group. With json each line is an object.
 void RunLs(const LsOptions& options, std::ostream& out, std::ostream& notes);
 
-// Selects by rollout id, by prompt ordinal, or by step (default: the last) and group (default: 0).
+// Selects a group by rollout id, by prompt ordinal, or by step (the last one when it is left out)
+// and group (0 when it is left out).
 struct ShowOptions {
   std::string run;
   std::optional<int64_t> step = {};
@@ -31,32 +32,32 @@ struct ShowOptions {
   std::optional<uint64_t> rollout_id = {};
   std::optional<uint64_t> prompt_ordinal = {};
   TokenColor color = TokenColor::kOff;
-  bool tokens = false;  // with json: the per-token arrays
+  bool tokens = false;  // with json, print the arrays of the tokens
   bool json = false;
 };
 void RunShow(const ShowOptions& options, std::ostream& out, std::ostream& notes);
 
-// What --color asks for: log_prob, entropy, off, always, or a comma list such as "entropy,always".
-// Without `always` there is colour only on a terminal that wants it.
+// Reads the value of --color: log_prob, entropy, off, always, or several with commas, such as
+// "entropy,always". Without `always` there is colour only on a terminal that wants it.
 TokenColor ParseTokenColor(std::string_view text, bool terminal_wants_color);
 
 struct StatsOptions {
   std::string run;
   bool json = false;
 };
-// One line a step.
+// Prints one line per step.
 void RunStats(const StatsOptions& options, std::ostream& out, std::ostream& notes);
 
 struct DigestOptions {
   std::string run;
   bool json = false;
 };
-// The digest in hexadecimal.
+// Prints the digest in hexadecimal.
 void RunDigest(const DigestOptions& options, std::ostream& out, std::ostream& notes);
 
-// Notes of a finished pass: torn tails, missing completions.
+// Writes the notes of a finished pass: torn tails and missing completions.
 void PrintNotes(const TraceReader& reader, std::ostream& notes);
-// "[trace] step 9 is not in the trace; it holds steps 0 to 4" and the like, thrown as kUser.
+// Throws kUser with a message such as "[trace] step 9 is not in the trace; it holds steps 0 to 4".
 [[noreturn]] void ThrowNotInTrace(const std::string& what, const TraceReader& reader);
 
 }  // namespace grouper

@@ -29,7 +29,7 @@ Lengths LengthsOf(const Group& group) {
   return lengths;
 }
 
-// Over SCORED members; NaN when there is none, so that a failure never reads as 0.
+// The mean over SCORED members. It is NaN when there is none, so that a failure is not shown as 0.
 double RewardMean(const Group& group) {
   const bool any = std::any_of(group.scores().begin(), group.scores().end(),
                                [](const auto& score) { return score.has_reward(); });

@@ -13,7 +13,7 @@ namespace {
 
 using reward::v1::ScoreResult;
 
-// The selected group; throws when there is none.
+// Returns the selected group. Throws kUser when there is none.
 GroupEntry Select(const ShowOptions& options, TraceReader* reader) {
   GroupFilter filter;
   filter.rollout_id = options.rollout_id;
@@ -29,14 +29,15 @@ GroupEntry Select(const ShowOptions& options, TraceReader* reader) {
     }
     const int64_t step = entry.group.step();
     if (options.step && step != *options.step) return true;
-    if (entry.index_in_step == 0) {  // a new step: what was found in the one before is not the last
+    if (entry.index_in_step ==
+        0) {  // a new step, so the group that was found is not of the last one
       groups_in_step = 0;
       found.reset();
     }
     groups_in_step = std::max(groups_in_step, entry.index_in_step + 1);
     if (entry.index_in_step == wanted) {
       found = std::move(entry);
-      return !options.step;  // the last step is known at the end only
+      return !options.step;  // only at the end is it known which step is the last
     }
     return true;
   });
@@ -139,7 +140,7 @@ std::string GroupJson(const GroupEntry& entry, const ShowOptions& options) {
   const Prompt& prompt = group.prompt();
   JsonWriter json;
   json.BeginObject().Key("step").Value(group.step()).Key("group").Value(entry.index_in_step);
-  // Whoever feeds this to a language model should know.
+  // A program that gives these fields to a language model must not trust them.
   json.Key("untrusted_fields").BeginArray();
   for (const char* field :
        {"prompt.text", "prompt.prefill", "text", "reason", "extraction.answer", "tests.detail"}) {

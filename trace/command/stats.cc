@@ -26,7 +26,7 @@ std::string JsonLine(const StepStats& stats) {
   json.Key("timeout").Value(stats.statuses[ScoreResult::TIMEOUT]);
   json.Key("internal").Value(stats.statuses[ScoreResult::INTERNAL]);
   json.Key("status_unspecified").Value(stats.statuses[ScoreResult::STATUS_UNSPECIFIED]);
-  // Null while the step is not finished: no record is not the same as no mismatch.
+  // These are null while the step is not finished, because no record does not mean no mismatch.
   const auto from_record = [&](const char* name, uint64_t value) {
     json.Key(name);
     if (stats.record) {
@@ -47,7 +47,7 @@ std::string Percent(double share) {
   return number == "-" ? number : number + "%";
 }
 
-// "0", or "2 TIMEOUT, 1 INTERNAL".
+// Returns "0", or for example "2 TIMEOUT, 1 INTERNAL".
 std::string NotScored(const StepStats& stats) {
   std::string text;
   for (int status = 0; status < ScoreResult::Status_ARRAYSIZE; ++status) {

@@ -9,7 +9,8 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "words are hashed as they lie in memory");
 
-// Fixed-width words in little-endian order; strings and arrays behind their u64 length.
+// Writes words of fixed width in little-endian order. The length of a string or an array, a u64,
+// comes before its content.
 class Writer {
  public:
   explicit Writer(std::string* out) : out_(out) {}

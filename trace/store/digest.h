@@ -1,8 +1,8 @@
-// SHA-256 over what makes two traces identical (docs/formats.md): steps, prompts' ids and text,
-// completions' ids, text, log-prob bits, entropy bits, experts, finish reasons, policy versions,
-// and the scores' status, verdict, reason, components, reward, advantage. Not times, hosts, the
-// cached flag, or the configuration. Groups in the order given, members in order of position. Not
-// thread-safe.
+// A SHA-256 over everything that makes two traces identical (docs/formats.md): steps; the ids and
+// the text of prompts; the ids, text, log-prob bits, entropy bits, experts, finish reasons and
+// policy versions of completions; the status, verdict, reason, components, reward and advantage of
+// scores. Times, hosts, the cached flag and the configuration are left out. The order of the groups
+// and of their members counts. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ class TraceDigest {
  public:
   TraceDigest();
   void Add(const Group& group);
-  // 64 hexadecimal digits; call once.
+  // Returns 64 hexadecimal digits. Call it once.
   std::string FinishHex();
 
   int64_t groups() const { return groups_; }

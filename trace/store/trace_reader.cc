@@ -11,7 +11,7 @@
 namespace grouper {
 namespace {
 
-// N of "seg-N.gtr"; empty for any other name.
+// Returns N of "seg-N.gtr", and nothing for any other name.
 std::optional<uint64_t> SegmentNumber(const std::string& name) {
   constexpr std::string_view kPrefix = "seg-";
   constexpr std::string_view kSuffix = ".gtr";

@@ -1,7 +1,7 @@
-// Reads a run's trace: all segments in order, also while they are written, also a copy without the
-// run. Keeps one group and the completions waiting for theirs in memory. Not thread-safe; any
-// number of readers may stand beside the writer, which never notices them. A torn tail ends its
-// segment and is reported.
+// Reads a run's trace, all segments in order. It can read a trace that is still being written, and
+// a copy without the rest of the run. It holds one group in memory, and the completions whose group
+// has not come yet. A torn tail ends its segment and is reported. Not thread-safe; any number of
+// readers may read while one writer writes, and do not disturb it.
 #pragma once
 
 #include <cstdint>
@@ -20,26 +20,26 @@ namespace grouper {
 struct GroupFilter {
   int64_t first_step = std::numeric_limits<int64_t>::min();
   int64_t last_step = std::numeric_limits<int64_t>::max();
-  std::optional<uint64_t> rollout_id = {};  // the group that holds it
+  std::optional<uint64_t> rollout_id = {};  // selects the group that holds this rollout
   std::optional<uint64_t> prompt_ordinal = {};
 };
 
 struct GroupEntry {
   int64_t index_in_step = 0;
-  Group group;  // completions with their arrays
+  Group group;  // its completions have their arrays
 };
 
-// What the last ReadGroups saw, whatever its filter; ranges are inclusive and empty when groups ==
-// 0.
+// What the last ReadGroups saw, whatever its filter was. Ranges include both ends, and are empty
+// when groups is 0.
 struct TraceExtent {
   int64_t groups = 0;
   int64_t first_step = 0, last_step = 0;
   uint64_t first_rollout = 0, last_rollout = 0;
   uint64_t first_prompt = 0, last_prompt = 0;
-  int64_t missing_completions = 0;  // members whose own frame was not found, in the visited groups
+  int64_t missing_completions = 0;  // members of the visited groups whose own frame was not found
 };
 
-// Bytes behind the last valid frame of a segment: being written, or cut by a crash.
+// Bytes after the last valid frame of a segment, which are being written or were cut by a crash.
 struct TornTail {
   std::string path;
   uint64_t valid_bytes = 0;
@@ -48,35 +48,36 @@ struct TornTail {
 
 class TraceReader {
  public:
-  // A run folder (RUN/traces/WRITER/seg-N.gtr), its traces folder, a writer's folder, or one
-  // segment. Throws kUser when it does not exist, holds no segment, or a segment is of another
-  // format.
+  // `path` is a run folder (RUN/traces/WRITER/seg-N.gtr), its traces folder, a writer's folder, or
+  // one segment. Throws kUser when it does not exist, when it holds no segment, and when a segment
+  // has another format.
   explicit TraceReader(const std::string& path);
   ~TraceReader();
 
-  // Of the first segment; default when no header has been written yet.
+  // The header of the first segment. It is empty when none has been written yet.
   const TraceHeader& header() const { return header_; }
   const std::vector<std::string>& segments() const { return segments_; }
 
-  // Frames of all segments in order, headers included; false at the end. A frame that is whole but
-  // does not parse is kUser naming file and byte.
+  // Reads the next frame; the frames of all segments come in order, headers included. Returns false
+  // at the end. Throws kUser, with the file and the byte, for a whole frame that does not parse.
   bool Next(TraceFrame* frame);
   void Rewind();
 
-  // A pass over the whole trace: groups that pass the filter, completions joined in, in order of
-  // their frames; step records as they come. A visitor that returns false ends the pass.
+  // Passes over the whole trace from its start. Visits the groups that pass the filter, with their
+  // completions joined in, and the step records, all in the order of their frames. A visitor of
+  // groups that returns false ends the pass.
   void ReadGroups(const GroupFilter& filter, const std::function<bool(GroupEntry&)>& visit_group,
                   const std::function<void(const StepRecord&)>& visit_step = {});
 
   const TraceExtent& extent() const { return extent_; }
-  // Of the frames read since the last Rewind or ReadGroups.
+  // The torn tails that were met since the last Rewind, or in the last ReadGroups.
   const std::vector<TornTail>& torn() const { return torn_; }
 
  private:
   std::vector<std::string> segments_;
   TraceHeader header_;
   size_t next_segment_ = 0;
-  std::unique_ptr<RecordReader> reader_;  // of segments_[next_segment_ - 1]
+  std::unique_ptr<RecordReader> reader_;  // reads segments_[next_segment_ - 1]
   std::string record_;
   TraceExtent extent_;
   std::vector<TornTail> torn_;

@@ -13,7 +13,7 @@
 namespace grouper {
 namespace {
 
-// Maps in order of key: equal content gives equal bytes.
+// Maps are written in the order of their keys, so that equal content gives equal bytes.
 std::string Serialize(const TraceFrame& frame) {
   std::string bytes;
   {
@@ -25,7 +25,7 @@ std::string Serialize(const TraceFrame& frame) {
   return bytes;
 }
 
-// The file's own header must name the same run.
+// Checks that the file's own header is of the same run.
 void CheckSameRun(const std::string& path, const TraceHeader& header) {
   RecordReader reader(path);
   std::string record;
@@ -71,8 +71,8 @@ void CheckShape(const Group& group) {
         Named("scores", group.scores_size()), Named("advantages", group.advantages_size()));
 }
 
-// A frame with a string that is no UTF-8 could be written but never parsed again. A grader may put
-// model bytes into these fields.
+// Escapes bytes that are not UTF-8 in the fields into which a grader may put bytes of a model. With
+// such bytes a frame could be written, but not parsed again.
 void MakeStringsReadable(google::protobuf::RepeatedPtrField<reward::v1::ScoreResult>* scores) {
   const auto repair = [](std::string* text) { *text = EscapeIllFormed(*text); };
   for (reward::v1::ScoreResult& score : *scores) {
@@ -83,7 +83,7 @@ void MakeStringsReadable(google::protobuf::RepeatedPtrField<reward::v1::ScoreRes
   }
 }
 
-// The group without the arrays that stand in its completions' own frames.
+// Copies the group without the arrays, which are in the frames of its completions.
 void ReduceGroup(const Group& group, Group* reduced) {
   *reduced->mutable_prompt() = group.prompt();
   for (const Completion& completion : group.completions()) {

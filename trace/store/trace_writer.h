@@ -1,8 +1,11 @@
-// The one writer of a run's learner trace: RUN/traces/learner/seg-00000.gtr, record frames that
-// hold TraceFrame messages (docs/formats.md). Owns the file; not thread-safe.
-//   1. The file opens with a header frame, which names the run.
-//   2. A step is its groups, each behind its completions, then a StepRecord; steps only grow.
-//   3. AppendStep returns when its groups are durable, so weights may move after it.
+// Writes a run's learner trace, RUN/traces/learner/seg-00000.gtr. The file consists of record
+// frames that hold TraceFrame messages (docs/formats.md). The writer owns the file; a trace has
+// only one. Not thread-safe.
+//   1. The first frame is a header, which names the run.
+//   2. A step has the frames of its groups, each after those of its completions, and a StepRecord
+//   at
+//      the end. The numbers of steps only grow.
+//   3. AppendStep returns when its groups are durable, so the weights may change after it.
 #pragma once
 
 #include <cstdint>
@@ -22,24 +25,25 @@ std::string LearnerSegmentPath(const std::string& run_folder);
 
 class TraceWriter {
  public:
-  // keep_bytes < 0: a new file, or behind the last valid frame of the one that is there (a torn
-  // tail is cut off). keep_bytes >= 0: the file is cut back to that offset, which a checkpoint's
-  // manifest holds; 0 starts it anew. Throws kUser when the file is another run's (seed or group
-  // size differ; run ids may be paths, so they may not) or does not reach keep_bytes with whole
-  // frames. The header's format_version is set here.
-  // `wait`: as AppendFile.
+  // keep_bytes < 0 makes a new file, or continues after the last valid frame of an existing one and
+  // cuts off a torn tail. keep_bytes >= 0 cuts the file back to that offset, which comes from a
+  // checkpoint's manifest; 0 starts the file anew. Throws kUser when the file belongs to another
+  // run, and when it does not reach keep_bytes with whole frames. The seed and the group size
+  // decide whether it is another run; the run id may be a path, so it may differ. The constructor
+  // sets the header's format_version. `wait` is used as in AppendFile.
   TraceWriter(const std::string& run_folder, TraceHeader header, int64_t keep_bytes = -1,
               DiskWait* wait = nullptr);
 
-  // Writes a frame per completion, then one for its group (completions reduced to rollout_id and
-  // index), group by group, and syncs. The step is stamped into every frame. kInternal when arrays
-  // of a completion or of a group differ in length.
+  // Writes the groups one after another, each as one frame per completion and then one frame for
+  // the group, in which completions have only rollout_id and index. Every frame gets the number of
+  // the step. Then syncs. Throws kInternal when the arrays of a completion or a group differ in
+  // length.
   void AppendStep(int64_t step, std::span<const Group> groups);
-  // Ends the step. Handed to the kernel, durable with the next Sync or AppendStep.
+  // Ends the step. The record is durable after the next Sync or AppendStep.
   void AppendStepRecord(const StepRecord& record);
   void Sync();
 
-  // For the manifest, after Sync.
+  // The size of the file, for the manifest. Call Sync first.
   uint64_t offset_bytes() const { return writer_->offset_bytes(); }
   const std::string& path() const { return path_; }
 

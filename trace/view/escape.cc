@@ -13,7 +13,7 @@ struct Range {
   uint32_t first;
   uint32_t last;
 };
-// Controls and characters without a visible form: default-ignorable code points, format controls,
+// Controls, and characters without a visible form: default-ignorable code points, format controls,
 // line and paragraph separators, noncharacters of the basic plane.
 constexpr Range kHidden[] = {
     {0x7F, 0x9F},     {0xAD, 0xAD},     {0x34F, 0x34F},     {0x61C, 0x61C},     {0x115F, 0x1160},

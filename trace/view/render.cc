@@ -14,7 +14,7 @@ namespace {
 
 using reward::v1::ScoreResult;
 
-// Light to dark, readable under black text.
+// From light to dark. Black text stays readable on all of them.
 constexpr std::array<int, 8> kLogProbRamp = {0, 230, 229, 222, 216, 210, 203, 196};
 constexpr std::array<int, 8> kEntropyRamp = {0, 195, 159, 123, 117, 147, 141, 135};
 constexpr int kNanBackground = 250;
@@ -25,11 +25,11 @@ int Bucket(const std::array<int, 8>& ramp, double share) {
   return ramp[static_cast<size_t>(std::clamp(std::ceil(share * last), 0.0, last))];
 }
 
-// How one piece of text looks; equal looks share one escape sequence.
+// How a piece of text looks. Neighbours with equal looks share one escape sequence.
 struct Look {
-  int background = 0;   // of the palette, 0: none
-  bool escape = false;  // an escape that we put in the place of a character: reversed
-  bool answer = false;  // inside the span the answer was taken from: underlined
+  int background = 0;   // entry of the palette, 0 for none
+  bool escape = false;  // reversed: an escape that replaces a character
+  bool answer = false;  // underlined: part of the span that the answer was read from
   bool operator==(const Look&) const = default;
 };
 
@@ -64,7 +64,7 @@ int Background(const Completion& completion, int token, TokenColor color) {
 
 constexpr std::string_view kIndent = "  ";
 
-// Plain block: line breaks are kept, every line indented.
+// Prints text without colours. Line breaks are kept and every line is indented.
 void PrintBlock(std::string_view text, std::ostream& out) {
   out << kIndent;
   size_t at = 0;
@@ -78,7 +78,7 @@ void PrintBlock(std::string_view text, std::ostream& out) {
   out << '\n';
 }
 
-// A character belongs to the token that holds its first byte.
+// A character has the colour of the token that holds its first byte.
 void PrintText(const Completion& completion, const ScoreResult* score, TokenColor color,
                std::ostream& out) {
   Ink ink(color != TokenColor::kOff, &out);
@@ -238,7 +238,7 @@ void PrintLegend(TokenColor color, std::ostream& out) {
   Ink ink(true, &out);
   out << "colour: " << (log_prob ? "log-prob" : "entropy") << ' ';
   const auto& ramp = log_prob ? kLogProbRamp : kEntropyRamp;
-  for (size_t i = 0; i < ramp.size(); ++i) {  // the far end of each band
+  for (size_t i = 0; i < ramp.size(); ++i) {  // each band is labelled with its far end
     const double value =
         (log_prob ? -6.0 : 3.0) * static_cast<double>(i) / (kLogProbRamp.size() - 1);
     ink.Set({.background = ramp[i]});

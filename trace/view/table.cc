@@ -11,7 +11,8 @@
 namespace grouper {
 namespace {
 
-// Code points, which is the width of what our tables hold (wide characters only shift a column).
+// The number of code points. It is the width of nearly all text in these tables; a wide character
+// only shifts a column.
 size_t Width(const std::string& cell) {
   return static_cast<size_t>(std::count_if(
       cell.begin(), cell.end(), [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; }));

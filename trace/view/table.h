@@ -1,4 +1,5 @@
-// A table of short cells for people: columns as wide as their widest cell, numbers to the right.
+// A table of short cells for people. A column is as wide as its widest cell; numbers are aligned to
+// the right.
 #pragma once
 
 #include <ostream>
@@ -16,7 +17,8 @@ class Table {
   };
 
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
-  // One cell a column. Cells are printed as they are: escape foreign text first (escape.h).
+  // Takes one cell per column. Cells are printed as they are, so escape foreign text first
+  // (escape.h).
   void AddRow(std::vector<std::string> cells);
   void Print(std::ostream& out) const;
 
@@ -25,9 +27,9 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-// Fixed point; "-" for NaN.
+// Returns a fixed-point number, or "-" for NaN.
 std::string FormatFixed(double value, int digits);
-// Up to six significant digits, "0.5", "1", "-1.25".
+// Returns up to six significant digits, such as "0.5", "1" or "-1.25".
 std::string FormatShort(double value);
 
 }  // namespace grouper
