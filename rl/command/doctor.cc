@@ -25,7 +25,8 @@ struct Finding {
   std::string detail;
 };
 
-// Samples a few groups from a random policy and compares every log-probability and expert by bits.
+// Samples a few groups from a random policy and compares the bits of every log-probability and
+// every expert.
 Finding CheckZeroMismatch(int threads) {
   Config config = QuickstartConfig(QuickstartStage::kRl, 7, true);
   Session session(&config, {.threads = threads});

@@ -20,10 +20,11 @@
 namespace grouper {
 namespace {
 
-// Step of the trace that holds the samples, and the one of the greedy answers.
+// The step of the trace that holds the samples, and the one that holds the greedy answers.
 constexpr int64_t kSamplesStep = 0, kGreedyStep = 1;
 
-// The evaluation's own folder: config.textproto, traces/ and eval.json. Made anew each time.
+// The evaluation's own folder: config.textproto, traces/ and eval.json. An older trace in it is
+// overwritten.
 class SampleFolder {
  public:
   SampleFolder(const std::string& path, const Config& config) : path_(path), config_(config) {
@@ -39,7 +40,8 @@ class SampleFolder {
   }
   void Add(bool greedy, std::span<Group> groups) {
     for (Group& group : groups) {
-      AssignAdvantages(config_.advantage(), &group);  // mean and spread of the rewards
+      AssignAdvantages(config_.advantage(),
+                       &group);  // for the mean and the deviation of the rewards
       group.clear_advantages();
     }
     traces_->AppendStep(greedy ? kGreedyStep : kSamplesStep, groups);
@@ -144,7 +146,7 @@ int RunEvalCommand(const EvalOptions& options, std::stop_token stop) {
   Config config = LoadConfigFor(options.run, options.checkpoint);
   const Manifest manifest = VerifyCheckpoint(config.init_from());
   const bool json = options.run.json;
-  // Held-out lines are read from data.train only where data.eval names nothing.
+  // Only held-out lines are read from data.train, and only when data.eval names nothing.
   if (!config.data().eval().empty()) config.mutable_data()->set_train("tasks:calc,fit");
   Session session(&config, {.threads = options.run.threads});
   const PromptSet prompts(config, session.tokenizer());

@@ -46,7 +46,7 @@ const char* NameOf(MemoryRow::When when) {
   return "";
 }
 
-// Two columns.
+// Builds a text of two columns.
 class Table {
  public:
   void Title(const std::string& text) { text_ += (text_.empty() ? "" : "\n") + text + "\n"; }

@@ -1,4 +1,4 @@
-// The plan of a run as people and as tools read it.
+// Writes the plan of a run as a table for people and as JSON for programs.
 #pragma once
 
 #include <string>
@@ -9,13 +9,14 @@ namespace grouper {
 
 class PromptSet;
 
-// Reads every prompt of a file once; of endless generators those of the run, 4,096 at most.
+// Measures the prompts: all rows of a file, or of an endless generator those that the run will use,
+// but at most 4,096.
 RunFacts FactsOf(const Config& config, const PromptSet& prompts, int threads);
 
-// Lines, the last one without its line feed. machine_bytes 0: unknown.
+// Several lines; no line feed follows the last one. machine_bytes is 0 when it is not known.
 std::string PlanText(const Config& config, const RunFacts& facts, int64_t machine_bytes);
 
-// One JSON object: schedule, memory, config (the resolved one as textproto).
+// One JSON object with the schedule, the memory and the resolved config as textproto.
 std::string PlanJson(const Config& config, const RunFacts& facts, int64_t machine_bytes);
 
 }  // namespace grouper

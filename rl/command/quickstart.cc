@@ -19,8 +19,8 @@
 namespace grouper {
 namespace {
 
-// What an evaluation leaves for the report; kept in the run folder so that a resume need not repeat
-// it.
+// What the report needs of an evaluation. It is stored in the run folder, so that a resume need not
+// repeat the evaluation.
 struct EvalSummary {
   double pass_at_1 = 0;
   double greedy = 0;
@@ -83,7 +83,7 @@ void AddMetrics(const std::string& folder, RunTotals* totals) {
   }
 }
 
-// Mean reward in at most 50 columns and 8 rows of block characters.
+// Draws the mean reward with block characters, in at most 50 columns and 8 rows.
 void PrintChart(bool json, const std::vector<double>& rewards) {
   if (rewards.empty()) return;
   const size_t columns = std::min<size_t>(50, rewards.size());
@@ -107,7 +107,7 @@ void PrintChart(bool json, const std::vector<double>& rewards) {
   }
 }
 
-// The first question of each kind that was answered wrong before and right after.
+// Shows, for each kind of task, the first question that was answered wrong before and right after.
 void PrintExamples(bool json, const std::vector<Prompt>& questions, const EvalSummary& before,
                    const EvalSummary& after) {
   Say(json, "\nheld-out questions, greedy answers before and after RL");

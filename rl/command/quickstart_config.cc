@@ -7,9 +7,9 @@
 namespace grouper {
 namespace {
 
-// A policy of 25 thousand parameters and a handful of steps through every part. The overlong
-// component gives groups of a policy that knows nothing a spread of rewards, so that updates do
-// happen.
+// Shrinks the stage to a policy of 25 thousand parameters and a few steps that still pass through
+// every part. Such a policy gets no answer right, so the overlong component is added: it gives the
+// members of a group different rewards, so that there are updates.
 void Shrink(Config* config) {
   MergeTextproto(R"(
     prompts_per_step: 4 group_size: 4 eval_every: 2 checkpoint_every: 2

@@ -1,6 +1,6 @@
-// The quickstart (examples/README.md): base stage, cold-start SFT, GRPO on calc and fit, with held-out
-// pass@1 before and after. The three configs are examples/quickstart_{base,sft,rl}.textproto, built
-// into the program.
+// The configs of the quickstart's three stages: base training, a supervised cold start, and GRPO on
+// the tasks calc and fit. They are examples/quickstart_{base,sft,rl}.textproto, which are built
+// into the program (examples/README.md).
 #pragma once
 
 #include <string>
@@ -10,9 +10,10 @@
 namespace grouper {
 
 enum class QuickstartStage { kBase, kSft, kRl };
-// Text of the stage's example config.
+// The text of the stage's example config.
 const char* QuickstartText(QuickstartStage stage);
-// The stage's config under a seed; smoke shrinks policy and data to less than 15 GFLOP in all.
+// The stage's config with this seed. `smoke` shrinks the policy and the data, so that all stages
+// together take less than 15 GFLOP.
 Config QuickstartConfig(QuickstartStage stage, uint64_t seed, bool smoke);
 
 }  // namespace grouper

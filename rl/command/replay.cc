@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kExitDifferent = 1, kExitTryAgain = 75;
 
-// What vouches for the weights behind the step.
+// Says what the weights after the step were compared with.
 std::string WeightsText(const ReplayResult& result) {
   if (result.weights_from == "checkpoint") return "every tensor of the checkpoint after it";
   if (result.weights_from == "next step") return "the weights that the next step was sampled with";
@@ -66,7 +66,7 @@ void PrintJson(const ReplayCommandOptions& options, const ReplayResult& result) 
 }  // namespace
 
 int RunReplayCommand(const ReplayCommandOptions& options, std::stop_token stop) {
-  SetLogLevel(LogLevel::kWarn);  // what the trainer says of its folder is about the copy
+  SetLogLevel(LogLevel::kWarn);  // the trainer's lines would speak of the temporary copy
   ReplayOptions replay;
   replay.run = options.run;
   replay.step = options.step;

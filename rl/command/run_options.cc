@@ -12,7 +12,7 @@
 namespace grouper {
 namespace {
 
-// "tasks:..." and absolute paths stay.
+// Makes a path of a config file relative to that file. Absolute paths and "tasks:..." stay.
 std::string Relative(const std::string& file, const std::string& path) {
   if (path.empty() || path[0] == '/' || path.rfind("tasks:", 0) == 0) return path;
   return JoinPath(FolderOf(file), path);

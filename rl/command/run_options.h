@@ -1,6 +1,6 @@
-// Options of grouper's subcommands as plain structs: main.cc fills them, command/*.cc never see
-// CLI11. Each command returns the exit code and writes people's text to stderr when json is set,
-// else to stdout.
+// The options of grouper's subcommands as plain structs. main.cc fills them in, so that the files
+// of command/ need not know CLI11. Each command returns the exit code. It writes its text for
+// people to stdout, or to stderr when json is set.
 #pragma once
 
 #include <cstdint>
@@ -26,30 +26,30 @@ struct RunOptions {
 struct QuickstartOptions {
   std::string run = "runs/quickstart";
   uint64_t seed = 1;
-  std::vector<std::string> set;  // applied to the RL stage
+  std::vector<std::string> set;  // settings of the RL stage, a.b=c
   int threads = 0;
   bool smoke = false;
   bool json = false;
 };
 
 struct EvalOptions {
-  RunOptions run;          // no config file: the checkpoint's own; run: where samples are kept
+  RunOptions run;          // without a config file, the checkpoint's own; run.run keeps samples
   std::string checkpoint;  // run or checkpoint folder; overrides init_from
 };
 
 struct SampleOptions {
-  RunOptions run;          // no config file: the checkpoint's own; run: the job's folder
+  RunOptions run;  // without a config file, the checkpoint's own; run.run is the job's folder
   std::string checkpoint;  // run or checkpoint folder; overrides init_from
   std::optional<uint64_t> seed;
-  std::string prompt;         // empty: standard input
-  std::string input, output;  // JSONL: rejection sampling of a file
-  int samples = 0;            // 0: sample.samples
+  std::string prompt;         // when empty, it is read from standard input
+  std::string input, output;  // JSONL; an input asks for rejection sampling of a file
+  int samples = 0;            // 0 leaves sample.samples as it is
 };
 
 struct ReplayCommandOptions {
   std::string run;
   int64_t step = -1;
-  std::vector<std::string> set;  // a.b=c over the run's own config
+  std::vector<std::string> set;  // a.b=c, changes to the run's own config
   int threads = 0;
   bool json = false;
 };
@@ -59,13 +59,15 @@ struct DoctorOptions {
   bool json = false;
 };
 
-// Files left to right, then --set, beneath them the values of config.profile; file paths inside a
-// config are taken relative to it.
+// The config of a command: the files, merged from left to right, then the settings of --set. The
+// values of config.profile fill in what these leave out. A path inside a config file is relative to
+// that file.
 Config LoadConfig(const RunOptions& options);
-// The same, with config.init_from at the newest checkpoint of `checkpoint` when that is named;
-// without a config file what the checkpoint's run was started with. kUser when neither is named.
+// The same, with config.init_from set to the newest checkpoint of the folder `checkpoint` when one
+// is named. Without a config file, the config that the checkpoint's run was started with. Throws
+// kUser when neither is named.
 Config LoadConfigFor(const RunOptions& options, const std::string& checkpoint);
-// Writes a line for people: to stderr when stdout carries JSON.
+// Writes a line for people, to stderr when stdout carries JSON.
 void Say(bool json, const std::string& line);
 
 int RunQuickstart(const QuickstartOptions& options, std::stop_token stop);

@@ -19,7 +19,7 @@ namespace {
 
 constexpr size_t kMostPromptBytes = size_t{1} << 20;
 
-// All of standard input, without the line feed that a shell puts at its end.
+// All of standard input, without the line feed at its end that a shell adds.
 std::string ReadPrompt() {
   if (isatty(STDIN_FILENO) != 0) {
     std::fprintf(stderr, "The prompt is read from standard input; end it with Ctrl-D.\n");

@@ -49,7 +49,7 @@ int PrintConfig(Config config) {
   return 0;
 }
 
-// What the run would do and take; allocates nothing of it.
+// Prints what the run would do and how much memory it would take, without allocating that memory.
 int DryRun(const RunOptions& options, Config config) {
   const std::unique_ptr<Tokenizer> tokenizer = MakeTokenizer(&config);
   CheckPolicyConfig(config.policy());
@@ -64,12 +64,12 @@ int DryRun(const RunOptions& options, Config config) {
   std::fflush(stdout);
   const MemoryPlan memory = PlanMemory(config, facts);
   if (machine > 0) CheckFits(memory, memory.total, "the run", machine);
-  // A checkpoint of another policy is found now.
+  // This reports a checkpoint of another policy now, not when the run starts.
   if (!config.init_from().empty()) Session session(&config, {.threads = options.threads});
   return 0;
 }
 
-// What does not even start must not begin to fill the machine.
+// Refuses a run whose start would not fit, before it begins to allocate.
 void CheckStartFits(Config config) {
   MakeTokenizer(&config);
   const MemoryPlan memory = PlanMemory(config, {});

@@ -11,7 +11,7 @@
 namespace grouper {
 namespace {
 
-// Runs of white space as one blank, none at the ends.
+// The text with every run of white space as one blank, and none at the ends.
 std::string FoldSpace(std::string_view text) {
   std::string folded;
   bool gap = false;
@@ -33,7 +33,7 @@ double PassAtK(int64_t n, int64_t c, int64_t k) {
   CHECK(0 <= c && c <= n && 1 <= k && k <= n, "[eval] pass@k needs 0 <= c <= n and 1 <= k <= n",
         Named("n", n), Named("c", c), Named("k", k));
   if (n - c < k) return 1;
-  // C(n - c, k) / C(n, k) = product over i = n - c + 1 .. n of (1 - k / i).
+  // C(n - c, k) / C(n, k) is the product of (1 - k / i) over i = n - c + 1 to n.
   double none = 1;
   for (int64_t i = n - c + 1; i <= n; ++i) {
     none *= 1 - static_cast<double>(k) / static_cast<double>(i);
@@ -55,7 +55,7 @@ std::optional<bool> MajorityIsRight(const Group& group) {
     scored = true;
     const reward::v1::Extraction& found = score.extraction();
     if (found.rung().empty()) continue;
-    // The span, as extraction.answer is an excerpt.
+    // The span of the text is used, because extraction.answer may be cut.
     const std::string_view text(group.completions(i).text());
     const size_t begin = std::min<size_t>(found.begin(), text.size());
     const size_t end = std::min<size_t>(std::max(found.end(), found.begin()), text.size());
@@ -128,7 +128,7 @@ EvalFigures EvalTally::Finish() const {
   figures.pass_at_1 = first.value;
   figures.standard_error = first.standard_error;
   for (size_t i = 0; i < ks_.size(); ++i) figures.pass_at_k.push_back(pass_at_k_[i].At(ks_[i]));
-  figures.pass_at_k[0] = first;  // the same mean, by the plainer formula
+  figures.pass_at_k[0] = first;  // the same mean, computed by a simpler formula
   figures.maj_at_k = majority_.At(samples_per_question_);
   const double completions = static_cast<double>(figures.completions);
   if (figures.completions > 0) {

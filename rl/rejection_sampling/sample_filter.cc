@@ -29,7 +29,7 @@ struct ScriptRange {
   uint32_t first, last;
   Script script;
 };
-// Letters of the scripts that reasoning is written in (Unicode 15 blocks).
+// The letters of the scripts that reasoning is usually written in (blocks of Unicode 15).
 constexpr ScriptRange kScripts[] = {
     {0x41, 0x5A, Script::kLatin},         {0x61, 0x7A, Script::kLatin},
     {0xAA, 0xAA, Script::kLatin},         {0xBA, 0xBA, Script::kLatin},
@@ -52,7 +52,8 @@ Script ScriptOf(uint32_t code) {
   return Script::kNone;
 }
 
-// Code point at the start of text and its bytes; an invalid byte stands for itself.
+// The code point at the start of the text and its length in bytes. The code of an invalid byte is
+// the byte itself.
 uint32_t CodeAt(std::string_view text, size_t* length) {
   const Utf8Character character = ReadUtf8(text, 0);
   *length = std::max<size_t>(character.bytes, 1);
@@ -76,7 +77,7 @@ double OtherScriptShare(std::string_view text) {
   std::map<Script, int64_t> words;
   Script running = Script::kNone;
   int64_t letters = 0;
-  bool command = false;  // the run stands behind a backslash
+  bool command = false;  // a backslash is before the word
   char before = ' ';
   const auto end_run = [&] {
     if (running != Script::kNone && letters > 1 && !command) ++words[running];
@@ -106,7 +107,7 @@ double OtherScriptShare(std::string_view text) {
 }
 
 double RepeatedShare(std::string_view text, int ngram) {
-  std::string joined;  // the words, a line feed behind each: an n-gram is a piece of it
+  std::string joined;  // a line feed follows each word, so an n-gram is a substring
   std::vector<size_t> starts;
   bool in_word = false;
   const auto end_word = [&] {

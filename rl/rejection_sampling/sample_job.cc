@@ -65,8 +65,8 @@ struct SampleProgress {
   }
 };
 
-// Why a member of the group is no row, and "" when it becomes one. `of_question`: rows that the
-// group has given so far.
+// The reason why a member of the group does not become a row, or "" when it does. `of_question` is
+// the number of rows that the group has given so far.
 std::string WhyDropped(const Group& group, int member, int64_t of_question,
                        const SampleConfig& config, SeenSamples* seen) {
   std::string reason = DropReason(group, member, config);
@@ -84,7 +84,8 @@ SampleJob::SampleJob(const Config& config, SampleJobOptions options)
   CheckSettings(config_, options_);
   checkpoint_ = VerifyCheckpoint(config_.init_from());
   const std::unique_ptr<Tokenizer> tokenizer = Tokenizer::Make(config_.data().tokenizer());
-  // Lines that data.holdout_every keeps out of training are no material for training either.
+  // The rows will be training data, so lines that data.holdout_every keeps out of training are left
+  // out here too.
   data_ = ReadDataRows({.path = options_.input,
                         .setting = "--input",
                         .part = RowPart::kTraining,
@@ -144,7 +145,7 @@ std::vector<Prompt> SampleJob::PromptsOf(int64_t begin, int64_t end) const {
   return prompts;
 }
 
-// Whole groups in the trace, which must be those of the first rows.
+// The number of groups in the trace. They must be complete and those of the first rows.
 int64_t SampleJob::CountSampled() {
   if (!FileExists(LearnerSegmentPath(options_.folder))) return 0;
   TraceReader reader(options_.folder);
@@ -181,7 +182,7 @@ bool SampleJob::Sample(std::stop_token stop) {
   const int64_t per_step = config.sample().questions_per_step();
   SampleProgress progress;
   while (done < rows) {
-    // Steps are cut by the row's number, also when a start goes on inside of one.
+    // Steps begin at fixed row numbers, also when the job was stopped in the middle of one.
     const int64_t step = done / per_step, end = std::min(rows, (step + 1) * per_step);
     const Stopwatch watch;
     const int64_t tokens_before = session.engine().stats().sampled_tokens;
@@ -193,7 +194,8 @@ bool SampleJob::Sample(std::stop_token stop) {
     KILL_POINT("sample.generated");
     reward.Score(&groups);
     for (Group& group : groups) {
-      AssignAdvantages(config.advantage(), &group);  // mean and spread of the rewards
+      AssignAdvantages(config.advantage(),
+                       &group);  // for the mean and the deviation of the rewards
       group.clear_advantages();
       progress.Add(group);
     }

@@ -1,10 +1,11 @@
-// Rejection sampling of a file: k samples a question, scored over gRPC, durable as traces, then the
-// ones that pass the filters as rows for `grouper sft` with their lineage. One process owns a job's
-// folder.
-//   1. Groups stand in the trace in order of the file's rows; a start goes on behind the last one.
-//   2. Rows and manifest are a pure function of the trace and the filters (sample.*).
-//   3. What decides the samples (data, weights, policy, sampling, seed, rubrics, k) is the job's
-//      identity: another one in the same folder is refused.
+// Rejection sampling of a file of questions. The job samples k completions per question, scores
+// them over gRPC and stores them durably as a trace. Then it writes those that pass the filters as
+// rows for `grouper sft`, with their lineage. One process owns a job's folder.
+//   1. The trace holds the groups in the order of the file's rows. A job that is started again
+//      continues after the last one.
+//   2. The rows and the manifest are a pure function of the trace and the filters (sample.*).
+//   3. Everything that decides the samples (data, weights, policy, sampling, seed, rubrics, k) is
+//      the job's identity. A job with another identity is refused in the same folder.
 #pragma once
 
 #include <cstdint>
@@ -24,30 +25,31 @@ namespace grouper {
 
 struct SampleJobOptions {
   std::string input;   // JSONL of questions with golds
-  std::string output;  // JSONL of rows; OUTPUT.manifest.json stands beside it
-  std::string folder;  // the job's own: config.textproto, identity.txt, traces/
+  std::string output;  // JSONL of rows; the manifest is OUTPUT.manifest.json
+  std::string folder;  // the job's own folder: config.textproto, identity.txt, traces/
   SessionOptions session;
-  std::function<void(const std::string&)> print;  // a progress line
+  std::function<void(const std::string&)> print;  // receives a progress line after each step
 };
 
 class SampleJob {
  public:
-  // Reads the rows and takes the folder. kUser: no usable row, a folder of another job or of a
-  // training run, settings that cannot be meant.
+  // Reads the rows and locks the folder. Throws kUser when there is no usable row, when the folder
+  // is of another job or of a training run, and for settings that make no sense.
   SampleJob(const Config& config, SampleJobOptions options);
   ~SampleJob();
 
-  // Samples and scores what the trace does not hold yet. False when stop was requested: what is
-  // durable stays, the same call in another process goes on. kUnavailable when no service answers.
+  // Samples and scores what the trace does not hold yet. Returns false when stop was requested; the
+  // same call in another process then continues from what is durable. Throws kUnavailable when no
+  // service answers.
   bool Sample(std::stop_token stop);
-  // Writes output and manifest durably, replacing older ones; returns the manifest's JSON object.
+  // Writes the rows and the manifest durably, replacing older ones. Returns the manifest as JSON.
   std::string Publish();
 
  private:
   std::string Identity() const;
   void CheckIdentity() const;
   int64_t CountSampled();
-  std::vector<Prompt> PromptsOf(int64_t begin, int64_t end) const;  // of rows begin to end - 1
+  std::vector<Prompt> PromptsOf(int64_t begin, int64_t end) const;  // of the rows begin to end - 1
 
   Config config_;
   SampleJobOptions options_;

@@ -1,6 +1,7 @@
-// Rows of supervised data made from samples, and the manifest that says where they come from. Rows
-// are what `grouper sft` and `grouper train` read: question and answer under the names of data.*,
-// the answer's tokens as they were sampled, golds. One thread.
+// Writes samples as rows of supervised data, and the manifest that says where they come from.
+// `grouper sft` and `grouper train` can read the rows. They hold the question and the answer under
+// the names that data.* gives, the answer's tokens as they were sampled, and the golds. For use by
+// one thread.
 #pragma once
 
 #include <cstdint>
@@ -20,10 +21,10 @@ namespace grouper {
 
 class RowWriter {
  public:
-  // Writes to PATH.tmp; nothing is seen at PATH before Publish.
+  // Writes to PATH.tmp. No file appears at PATH before Publish.
   RowWriter(const std::string& path, const Config& config);
   void Add(const DataRow& row, const Group& group, int member);
-  // Moves the file to its place durably; returns its SHA-256 in hexadecimal. Call once.
+  // Moves the file durably to PATH and returns its SHA-256 in hexadecimal. Call it once.
   std::string Publish();
 
  private:
@@ -45,12 +46,12 @@ struct SampleLineage {
   Config config;  // resolved
   Manifest checkpoint;
   std::string input, input_sha256;
-  int64_t skipped = 0;  // rows of the input that were bad (data.on_bad=SKIP)
+  int64_t skipped = 0;  // bad rows of the input that data.on_bad=SKIP left out
   std::string folder, output, output_sha256, graders;
   SampleCounts counts;
 };
 
-// One JSON object on one line.
+// The manifest as one JSON object on one line.
 std::string ManifestJson(const SampleLineage& lineage);
 
 }  // namespace grouper

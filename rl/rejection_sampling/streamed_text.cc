@@ -17,7 +17,7 @@ std::string Shown(std::string_view bytes) {
   return out;
 }
 
-// Bytes at the end that may be the start of a longer character.
+// The number of bytes at the end that may be the start of a longer character.
 size_t OpenTail(std::string_view bytes) {
   for (size_t back = 1; back <= std::min<size_t>(3, bytes.size()); ++back) {
     const uint8_t byte = static_cast<uint8_t>(bytes[bytes.size() - back]);

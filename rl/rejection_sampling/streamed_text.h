@@ -1,6 +1,6 @@
-// Text of a model that reaches a terminal piece by piece: characters are shown whole, control
-// characters and invisible code points as escapes (trace/view/escape), line feeds as line
-// breaks. One thread.
+// Prepares a model's text for a terminal while it arrives in pieces. Characters are shown whole,
+// control characters and invisible code points as escapes (trace/view/escape), line feeds as line
+// breaks. For use by one thread.
 #pragma once
 
 #include <string>
@@ -10,9 +10,10 @@ namespace grouper {
 
 class StreamedText {
  public:
-  // What may be printed now; a character that is not whole yet is held back, 3 bytes at most.
+  // Returns what can be printed now. A character that is not complete yet is held back (at most 3
+  // bytes).
   std::string Add(std::string_view bytes);
-  // The held bytes, as escapes.
+  // Returns the bytes that were held back, as escapes.
   std::string Finish();
 
  private:

@@ -10,7 +10,7 @@
 namespace grouper {
 namespace {
 
-// The first difference that was noted stays.
+// Compares groups and keeps the first difference.
 class Finder {
  public:
   explicit Finder(int64_t experts_per_token) : slots_(std::max<int64_t>(1, experts_per_token)) {}
@@ -64,7 +64,7 @@ T At(const google::protobuf::RepeatedField<T>& values, int i) {
   return i < values.size() ? values.Get(i) : T{};
 }
 
-// Row `row` of `rows`: [MoE layer][slot], one byte an id.
+// Compares row `row` of `rows`. A row is [MoE layer][slot], with one byte per expert id.
 void Finder::Experts(const std::string& a, const std::string& b, int64_t row, int64_t rows) {
   if (a.size() != b.size())
     return Note("experts bytes", std::to_string(a.size()), std::to_string(b.size()));

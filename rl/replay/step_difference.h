@@ -1,5 +1,5 @@
-// The first bit in which a step made again differs from the run's record, in words a person can
-// act on. Pure functions.
+// Finds the first value of a repeated step that differs from the run's record in a bit, and says
+// where it is. Pure functions.
 #pragma once
 
 #include <cstdint>
@@ -14,16 +14,16 @@ namespace grouper {
 struct StepDifference {
   int64_t step = 0;
   std::string place;  // "rollout 37 position 12", "prompt 4", "tensor lm_head.weight element 3"
-  std::string field;  // as in trace.proto: "rollout_log_probs"
-  std::string recorded, made;  // numbers as bits in hexadecimal, then as a value
+  std::string field;  // its name in trace.proto, such as "rollout_log_probs"
+  std::string recorded, made;  // a number is shown as its bits in hexadecimal, then as a value
   std::optional<uint64_t> rollout_id;
-  std::optional<int64_t> position;  // absolute, prompt included, as in a mismatch
+  std::optional<int64_t> position;  // in the sequence, prompt included, as in a mismatch
   std::optional<std::string> tensor;
 };
 
 // Compares everything but the verdicts, in this order: prompts, the weights' digest, then token by
 // token ids, log-probs, entropies, sizes of kept sets and experts, then text and advantages.
-// experts_per_token: slots of a MoE layer.
+// experts_per_token is the number of slots of a MoE layer.
 std::optional<StepDifference> FirstDifference(std::span<const Group> recorded,
                                               std::span<const Group> made,
                                               int64_t experts_per_token);
