@@ -18,7 +18,7 @@ extern char** environ;
 namespace grouper::testing {
 namespace {
 
-// Files that take what a program says.
+// The base name of the files that take the output of a program.
 std::string NextBase() {
   static int counter = 0;
   return ::testing::TempDir() + "ran-" + std::to_string(getpid()) + "-" + std::to_string(counter++);

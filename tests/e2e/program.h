@@ -1,4 +1,4 @@
-// Runs the built programs as a user would and keeps what they say.
+// Runs the built programs as a user would, and keeps what they print.
 #pragma once
 
 #include <sys/types.h>
@@ -15,15 +15,16 @@ struct Ran {
   std::string err;
 };
 
-// program: "grouper", "grouper-reward" or "grouper-trace" of the build; environment: "NAME=value".
+// `program` is "grouper", "grouper-reward" or "grouper-trace" of the build. The environment is
+// added to that of the test, as "NAME=value".
 Ran RunProgram(const std::string& program, const std::vector<std::string>& arguments,
                const std::vector<std::string>& environment = {});
 
-// Starts it and sends `signal` when `file` has at least `lines` lines; then waits.
+// Starts the program, sends `signal` when `file` has at least `lines` lines, and waits for its end.
 Ran RunAndSignal(const std::string& program, const std::vector<std::string>& arguments,
                  const std::string& file, int lines, int signal);
 
-// A program that runs beside the test; killed when the test forgets it.
+// A program that runs while the test does other things. The destructor kills it if it still runs.
 class Background {
  public:
   Background(const std::string& program, const std::vector<std::string>& arguments,
@@ -33,10 +34,10 @@ class Background {
   Background& operator=(const Background&) = delete;
 
   pid_t pid() const { return pid_; }
-  std::string err() const;  // so far
-  // True when it says so on stderr within the time; false also when it ended.
+  std::string err() const;  // what it has written to stderr so far
+  // Waits until stderr holds the words. False when the time is over or the program has ended.
   bool Says(const std::string& words, double seconds = 60);
-  // True when the file has so many lines within the time; false also when it ended.
+  // Waits until the file has so many lines. False when the time is over or the program has ended.
   bool HasLines(const std::string& file, int lines, double seconds = 60);
   void Signal(int signal);
   Ran Wait();
@@ -50,7 +51,7 @@ class Background {
   std::string out_file_, err_file_;
 };
 
-// A fresh folder below the test's temporary folder, removed first.
+// An empty folder below the test's temporary folder. An older one of this name is removed.
 std::string FreshFolder(const std::string& name);
 
 }  // namespace grouper::testing

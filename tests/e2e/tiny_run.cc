@@ -12,7 +12,8 @@ std::string Pair(const char* name, int value) {
   return std::string(name) + ": " + std::to_string(value) + " ";
 }
 
-// Lengths spread the rewards of a group, so that updates have a signal.
+// The overlong component gives completions of different lengths different rewards, so that there is
+// something to learn from.
 std::string Scoring(const char* name, const char* extraction) {
   return std::string("  rubric { name: \"") + name + "\" extraction: " + extraction +
          " component { name: \"accuracy\" } component { name: \"overlong\" weight: 0.5 "

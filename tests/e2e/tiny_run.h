@@ -1,5 +1,5 @@
-// A training run of a second, for tests that look at the program from outside: its config, its
-// command, and what a run that nothing befell came to.
+// A training run that takes about a second, for tests that look at the program from outside: its
+// config, its command, and the result of a finished run.
 #pragma once
 
 #include <string>
@@ -16,17 +16,19 @@ struct TinyRun {
   int layers = 1;
   int experts = 2;
   int experts_per_token = 1;
-  // data.train: two rows of JSONL in the tokenizer of bytes, in a file beside the config; otherwise
+  // Whether data.train is a file of two rows of JSONL, with the tokenizer of bytes. Otherwise it is
   // the tasks of the quickstart.
   bool rows = false;
   std::string eval = {};      // data.eval
-  std::string settings = {};  // further ones, textproto
+  std::string settings = {};  // further settings, as textproto
 
-  // Writes FOLDER/tiny.textproto, and FOLDER/rows.jsonl where it is named; the config's path.
+  // Writes FOLDER/tiny.textproto, and FOLDER/rows.jsonl when `rows` is set. Returns the config's
+  // path.
   std::string Write(const std::string& folder) const;
 };
 
-// `grouper train` of this config in the folder `run` on one thread; settings: "a.b=c".
+// The arguments of `grouper train` with this config, in the folder `run`, on one thread. The
+// settings are "a.b=c".
 std::vector<std::string> TrainArguments(const std::string& config, const std::string& run,
                                         const std::vector<std::string>& settings = {});
 

@@ -42,7 +42,7 @@ inline TraceHeader SampleHeader() {
   return header;
 }
 
-// `text` one byte a token, behind it a stop token when finished.
+// A completion of `text` with one token per byte, and a stop token after them when it is finished.
 inline Completion SampleCompletion(uint64_t rollout_id, const std::string& text, bool finished) {
   Completion completion;
   completion.set_rollout_id(rollout_id);

@@ -1,9 +1,9 @@
-// What a person can get wrong, and what the machine can do to them: one clear error each, naming
-// file, line or field and the next action, with the exit code that scripts rely on; nothing is
-// lost. What befalls a run that began well stands in bad_run_test.cc (second learner, half a
+// Mistakes of a person and faults of the machine. Each gives one clear error that names the file,
+// line or field and says what to do next, with the exit code that scripts rely on, and nothing is
+// lost. Other tests are about runs that began well: bad_run_test.cc (second learner, half a
 // checkpoint, another tokenizer, a dying reward service), full_disk_test.cc (disk, quota, size
-// limit, failed syncs) and tests/rl/{resume,nonfinite}_test.cc (a clock set back; NaN in logits,
-// loss and gradient).
+// limit, failed syncs), and tests/rl/training/{resume,nonfinite}_test.cc (a clock that was set
+// back; NaN in logits, loss and gradient).
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -32,7 +32,8 @@ reward { rubric { name: "calc" extraction: ANSWER_TAG component { name: "accurac
          rubric { name: "fit" extraction: ANSWER_TAG component { name: "accuracy" } } }
 )";
 
-// Each in a folder of its own: the rows of a table are made before the first one runs.
+// Each file gets a folder of its own, because all rows of a table are made before the first one
+// runs.
 std::string Write(const std::string& folder, const std::string& name, const std::string& text) {
   static int counter = 0;
   const std::string own = JoinPath(folder, std::to_string(counter++));
@@ -46,7 +47,7 @@ struct Row {
   const char* name;
   std::vector<std::string> arguments;
   int code;
-  std::vector<std::string> words;  // all must stand in the error
+  std::vector<std::string> words;  // the error must contain all of them
   const char* program = "grouper";
   std::vector<std::string> environment = {};
 };
@@ -81,7 +82,7 @@ class BadInput : public ::testing::Test {
       EXPECT_NE(ran.err.find(word), std::string::npos) << row.name << " lacks \"" << word << "\":\n"
                                                        << ran.err;
     }
-    // One clear error: no stack of them, no protobuf or gRPC noise.
+    // There is one clear error, without further ones and without output of protobuf or gRPC.
     EXPECT_LE(std::count(ran.err.begin(), ran.err.end(), '\n'), 4) << row.name << "\n" << ran.err;
   }
 
@@ -236,7 +237,7 @@ TEST_F(BadInput, Scores) {
   }
 }
 
-// A port that is taken: by this test.
+// The test itself holds the port.
 TEST_F(BadInput, PortInUse) {
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in address{};
@@ -268,13 +269,13 @@ TEST_F(BadInput, CorruptCheckpointIsNamedAndTheOlderOneUsed) {
   std::string bytes = ReadFile(newest, "model");
   bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
   std::ofstream(newest, std::ios::binary) << bytes;
-  // Named by a person: an error.
+  // When a person names it, this is an error.
   Check({"corrupt checkpoint",
          {"eval", "--config", config_, "--set", "data.eval=tasks:calc,fit", "--checkpoint",
           run_ + "/checkpoints/step-00000002"},
          2,
          {"model.safetensors", "SHA-256", "older"}});
-  // Found on a resume: reported, and the older one is used.
+  // When a resume finds it, it is reported and the older one is used.
   const std::string before = ReadFile(run_ + "/result.json", "result");
   const Ran again = RunProgram("grouper", Train({}));
   EXPECT_EQ(again.code, 0) << again.err;

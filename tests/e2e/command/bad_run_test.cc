@@ -1,6 +1,6 @@
-// What befalls a run that began well: a second learner, half a checkpoint, another tokenizer, a
-// reward service that dies in the middle of a batch. One clear error, or it goes on; the final
-// weights are those of a run that was left alone.
+// Things that can happen to a run that began well: a second learner, half a checkpoint, another
+// tokenizer, a reward service that dies in the middle of a batch. There is one clear error, or the
+// run continues. The final weights are those of a run that was left alone.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
@@ -60,7 +60,7 @@ TEST_F(BadRun, ASecondLearnerIsRefusedWithinASecondNamingTheFirst) {
   const Ran second = RunProgram("grouper", Train(run_));
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   ExpectWords(second, 2, {run_, host, "pid " + std::to_string(first.pid()), "another folder"});
-  // The program says it within a second; two let a busy machine start it.
+  // The program reports it within a second. Two are allowed, for its start on a busy machine.
   EXPECT_LT(took.count(), 2.0);
   first.Signal(SIGTERM);
   EXPECT_EQ(first.Wait().code, 75);
@@ -77,7 +77,7 @@ TEST_F(BadRun, ASecondLearnerIsRefusedWithinASecondNamingTheFirst) {
 TEST_F(BadRun, HalfACheckpointIsNoneAndIsCleanedAway) {
   ASSERT_EQ(RunProgram("grouper", Train(run_, {"steps=4"})).code, 0);
   const std::string checkpoints = JoinPath(run_, "checkpoints");
-  // As a kill leaves it, and as a copy that was cut short does.
+  // One is as a kill leaves it, one as a copy that was cut short does.
   std::filesystem::copy(checkpoints + "/step-00000004", checkpoints + "/step-00000006.tmp");
   std::filesystem::copy(checkpoints + "/step-00000004", checkpoints + "/step-00000005");
   std::filesystem::remove(checkpoints + "/step-00000005/optimizer.safetensors");
@@ -113,7 +113,7 @@ ProcessOptions Serve(const std::string& listen, const std::string& kill_point) {
   return options;
 }
 
-// Steps have 8 items: the service dies within the batch of step 2.
+// A step has 8 items, so the service dies within the batch of step 2.
 TEST_F(BadRun, AServiceThatDiesInABatchIsWaitedForAndNothingIsScoredTwiceOrAsZero) {
   Process doomed(Serve("127.0.0.1:0", "score.item_scored:20"));
   const std::string address = doomed.ReadReportLine(std::chrono::seconds(60));

@@ -1,5 +1,5 @@
-// `grouper eval` on the checkpoint of a smoke run: the figures that the run itself reported, the
-// same object whatever the threads, and samples that grouper-trace opens.
+// `grouper eval` on the checkpoint of a smoke run. It gives the figures that the run itself
+// reported, the same object with any number of threads, and samples that grouper-trace can open.
 #include <gtest/gtest.h>
 
 #include "base/io/file.h"

@@ -1,5 +1,5 @@
-// The memory that `grouper train --dry-run` prints against what the kernel says a run took: the
-// whole process, not its tensors alone.
+// Compares the memory that `grouper train --dry-run` prints with what the run took according to the
+// kernel, for the whole process and not only its tensors.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
@@ -17,7 +17,7 @@ using testing::RunProgram;
 using testing::TinyRun;
 using testing::TrainArguments;
 
-// The largest of the processes that this one has waited for, and of those they waited for.
+// The memory of the largest process that this one, or a process below it, has waited for.
 double MostMebibytes() {
   rusage usage{};
   getrusage(RUSAGE_CHILDREN, &usage);
@@ -26,7 +26,7 @@ double MostMebibytes() {
 
 TEST(Memory, ARunTakesWhatTheDryRunPrints) {
   const std::string folder = FreshFolder("memory");
-  // Large enough that tensors outweigh the program, which is known in round numbers only.
+  // The policy is so large that the tensors outweigh the program, whose size is only known roughly.
   const TinyRun tiny{.steps = 3,
                      .checkpoint_every = 1,
                      .prompts_per_step = 8,

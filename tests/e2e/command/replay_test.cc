@@ -1,6 +1,6 @@
-// `grouper replay`: a step made again is equal bit for bit, from a checkpoint right before it, from
-// an older one, and from the first weights; a record in which one value was changed is told with
-// its place. The run folder is only read.
+// `grouper replay`. A repeated step is equal bit for bit, from a checkpoint right before it, from
+// an older one, and from the first weights. When one value of the record was changed, the replay
+// names its place. The run folder is only read.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -29,7 +29,7 @@ using Strings = std::vector<std::string>;
 
 const TinyRun kTiny = {.layers = 2, .experts = 4, .experts_per_token = 2};
 
-// Steps 0 to 5 with checkpoints 2, 4 and 6; made once.
+// A run of the steps 0 to 5 with the checkpoints 2, 4 and 6. It is made once.
 const std::string& TheRun() {
   static const std::string run = [] {
     const std::string folder = FreshFolder("replay");
@@ -82,7 +82,7 @@ std::string ChangedCompletion(const std::string& name,
   });
 }
 
-// Path, size and content of every file.
+// The path, size and content of every file.
 std::string Fingerprint(const std::string& folder) {
   Sha256 hash;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
@@ -122,7 +122,8 @@ TEST(Replay, EveryStepIsEqualFromWhateverCheckpointAndTheRunIsOnlyRead) {
 }
 
 TEST(Replay, AnotherLearningRateIsFoundInTheWeights) {
-  // Step 0 and 3 update; the checkpoint tells tensors, the next step's rollouts a digest only.
+  // Steps 0 and 3 have updates. After a step with a checkpoint all tensors are compared, otherwise
+  // only the digest that the next step's rollouts carry.
   const Ran early = Replay(TheRun(), 1, {"--set", "optimizer.lr=1e-3"});
   EXPECT_EQ(early.code, 1) << early.err;
   const Json json = ParseJson(early.out, "json");
@@ -192,7 +193,7 @@ TEST(Replay, AnotherTokenAndAnotherExpertAreNamed) {
 }
 
 TEST(Replay, AnotherAdvantageAndAnotherVerdictAreFound) {
-  // Another reward moves the advantages of its group.
+  // Another reward changes the advantages of its group.
   const std::string run = Changed("reward", [](TraceFrame* frame) {
     if (!frame->has_group() || frame->group().step() != 3) return;
     frame->mutable_group()->mutable_scores(0)->set_reward(7);
@@ -217,7 +218,7 @@ TEST(Replay, AnotherWeightInTheNextCheckpointIsNamedByItsTensor) {
   EXPECT_NE(d.String("place", "json").find("step-00000004"), std::string::npos);
   EXPECT_EQ(d.String("field", "json"), "model.safetensors");
   EXPECT_NE(ran.err.find("SHA-256"), std::string::npos) << ran.err;
-  // As a resume does, the replay passes over a damaged checkpoint.
+  // The replay skips a damaged checkpoint, as a resume does.
   const Ran from_older = Replay(run, 4);
   EXPECT_EQ(from_older.code, 1) << from_older.err;
   EXPECT_EQ(ParseJson(from_older.out, "json").Integer("first_step", "json"), 2);
@@ -262,7 +263,7 @@ TEST(Replay, SeveralUpdatesAStepAndAReferenceAreEqualToo) {
   EXPECT_EQ(json.At("difference", "json").String("field", "json"), "reference_digest");
 }
 
-// One token is drawn of 123, one of them is right; so most steps take several rounds of prompts.
+// One of 123 possible tokens is right, so most steps take several rounds of prompts.
 TEST(Replay, DynamicSamplingAndAPenaltyInTheRewardAreEqualToo) {
   const std::string folder = FreshFolder("replay-dynamic"), run = folder + "/run";
   kTiny.Write(folder);

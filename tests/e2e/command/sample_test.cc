@@ -1,5 +1,5 @@
-// `grouper sample`: one prompt, and rejection sampling of a file that is killed anywhere and goes
-// on to the same bits.
+// `grouper sample` with one prompt, and rejection sampling of a file. A job that is killed anywhere
+// and started again comes to the same bits.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -27,7 +27,7 @@ class Sample : public ::testing::Test {
     EXPECT_EQ(quick.code, 0) << quick.err;
     WriteQuestions(40, {});
   }
-  // golds: by number of the question; "0" where there is none.
+  // `golds` maps numbers of questions to golds. A question without one gets "0".
   void WriteQuestions(int count, const std::map<int, std::string>& golds) const {
     std::ofstream out(folder_ + "/in.jsonl");
     for (int i = 0; i < count; ++i) {
@@ -36,7 +36,8 @@ class Sample : public ::testing::Test {
           << (gold == golds.end() ? "0" : gold->second) << "\"]}\n";
     }
   }
-  // The policy has learned next to nothing: a whole completion is its answer, and wrong ones stay.
+  // The policy has learned next to nothing, so a whole completion counts as its answer, and wrong
+  // ones are kept.
   std::vector<std::string> Command(const std::string& name,
                                    const std::vector<std::string>& more = {}) const {
     std::vector<std::string> arguments = {
@@ -117,7 +118,7 @@ TEST_F(Sample, RowsCarryTheirLineageAndAreReadByTraining) {
   const Ran trained = RunProgram("grouper", sft);
   EXPECT_EQ(trained.code, 0) << trained.err;
 
-  // Golds that some samples meet: the policy's own answers.
+  // Golds that some samples are equal to, because they are the policy's own answers.
   std::map<int, std::string> golds;
   JsonLinesReader reader(folder_ + "/rows.jsonl", "rows");
   for (Json row; reader.Next(&row);) {
@@ -132,7 +133,7 @@ TEST_F(Sample, RowsCarryTheirLineageAndAreReadByTraining) {
   const Json kept = ParseJson(right.out, "manifest");
   EXPECT_GE(kept.Integer("rows", "m"), static_cast<int64_t>(golds.size()));
   EXPECT_GT(kept.At("dropped", "m").Integer("wrong", "m"), 0);
-  // Other filters on the same samples: no service is asked, nothing is sampled again.
+  // With other filters on the same samples no service is asked and nothing is sampled again.
   const Ran again =
       RunProgram("grouper", Command("right", {"--set", "reward.addresses=127.0.0.1:1"}));
   EXPECT_EQ(again.code, 0) << again.err;

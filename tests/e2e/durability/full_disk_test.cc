@@ -1,6 +1,6 @@
-// A full disk, a used-up quota and a limit on file sizes, met at many places of a run: it pauses
-// and says so, goes on when there is room, or leaves with exit code 75 after the set wait; the
-// final weights and traces are those of a run that always had room.
+// A run meets a full disk, a used-up quota or a limit on file sizes at many of its places. It
+// pauses and says so, and continues when there is room, or ends with exit code 75 after the wait
+// that was set. The final weights and traces are those of a run that always had room.
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -67,7 +67,7 @@ class FullDisk : public ::testing::Test {
   Outcome reference_;
 };
 
-// With the shim: every byte of the run may be the one that does not fit.
+// Uses the shim, so that any byte of the run can be the one that does not fit.
 class Quota : public FullDisk {
  protected:
   void Allow(int64_t bytes) const {
@@ -126,7 +126,7 @@ TEST_F(Quota, ASignalEndsTheWaitAtOnce) {
   ExpectWholeRun(run, reference_);
 }
 
-// What a failed sync lost is not known: the run ends, and goes on from what is proven.
+// What a failed sync lost is not known, so the run ends. It is continued from what is proven.
 TEST_F(Quota, AFailedSyncEndsTheRunAndLosesNothing) {
   for (const char* at : {"1", "6", "9", "13", "20", "31"}) {
     SCOPED_TRACE(at);
@@ -142,7 +142,7 @@ TEST_F(Quota, AFailedSyncEndsTheRunAndLosesNothing) {
   }
 }
 
-// The limit of the kernel itself, raised while the run waits.
+// Uses the kernel's own limit, which is raised while the run waits.
 TEST_F(FullDisk, ALimitOnFileSizesIsWaitedFor) {
   const std::string run = JoinPath(folder_, "run");
   rlimit before{};
@@ -160,7 +160,7 @@ TEST_F(FullDisk, ALimitOnFileSizesIsWaitedFor) {
   ExpectWholeRun(run, reference_);
 }
 
-// A mount of our own, seen by this process and its children alone.
+// Uses a mount that only this process and its children see.
 bool OwnMounts() {
   if (unshare(CLONE_NEWNS) != 0) {
     const uid_t uid = getuid();

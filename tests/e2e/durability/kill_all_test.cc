@@ -1,6 +1,6 @@
-// `kill -9` at every named point, every time a run comes by it, from three states of the run
-// folder, and twice in a row. The list is printed; a point of the source that no run comes by is a
-// failure. Sixteen shards, so that `ctest -j` and a person can take a part.
+// `kill -9` at every named point, each time that a run passes it, from three states of the run
+// folder, and twice in a row. The list is printed. A point of the source that no run passes is a
+// failure. There are sixteen shards, so that the work can be divided.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -39,8 +39,8 @@ TEST(KillEach, EveryPointOfTheSourceIsReached) {
   EXPECT_EQ(reached, testing::KillPointsOfTheSource());
 }
 
-// Each name once from each state, in the middle of its occurrences, and killed there again if the
-// next start comes by: minutes, where the shards below take an hour.
+// Kills at each name once from each state, in the middle of its occurrences, and again if the next
+// start passes there. This takes minutes, where the shards below take an hour.
 TEST(KillEach, PointTwiceInARowChangesNoBit) {
   KillCase run("kill-each");
   const std::map<std::string, std::vector<KillPlace>> states = PlacesByState(&run);
@@ -73,7 +73,8 @@ TEST(KillEach, PointTwiceInARowChangesNoBit) {
 
 class KillAll : public ::testing::TestWithParam<size_t> {};
 
-// From each state: killed at the place, killed again at the same name if it comes by, left alone.
+// From each state, the run is killed at the place, is killed again if it passes the same name, and
+// is then left alone.
 TEST_P(KillAll, ChangesNoBit) {
   KillCase run("kill-all-" + std::to_string(GetParam()));
   const std::map<std::string, std::vector<KillPlace>> states = PlacesByState(&run);

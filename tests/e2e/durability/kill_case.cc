@@ -26,8 +26,8 @@ std::string Text(const std::string& path) {
   return FileExists(path) ? ReadFile(path, "test file") : "(none)";
 }
 
-// Rows in order, each with its numbers as they stand; what a clock or a resume may change is left
-// out.
+// The rows in order, each with its numbers as they are written. What a clock or a resume may change
+// is left out.
 std::string RowsOf(const std::string& file) {
   std::string text;
   JsonLinesReader rows(file, "metrics");

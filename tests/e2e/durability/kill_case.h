@@ -1,7 +1,7 @@
-// The shrunk quickstart, killed at named points and started again: what a run came to, which points
-// it passes, and the states that a kill leaves behind. GROUPER_KILL_ARGUMENTS replaces the
-// command's own arguments ("--seed 3 --smoke"), so that the full quickstart can be tortured by
-// hand.
+// The shrunk quickstart, which tests kill at named points and start again: the result of a run, the
+// points that it passes, and the states that a kill leaves. The variable GROUPER_KILL_ARGUMENTS
+// replaces the command's own arguments ("--seed 3 --smoke"), so that the full quickstart can be
+// tested by hand.
 #pragma once
 
 #include <iosfwd>
@@ -14,7 +14,7 @@
 
 namespace grouper::testing {
 
-// The occurrence-th time (from 1) that a run comes by a named point.
+// The occurrence-th time, counted from 1, that a run passes a named point.
 struct KillPlace {
   std::string name;
   int occurrence = 1;
@@ -23,9 +23,9 @@ struct KillPlace {
 
 // Everything that a kill must not change.
 struct Outcome {
-  std::string weights;                   // SHA-256, of each stage
+  std::string weights;                   // the SHA-256 of each stage
   std::string trace_digest;              // of the RL stage
-  std::string metrics;                   // rows of all stages, times and rates left out
+  std::string metrics;                   // the rows of all stages, without times and rates
   std::string before;                    // the evaluation before RL
   std::vector<std::string> left_behind;  // temporary files
   bool operator==(const Outcome&) const = default;
@@ -37,17 +37,17 @@ class KillCase {
   // `name` of the run folder, which is removed first.
   explicit KillCase(const std::string& name);
 
-  // Runs the command. With a place it is killed there, or ends well when it never comes by.
-  // Returns whether it was killed; fails the test on any other end.
+  // Runs the command. With a place it is killed there, or ends well when it never passes there.
+  // Returns whether it was killed. Any other end fails the test.
   bool Run(const KillPlace* place = nullptr);
-  // Runs it and sends `signal` to it at the place, from which it goes on.
+  // Runs the command and sends it `signal` at the place; the program then continues from there.
   Ran RunAndSignalAt(const KillPlace& place, int signal) const;
   // As Run, and the places that it came by, in order.
   std::vector<KillPlace> RunAndList(const KillPlace* place = nullptr);
   Outcome outcome() const;
 
   void Clear() const;
-  // Keeps the run folder as it is; brings it back.
+  // These save the run folder as it is, and restore it.
   void Keep(const std::string& state) const;
   void Restore(const std::string& state) const;
   const std::string& run() const { return run_; }
@@ -57,11 +57,11 @@ class KillCase {
   std::string run_;
 };
 
-// Names in KILL_POINT("...") of the product's source that the quickstart comes by: those of the
-// reward service are killed in bad_run_test.cc, those of `grouper sample` in sample_test.cc.
+// The names in KILL_POINT("...") of the source that the quickstart passes. Those of the reward
+// service are tested in bad_run_test.cc, those of `grouper sample` in sample_test.cc.
 std::set<std::string> KillPointsOfTheSource();
 
-// The states from which a run goes on: what to do to a fresh folder to get there.
+// The states from which a run is continued, and how to bring a fresh folder into them.
 //   "fresh"    nothing is there
 //   "ahead"    killed before the last checkpoint: all files are ahead of the newest one
 //   "damaged"  finished, then one bit of the newest checkpoint flipped

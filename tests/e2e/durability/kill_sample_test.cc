@@ -1,5 +1,6 @@
-// `kill -9` at named points of the shrunk quickstart, a sample: every stage, every file, the middle
-// of a checkpoint, and recovery itself. All points stand in kill_all_test.cc (label slow).
+// `kill -9` at a sample of the named points of the shrunk quickstart: in every stage, at every
+// file, in the middle of a checkpoint, and in recovery itself. kill_all_test.cc (label slow) has
+// all points.
 #include <gtest/gtest.h>
 
 #include "tests/e2e/durability/kill_case.h"

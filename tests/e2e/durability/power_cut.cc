@@ -36,7 +36,8 @@ PowerRecord::PowerRecord(const std::string& file) {
   }
 }
 
-// A file: bytes that are synced, and what was done since. A folder: names likewise.
+// For a file, the bytes that are synced and what was done since; for a folder, the same of its
+// names.
 struct PowerDisk::Node {
   bool folder = false;
   std::string synced, live;

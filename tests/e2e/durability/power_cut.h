@@ -1,10 +1,12 @@
-// What a power cut may leave of a run: the record of power_shim.cc is replayed up to some place,
-// and what no sync had covered by then is there, is missing, or is there in part.
-//   1. A synced file holds its bytes; of an unsynced one any part of the later writes may be there,
-//      also a size without its bytes.
-//   2. A synced folder holds its names; of later changes to its names any may be there. A rename is
-//      whole or not there.
-//   3. Nothing else is promised: not the name of a synced file, not the order of two folders.
+// Models what a power cut may leave of a run. The record of power_shim.cc is replayed up to some
+// place. What no sync had covered by then may be there, may be missing, or may be there in part.
+//   1. A synced file holds its bytes. Of the writes after the sync any part may be there, also a
+//   size
+//      without its bytes.
+//   2. A synced folder holds its names. Of the changes to its names after the sync any may be
+//   there.
+//      A rename is done completely or not at all.
+//   3. Nothing else is promised, neither the name of a synced file nor the order of two folders.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// Power cuts: what the program wrote and synced is recorded, and a disk is made of it as a cut at
-// any place may leave it. Every such disk holds the newest checkpoint that was published, whole,
-// and the files it goes on from; and the program goes on from it to the same bits.
+// Power cuts. What the program writes and syncs is recorded, and from the record a disk is made as
+// a cut at any place may leave it. Every such disk holds the newest checkpoint that was published,
+// undamaged, and the files that it continues from. The program continues from it to the same bits.
 #include "tests/e2e/durability/power_cut.h"
 
 #include <gtest/gtest.h>
@@ -30,8 +30,8 @@ using testing::TinyRun;
 using testing::TrainArguments;
 using Strings = std::vector<std::string>;
 
-// The step of the newest checkpoint whose publishing had returned before the op: renamed, and the
-// folder synced behind it.
+// The step of the newest checkpoint that was published before each op: it was renamed, and its
+// folder was synced after that.
 std::vector<int64_t> PublishedBefore(const PowerRecord& record) {
   std::vector<int64_t> before;
   int64_t renamed = 0, published = 0;
@@ -49,7 +49,7 @@ std::vector<int64_t> PublishedBefore(const PowerRecord& record) {
   return before;
 }
 
-// How many; the label slow asks for more.
+// How many cases to run. The tests with the label slow ask for more.
 int Asked(const char* variable, int otherwise) {
   const char* text = std::getenv(variable);
   return text != nullptr ? std::atoi(text) : otherwise;
@@ -57,7 +57,8 @@ int Asked(const char* variable, int otherwise) {
 
 class PowerCut : public ::testing::Test {
  protected:
-  // A run that is killed in step 3 and goes on: the ways of a start, of a save and of a resume.
+  // Records a run that is killed in step 3 and continued, so that it has a start, saves and a
+  // resume.
   static void SetUpTestSuite() {
     folder_ = FreshFolder("power");
     config_file_ =
@@ -78,8 +79,8 @@ class PowerCut : public ::testing::Test {
   static void TearDownTestSuite() { RemoveTree(folder_); }
 
   static Strings Train(const std::string& run) { return TrainArguments(config_file_, run); }
-  // Calls visit(op, folder) for `images` cuts spread over the record; as if the records of a kind
-  // had never been.
+  // Calls visit(op, folder) for `images` cuts that are spread over the record, as if the ops of one
+  // kind had not happened.
   static void ForEachCut(int images, const std::function<void(size_t, const std::string&)>& visit,
                          char forgotten = 0) {
     std::mt19937_64 dice(1);
@@ -97,8 +98,8 @@ class PowerCut : public ::testing::Test {
       visit(place, folder);
     }
   }
-  // Step of the checkpoint that a run there goes on from, 0 for none. Throws, or logs, when
-  // something is not whole.
+  // The step of the checkpoint that a run in the folder continues from, or 0 for none. Throws or
+  // logs when something is damaged.
   static int64_t StepOf(const std::string& folder) {
     RunDir run(folder);
     const std::optional<RunDir::Found> newest = run.NewestCheckpoint();
@@ -146,7 +147,7 @@ TEST_F(PowerCut, EveryDiskHoldsTheNewestCheckpointWhole) {
   EXPECT_GT(ahead, 0) << "a cut between rename and sync must be among them";
 }
 
-// The control: a program that synced no file, or no folder, would be seen.
+// The control of the test: it would notice a program that syncs no file, or no folder.
 TEST_F(PowerCut, ADiskThatForgetsSyncsIsSeen) {
   const std::vector<int64_t> published = PublishedBefore(*record_);
   for (const char forgotten : {'F', 'D'}) {

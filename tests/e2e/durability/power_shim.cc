@@ -1,6 +1,6 @@
 // Preloaded into a program under test: writes what the program does to the files below POWER_FOLDER
-// to the end of POWER_LOG, for power_cut.h to replay. A record is a line, and the bytes of a write
-// behind it:
+// to the end of POWER_LOG, for power_cut.h to replay. A record is a line, and for a write its bytes
+// follow the line:
 //   C PATH INODE      made      T INODE SIZE      cut        M PATH     folder made
 //   W INODE AT BYTES  written   F INODE           synced     U PATH     removed
 //   R FROM TO         renamed   E ONE OTHER       exchanged  D PATH     folder synced

@@ -1,7 +1,7 @@
 // Preloaded into a program under test: the file system below QUOTA_FOLDER takes as many bytes as
 // the file QUOTA_FILE says, counted over the life of the process; then write() fails with errno
-// QUOTA_ERRNO. The test gives room by writing a larger number. With SYNC_FAILS_AT = n the n-th
-// fsync or fdatasync there fails with EIO.
+// QUOTA_ERRNO. A test makes room by writing a larger number. With SYNC_FAILS_AT = n, the n-th fsync
+// or fdatasync below the folder fails with EIO.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/syscall.h>

@@ -1,6 +1,6 @@
-// How a run is stopped, and what it leaves: a signal at any named place, in the middle of an
-// evaluation, of a recovery, two of them; the child of a trainer that was killed; the files of a
-// run that went missing.
+// How a run is stopped, and what it leaves: one signal at any named place, in the middle of an
+// evaluation or of a recovery; two signals; the child process of a trainer that was killed; a run
+// whose files are missing.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
@@ -30,15 +30,16 @@ using testing::TinyRun;
 using testing::TrainArguments;
 using Strings = std::vector<std::string>;
 
-// Of the shrunk quickstart. Rows are left out: a signal during an evaluation cuts the evaluation.
+// The bits of the shrunk quickstart. The rows of metrics are left out, because a signal during an
+// evaluation cuts the evaluation short.
 std::string BitsOf(const KillCase& run) {
   const Outcome outcome = run.outcome();
   EXPECT_TRUE(outcome.left_behind.empty()) << outcome.left_behind[0];
   return outcome.weights + outcome.trace_digest + outcome.before;
 }
 
-// Each stage, each kind of file, and recovery: exit code 75 behind a checkpoint, then the same
-// bits.
+// In each stage, at each kind of file, and in recovery, the run ends with exit code 75 after a
+// checkpoint. Continued, it comes to the same bits.
 TEST(Stop, ASignalAtAnyPlaceEndsWith75AndLosesNothing) {
   KillCase run("stop");
   run.Run();
@@ -89,7 +90,7 @@ class StoppedRun : public ::testing::Test {
   std::string folder_, config_, run_;
 };
 
-// The second signal leaves at once, whatever the program does; the older checkpoint stands.
+// The second signal ends the program at once, whatever it does. The older checkpoint remains.
 TEST_F(StoppedRun, TwoSignalsLeaveAtOnce) {
   const Strings settings = {"eval_every=2", "eval.questions=200", "eval.samples=2000"};
   Background running("grouper", Train(run_, settings));
@@ -107,7 +108,7 @@ TEST_F(StoppedRun, TwoSignalsLeaveAtOnce) {
   EXPECT_EQ(RunProgram("grouper", Train(run_)).code, 0);
 }
 
-// One signal in the middle of a long evaluation: it is cut, the step it stands behind is saved.
+// One signal in the middle of a long evaluation cuts it short. The step before it is saved.
 TEST_F(StoppedRun, ASignalCutsAnEvaluationWithinSeconds) {
   const std::string log = folder_ + "/places";
   const Strings settings = {"eval_every=1", "eval.questions=200", "eval.samples=2000"};
@@ -149,7 +150,8 @@ TEST_F(StoppedRun, AKilledTrainerLeavesNoProcess) {
   EXPECT_FALSE(Lives(service)) << "the reward service outlived its trainer by 5 s";
 }
 
-// The newest checkpoint that the run's files still reach is gone on from; none: a clear end.
+// The run continues from the newest checkpoint that its files still reach. Without one, it ends
+// with a clear error.
 TEST_F(StoppedRun, FilesThatAreShorterThanTheCheckpointSays) {
   const std::string reference = Reference();
   ASSERT_EQ(RunProgram("grouper", Train(run_)).code, 0);

@@ -8,10 +8,10 @@ namespace grouper {
 namespace {
 
 // Rewards permuted over the whole batch carry no information: held-out accuracy must not rise.
-// Noise still moves the share of answers that skip thinking, either way: over other seeds of the
-// permutation the change after 25 steps had a mean of about 0 and a deviation of 0.06 (0.02 of it
-// from the evaluation), beside the +0.5 of true rewards. A change of numerics may therefore move
-// one seed over the bound: look at several before you blame the code.
+// Noise still moves the share of answers that skip thinking, in either direction. Over other seeds
+// of the permutation, the change after 25 steps had a mean of about 0 and a deviation of 0.06 (0.02
+// of it from the evaluation); true rewards give +0.5. A change of numerics may therefore move one
+// seed over the bound, so look at several seeds before you blame the code.
 class ShuffledRewards : public ::testing::TestWithParam<int> {};
 
 TEST_P(ShuffledRewards, TeachNothing) {
@@ -29,7 +29,7 @@ TEST_P(ShuffledRewards, TeachNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, ShuffledRewards, ::testing::Values(1, 2, 3));
 
-// The promise of the README, seeds 1 to 5.
+// What the README promises for the seeds 1 to 5.
 class Quickstart : public ::testing::TestWithParam<int> {};
 
 TEST_P(Quickstart, Learns) {

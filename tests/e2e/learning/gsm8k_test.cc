@@ -1,5 +1,5 @@
-// The path of examples/gsm8k*.textproto on rows of our own in GSM8K's format, with a smaller
-// policy: cold start, training that a signal stops and the same command ends, evaluation, traces.
+// Follows examples/gsm8k*.textproto with a smaller policy and our own rows in GSM8K's format: cold
+// start, training that a signal stops and the same command finishes, evaluation, traces.
 #include <gtest/gtest.h>
 #include <signal.h>
 

@@ -1,6 +1,6 @@
-// It learns, and only because of the rewards: 25 steps of GRPO raise held-out pass@1; with a
-// learning rate of 0 nothing changes by a bit; with rewards permuted over the batch nothing is
-// learned (label slow, seeds 1 to 3).
+// The policy learns, and only because of the rewards. 25 steps of GRPO raise held-out pass@1. With
+// a learning rate of 0 no bit changes. With rewards permuted over the batch nothing is learned
+// (label slow, seeds 1 to 3).
 #include <gtest/gtest.h>
 
 #include "base/io/file.h"
@@ -37,7 +37,7 @@ TEST(Learning, TwentyFiveStepsLearnAndLearningRateZeroDoesNot) {
   const Quick learned = RunQuickstart(run, 1, {"steps=25", "eval_every=0"});
   EXPECT_EQ(learned.mismatch, 0);
   EXPECT_GE(learned.after, learned.before + 0.3);
-  // The same cold start with lr 0: base and SFT are done already.
+  // lr 0 with the same cold start. The stages base and SFT are done already.
   RemoveTree(run + "/rl");
   const Quick still = RunQuickstart(run, 1, {"steps=5", "eval_every=0", "optimizer.lr=0"});
   EXPECT_EQ(still.mismatch, 0);

@@ -1,5 +1,5 @@
-// R1's structure through the program: several minibatches a step, KL to a reference that is
-// refreshed. Killed in the third minibatch, the run ends in the bits of the run left alone.
+// A run with R1's structure: several minibatches per step, and KL to a reference that is refreshed.
+// A run that is killed in the third minibatch comes to the bits of one that was left alone.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -65,7 +65,8 @@ TEST_F(OffPolicy, RatiosAndKlAreWhatTheStructureSays) {
 TEST_F(OffPolicy, AKillInTheThirdMinibatchChangesNoBit) {
   ASSERT_EQ(Train("whole").code, 0);
   const std::string whole = Outcome("whole");
-  // Third minibatch of the first step, of one right behind a checkpoint, and of the last.
+  // The third minibatch of the first step, of a step right after a checkpoint, and of the last
+  // step.
   for (const int update : {3, 11, 23}) {
     const std::string name = "killed-" + std::to_string(update);
     EXPECT_EQ(Train(name, {"GROUPER_KILL_POINT=update.begun:" + std::to_string(update)}).code,

@@ -1,5 +1,5 @@
-// The whole path, shrunk: equal weights and traces whatever the threads, the micro-batch and the
-// instruction set.
+// The shrunk quickstart gives equal weights and traces with any number of threads, any micro-batch
+// and any instruction set.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -77,7 +77,8 @@ TEST(Smoke, RunningAgainOnTheSameFolderResumes) {
   EXPECT_EQ(first.out, second.out);
 }
 
-// Stopped in the middle and started again: the weights and the trace of a run that was left alone.
+// A run that is stopped in the middle and started again has the weights and the trace of one that
+// was left alone.
 class Interrupted : public ::testing::TestWithParam<int> {};
 
 TEST_P(Interrupted, RunEndsInTheSameBits) {

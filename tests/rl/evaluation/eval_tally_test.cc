@@ -1,5 +1,5 @@
-// pass@k against its conformance numbers and against counting, maj@k with its ties, and what is not
-// SCORED never a wrong answer.
+// pass@k against known numbers and against counting, maj@k with its ties, and that a completion
+// which is not SCORED never counts as a wrong answer.
 #include "rl/evaluation/eval_tally.h"
 
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@ namespace {
 
 using Score = reward::v1::ScoreResult;
 
-// One member a letter: R right, W wrong, N no answer, T timeout; the answers stand beside it.
+// Each letter is a member: R right, W wrong, N no answer, T timeout. `answers` are their answers.
 Group MakeGroup(const std::string& members, const std::vector<std::string>& answers = {}) {
   Group group;
   for (size_t i = 0; i < members.size(); ++i) {

@@ -1,5 +1,5 @@
-// Each filter at its border, on texts whose figure is known by hand, and duplicates by tokens and
-// by text.
+// Tests each filter at its border, on texts whose figures are known by hand, and duplicates by
+// tokens and by text.
 #include "rl/rejection_sampling/sample_filter.h"
 
 #include <gtest/gtest.h>
@@ -170,7 +170,7 @@ TEST(StreamedText, ShowsWholeCharactersAndEscapesWhatATerminalWouldObey) {
   EXPECT_EQ(stream.Finish(), "");
 }
 
-// Whatever the pieces, the same is shown.
+// The same is shown, however the text is cut into pieces.
 TEST(StreamedText, PiecesDoNotMatter) {
   const std::string text = "ab\xE5\xA5\xBD\x1B]0;x\x07\xF0\x9F\x98\x80\xFF\xE2\x80\x8B end\n";
   StreamedText whole;

@@ -1,4 +1,4 @@
-// The program itself: exit codes, what goes to stdout and what to stderr.
+// Exit codes of the program, and what it writes to stdout and stderr.
 #include <stdio.h>
 #include <sys/wait.h>
 

@@ -177,7 +177,7 @@ TEST(TraceStore, TailTornAtEveryByteOfTheLastFrame) {
     EXPECT_EQ(reader.torn()[0].valid_bytes, last_frame);
     EXPECT_EQ(reader.torn()[0].file_bytes, cut);
   }
-  // A writer that opens a torn file cuts the tail off and goes on behind the last valid frame.
+  // A writer that opens a torn file cuts off the tail and continues after the last valid frame.
   WriteBytes(segment, whole.substr(0, whole.size() - 1));
   TraceWriter writer(run.path(), SampleHeader());
   EXPECT_EQ(writer.offset_bytes(), last_frame);
@@ -292,7 +292,7 @@ TEST(TraceStore, ReadsSegmentsOfAllWritersInOrder) {
     TraceWriter writer(second.path(), SampleHeader());
     writer.AppendStep(1, SampleStep(1));
   }
-  // Number 10 stands behind number 2, not behind number 1.
+  // Number 10 comes after number 2, not after number 1.
   const std::string bytes = ReadFile(LearnerSegmentPath(second.path()), "segment");
   WriteBytes(FolderOf(segment) + "/seg-00010.gtr", bytes);
   TraceWriter(second.path(), SampleHeader(), 0).AppendStep(2, SampleStep(2));

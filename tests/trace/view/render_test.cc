@@ -181,7 +181,7 @@ TEST(Render, CharactersAcrossTokens) {
   EXPECT_NE(tokens.find("\"\\xE2\""), std::string::npos);
 }
 
-// Takes out the few sequences that render.cc writes; any other escape stays.
+// Removes the few sequences that render.cc writes. Any other escape stays.
 std::string WithoutOurColours(std::string_view text) {
   std::string out;
   for (size_t at = 0; at < text.size();) {
@@ -201,7 +201,7 @@ std::string WithoutOurColours(std::string_view text) {
   return out;
 }
 
-// Every field that another program wrote, full of controls: nothing but our own colours gets
+// Every field that another program wrote is full of controls. Nothing but our own colours may get
 // through.
 TEST(Render, HostileFieldsNeverReachTheTerminal) {
   for (const EscapeCase& c : HostileCases()) {
