@@ -218,7 +218,7 @@ void PrintCompletion(const Group& group, int member, const RenderOptions& option
   out << '\n';
   if (score != nullptr) PrintDetails(*score, out);
   if (completion.ids_size() == 0) {
-    out << "  (the frame of this completion is not in the trace)\n";
+    out << "  (the completion's own frame is not in this trace)\n";
     return;
   }
   out << "  finish " << Completion::FinishReason_Name(completion.finish_reason()) << "  policy "

@@ -77,7 +77,7 @@ TEST_F(BadRun, ASecondLearnerIsRefusedWithinASecondNamingTheFirst) {
 TEST_F(BadRun, HalfACheckpointIsNoneAndIsCleanedAway) {
   ASSERT_EQ(RunProgram("grouper", Train(run_, {"steps=4"})).code, 0);
   const std::string checkpoints = JoinPath(run_, "checkpoints");
-  // One is as a kill leaves it, one as a copy that was cut short does.
+  // A kill leaves the .tmp folder; a copy that was cut short leaves the others.
   std::filesystem::copy(checkpoints + "/step-00000004", checkpoints + "/step-00000006.tmp");
   std::filesystem::copy(checkpoints + "/step-00000004", checkpoints + "/step-00000005");
   std::filesystem::remove(checkpoints + "/step-00000005/optimizer.safetensors");

@@ -164,7 +164,7 @@ TEST(Replay, AFlippedLogProbBitIsNamed) {
       << ran.err;
   EXPECT_EQ(Replay(run, 2).code, 0) << "the step before it is whole";
   const Ran later = Replay(run, 4);
-  EXPECT_EQ(later.code, 0) << "made from the checkpoint behind the changed step: " << later.err;
+  EXPECT_EQ(later.code, 0) << "made from the checkpoint after the changed step: " << later.err;
 }
 
 TEST(Replay, AnotherTokenAndAnotherExpertAreNamed) {

@@ -114,7 +114,7 @@ class PowerCut : public ::testing::Test {
     return manifest.step();
   }
   static std::string Where(size_t place) {
-    return "behind record " + std::to_string(place) +
+    return "after record " + std::to_string(place) +
            (place > 0 ? ", " + record_->line(place - 1) : "");
   }
 

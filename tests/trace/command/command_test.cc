@@ -146,7 +146,7 @@ TEST_F(TraceCommand, ErrorsSayWhatThereIs) {
   ExpectHas(ErrorOf(RunShow, show), "rollout 24 is not in the trace; it holds");
   ExpectHas(ErrorOf(RunShow, show), "rollouts 0 to 23");
   show.prompt_ordinal = 0;
-  ExpectHas(ErrorOf(RunShow, show), "name one of --id");
+  ExpectHas(ErrorOf(RunShow, show), "name only one of --id");
   show = {};
   show.prompt_ordinal = 8;
   ExpectHas(ErrorOf(RunShow, show), "prompts 0 to 7");
