@@ -138,22 +138,37 @@ TEST(SeenSamples, ByTokensAndByTextOfOnePrompt) {
   EXPECT_EQ(seen.Add(two, sample("It is 2", {1, 2})), "") << "another question";
 }
 
-TEST(SampleConfig, SettingsThatCannotBeMeant) {
-  const auto refused = [](const auto& change) {
-    SampleConfig config;
-    CheckSampleConfig(config);
-    change(&config);
-    return testing_support::UserErrorOf([&] { CheckSampleConfig(config); });
-  };
-  EXPECT_NE(refused([](SampleConfig* c) { c->set_samples(0); }).find("samples"), std::string::npos);
-  EXPECT_NE(refused([](SampleConfig* c) { c->set_max_repetition(1.5); }).find("max_repetition"),
-            std::string::npos);
-  EXPECT_NE(refused([](SampleConfig* c) {
-              c->set_min_tokens(9);
-              c->set_max_tokens(8);
-            }).find("max_tokens"),
-            std::string::npos);
+struct BadSetting {
+  const char* name;
+  void (*change)(SampleConfig*);
+};
+
+class SampleConfigTest : public ::testing::TestWithParam<BadSetting> {};
+
+TEST_P(SampleConfigTest, ABadSettingIsNamed) {
+  SampleConfig config;
+  CheckSampleConfig(config);
+  GetParam().change(&config);
+  const std::string message = testing_support::UserErrorOf([&] { CheckSampleConfig(config); });
+  EXPECT_NE(message.find(std::string("sample.") + GetParam().name), std::string::npos) << message;
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Settings, SampleConfigTest,
+    ::testing::ValuesIn(std::vector<BadSetting>{
+        {"samples", [](SampleConfig* c) { c->set_samples(0); }},
+        {"questions_per_step", [](SampleConfig* c) { c->set_questions_per_step(0); }},
+        {"ngram", [](SampleConfig* c) { c->set_ngram(0); }},
+        {"most_per_question", [](SampleConfig* c) { c->set_most_per_question(-1); }},
+        {"max_other_script", [](SampleConfig* c) { c->set_max_other_script(-0.1); }},
+        {"max_repetition", [](SampleConfig* c) { c->set_max_repetition(1.5); }},
+        {"max_tokens",
+         [](SampleConfig* c) {
+           c->set_min_tokens(9);
+           c->set_max_tokens(8);
+         }},
+    }),
+    [](const auto& info) { return std::string(info.param.name); });
 
 TEST(StreamedText, ShowsWholeCharactersAndEscapesWhatATerminalWouldObey) {
   StreamedText stream;

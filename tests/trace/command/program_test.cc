@@ -3,7 +3,7 @@
 #include <sys/wait.h>
 
 #include <string>
-#include <tuple>
+#include <vector>
 
 #include "base/io/file.h"
 #include "base/io/json.h"
@@ -34,52 +34,71 @@ Outcome RunProgram(const std::string& arguments, const std::string& folder) {
   return outcome;
 }
 
-TEST(TraceProgram, ExitCodesAndStreams) {
-  const TemporaryFolder folder;
-  const std::string run = folder.path() + "/run";
-  TraceWriter(run, SampleHeader()).AppendStep(0, SampleStep(0));
-  const std::tuple<std::string, int, std::string> rows[] = {
-      // arguments, exit code, words on stdout (0) or stderr
-      {"--version", 0, "grouper-trace "},
-      {"--help", 0, "Example:"},
-      {"show --help", 0, "Example:"},
-      {"ls --help", 0, "Example:"},
-      {"stats --help", 0, "Example:"},
-      {"digest --help", 0, "Example:"},
-      {"ls " + run, 0, "calc:1"},
-      {"show " + run + " --group 1", 0, "prompt 1"},
-      {"show " + run + " --id 4 --tokens", 0, "log-prob"},
-      {"show " + run + " --color=always", 0, "\x1b[48;5;"},
-      {"stats " + run, 0, "no signal"},
-      {"digest " + run, 0, "\n"},
-      {"", 2, "subcommand"},
-      {"list " + run, 2, "list"},
-      {"ls", 2, "RUN"},
-      {"ls " + run + " --step x", 2, "--step"},
-      {"show " + run + " --id -4", 2, "--id"},
-      {"ls " + run + " --step 3", 2, "it holds step 0"},
-      {"show " + run + " --color=blue", 2, "--color takes"},
-      {"digest " + folder.path() + "/none", 2, "no such run folder"},
-  };
-  for (const auto& [arguments, code, words] : rows) {
-    const Outcome outcome = RunProgram(arguments, folder.path());
-    EXPECT_EQ(outcome.code, code) << arguments << "\n" << outcome.err;
-    const std::string& text = code == 0 ? outcome.out : outcome.err;
-    EXPECT_NE(text.find(words), std::string::npos) << arguments << "\n" << text;
-    if (code != 0) {
-      EXPECT_EQ(outcome.out, "") << arguments;
-    }
+// A run folder with one step, and a place for what the program writes.
+class TraceProgram : public testing::Test {
+ protected:
+  TraceProgram() { TraceWriter(run_, SampleHeader()).AppendStep(0, SampleStep(0)); }
+
+  TemporaryFolder folder_;
+  std::string run_ = folder_.path() + "/run";
+};
+
+struct Call {
+  const char* name;
+  std::string arguments;  // with " RUN" for the run folder
+  int code;
+  std::string words;  // on stdout when the code is 0, else on stderr
+};
+
+class TraceProgramCall : public TraceProgram, public testing::WithParamInterface<Call> {};
+
+TEST_P(TraceProgramCall, EndsWithItsExitCodeAndItsWords) {
+  std::string arguments = GetParam().arguments;
+  const size_t place = arguments.find(" RUN");
+  if (place != std::string::npos) arguments.replace(place + 1, 3, run_);
+  const Outcome outcome = RunProgram(arguments, folder_.path());
+  EXPECT_EQ(outcome.code, GetParam().code) << outcome.err;
+  const std::string& text = GetParam().code == 0 ? outcome.out : outcome.err;
+  EXPECT_NE(text.find(GetParam().words), std::string::npos) << text;
+  if (GetParam().code != 0) {
+    EXPECT_EQ(outcome.out, "");
   }
-  // No terminal, no colour.
-  EXPECT_EQ(RunProgram("show " + run, folder.path()).out.find('\x1b'), std::string::npos);
 }
 
-TEST(TraceProgram, JsonKeepsStdoutClean) {
-  const TemporaryFolder folder;
-  const std::string run = folder.path() + "/run";
-  TraceWriter(run, SampleHeader()).AppendStep(0, SampleStep(0));
-  { AppendFile(LearnerSegmentPath(run)).Append("torn"); }
-  const Outcome outcome = RunProgram("digest --json " + run, folder.path());
+INSTANTIATE_TEST_SUITE_P(Calls, TraceProgramCall,
+                         testing::ValuesIn(std::vector<Call>{
+                             {"Version", "--version", 0, "grouper-trace "},
+                             {"Help", "--help", 0, "Example:"},
+                             {"ShowHelp", "show --help", 0, "Example:"},
+                             {"LsHelp", "ls --help", 0, "Example:"},
+                             {"StatsHelp", "stats --help", 0, "Example:"},
+                             {"DigestHelp", "digest --help", 0, "Example:"},
+                             {"Ls", "ls RUN", 0, "calc:1"},
+                             {"ShowGroup", "show RUN --group 1", 0, "prompt 1"},
+                             {"ShowRollout", "show RUN --id 4 --tokens", 0, "log-prob"},
+                             {"ShowInColour", "show RUN --color=always", 0, "\x1b[48;5;"},
+                             {"Stats", "stats RUN", 0, "no signal"},
+                             {"Digest", "digest RUN", 0, "\n"},
+                             {"NoSubcommand", "", 2, "subcommand"},
+                             {"UnknownSubcommand", "list RUN", 2, "list"},
+                             {"NoRun", "ls", 2, "RUN"},
+                             {"StepThatIsNoNumber", "ls RUN --step x", 2, "--step"},
+                             {"NegativeRollout", "show RUN --id -4", 2, "--id"},
+                             {"StepThatIsNotThere", "ls RUN --step 3", 2, "it holds step 0"},
+                             {"UnknownColour", "show RUN --color=blue", 2, "--color takes"},
+                             {"FolderThatIsNotThere", "digest RUN/none", 2, "no such run folder"},
+                         }),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST_F(TraceProgram, WithoutATerminalThereIsNoColour) {
+  const Outcome outcome = RunProgram("show " + run_, folder_.path());
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out.find('\x1b'), std::string::npos);
+}
+
+TEST_F(TraceProgram, JsonKeepsStdoutClean) {
+  { AppendFile(LearnerSegmentPath(run_)).Append("torn"); }
+  const Outcome outcome = RunProgram("digest --json " + run_, folder_.path());
   EXPECT_EQ(outcome.code, 0);
   EXPECT_TRUE(ParseJson(outcome.out, "digest").At("torn", "digest").boolean);
   EXPECT_NE(outcome.err.find("unfinished frame"), std::string::npos);

@@ -86,8 +86,11 @@ const std::vector<EscapeCase>& HostileCases() {
   return cases;
 }
 
-TEST(Escape, HostileText) {
+TEST(Escape, HostileTextIsShownAsEscapes) {
   for (const EscapeCase& c : HostileCases()) EXPECT_EQ(EscapeForTerminal(c.bytes), c.shown);
+}
+
+TEST(Escape, OneLineOfLimitedLength) {
   EXPECT_EQ(EscapeForTerminal("a\nb"), "a\\nb");
   EXPECT_EQ(EscapeForTerminal("abcdef", 3), "abc...");
   EXPECT_EQ(EscapeForTerminal("abc", 3), "abc");
