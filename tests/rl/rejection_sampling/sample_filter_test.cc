@@ -168,7 +168,7 @@ INSTANTIATE_TEST_SUITE_P(
            c->set_max_tokens(8);
          }},
     }),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& row) { return std::string(row.param.name); });
 
 TEST(StreamedText, ShowsWholeCharactersAndEscapesWhatATerminalWouldObey) {
   StreamedText stream;

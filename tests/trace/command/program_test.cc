@@ -88,7 +88,7 @@ INSTANTIATE_TEST_SUITE_P(Calls, TraceProgramCall,
                              {"UnknownColour", "show RUN --color=blue", 2, "--color takes"},
                              {"FolderThatIsNotThere", "digest RUN/none", 2, "no such run folder"},
                          }),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& row) { return std::string(row.param.name); });
 
 TEST_F(TraceProgram, WithoutATerminalThereIsNoColour) {
   const Outcome outcome = RunProgram("show " + run_, folder_.path());
