@@ -34,6 +34,99 @@ void AddRunFlags(CLI::App* app, RunOptions* options, bool run_folder) {
   app->add_flag("--json", options->json, "JSON on stdout, people's text on stderr");
 }
 
+CLI::App* AddQuickstart(CLI::App* parent, QuickstartOptions* options) {
+  CLI::App* app =
+      parent->add_subcommand("quickstart", "watch a tiny MoE policy learn to reason, in minutes");
+  app->add_option("--seed", options->seed, "seed of everything random");
+  app->add_option("--run", options->run, "run folder; the same command goes on from it");
+  app->add_option("--set", options->set, "a setting of the RL stage, a.b=c")
+      ->allow_extra_args(false);
+  app->add_option("--threads", options->threads, "threads")->check(CLI::Range(0, 1024));
+  app->add_flag("--smoke", options->smoke, "the same path, shrunk to a few seconds");
+  app->add_flag("--json", options->json, "one JSON object on stdout");
+  app->footer("Example: grouper quickstart --seed 1 --run runs/quickstart --json");
+  return app;
+}
+
+CLI::App* AddTrain(CLI::App* parent, RunOptions* options) {
+  CLI::App* app = parent->add_subcommand("train", "GRPO: sample, score, update");
+  AddRunFlags(app, options, true);
+  app->footer(
+      "Example: grouper train --config examples/gsm8k.textproto --set data.train=train.jsonl --run "
+      "runs/gsm8k");
+  return app;
+}
+
+CLI::App* AddSft(CLI::App* parent, RunOptions* options) {
+  CLI::App* app = parent->add_subcommand("sft", "supervised training: cold start, distillation");
+  AddRunFlags(app, options, true);
+  app->footer("Example: grouper sft --config examples/quickstart_base.textproto --run runs/base");
+  return app;
+}
+
+CLI::App* AddEval(CLI::App* parent, EvalOptions* options) {
+  CLI::App* app = parent->add_subcommand("eval", "held-out pass@k and maj@k of a checkpoint");
+  AddRunFlags(app, &options->run, false);
+  app->add_option("--checkpoint", options->checkpoint,
+                  "run or checkpoint folder; its own config where --config is left out");
+  app->add_option("--run", options->run.run,
+                  "folder for the samples, as traces (grouper-trace show DIR)");
+  app->footer(
+      "Settings: eval.questions, eval.samples, eval.temperature, eval.top_p, "
+      "eval.max_new_tokens, "
+      "data.eval.\nExample: grouper eval --checkpoint runs/quickstart/rl --set eval.samples=8 "
+      "--run "
+      "runs/eval");
+  return app;
+}
+
+CLI::App* AddSample(CLI::App* parent, SampleOptions* options) {
+  CLI::App* app = parent->add_subcommand(
+      "sample", "one prompt to the terminal, or rejection sampling of a file");
+  AddRunFlags(app, &options->run, false);
+  app->add_option("--checkpoint", options->checkpoint,
+                  "run or checkpoint folder; its own config where --config is left out");
+  app->add_option("--seed", options->seed, "seed of the samples");
+  app->add_option("--prompt", options->prompt, "the question; left out: standard input");
+  app->add_option("--input", options->input, "JSONL of questions with golds");
+  app->add_option("--output", options->output,
+                  "JSONL of rows for grouper sft; OUTPUT.manifest.json beside it");
+  app->add_option("--samples", options->samples, "samples of a question of the file")
+      ->check(CLI::Range(1, 65536));
+  app->add_option("--run", options->run.run,
+                  "folder for all samples, as traces; the same command goes on from it "
+                  "(default OUTPUT.run)");
+  app->footer(
+      "Settings: sampling.temperature, sampling.top_p, ...; filters: sample.*.\nExamples: grouper "
+      "sample --checkpoint runs/quickstart/rl --prompt 'calc 14+15-9' --set "
+      "sampling.temperature=0\n  grouper sample --checkpoint runs/gsm8k --input train.jsonl "
+      "--samples 8 --output sampled.jsonl");
+  return app;
+}
+
+CLI::App* AddReplay(CLI::App* parent, ReplayCommandOptions* options) {
+  CLI::App* app =
+      parent->add_subcommand("replay", "make a step of a run again and compare every bit");
+  app->add_option("RUN", options->run, "run folder of grouper train; only read")->required();
+  app->add_option("--step", options->step, "counted from 0, as in metrics.jsonl")->required();
+  app->add_option("--set", options->set, "over the run's own, a.b=c")->allow_extra_args(false);
+  app->add_option("--threads", options->threads, "threads")->check(CLI::Range(0, 1024));
+  app->add_flag("--json", options->json, "one JSON object on stdout");
+  app->footer(
+      "Starts from the newest valid checkpoint at or before the step; steps between are made and "
+      "compared too, with the verdicts\nof the record: no reward service is needed. Exit codes: 0 "
+      "equal, 1 different, 2 bad usage.\nExample: grouper replay runs/quickstart/rl --step 3");
+  return app;
+}
+
+CLI::App* AddDoctor(CLI::App* parent, DoctorOptions* options) {
+  CLI::App* app = parent->add_subcommand("doctor", "what this machine has, and self checks");
+  app->add_option("--threads", options->threads, "threads")->check(CLI::Range(0, 1024));
+  app->add_flag("--json", options->json, "JSON on stdout");
+  app->footer("Example: grouper doctor");
+  return app;
+}
+
 int Run(int argc, char** argv) {
   CLI::App app{"Trains reasoning language models by group-relative policy optimization (GRPO)."};
   app.set_version_flag("--version", kVersion);
@@ -43,83 +136,19 @@ int Run(int argc, char** argv) {
       "down, disk full), 1 internal.\nExample: grouper quickstart --seed 1 --run runs/quickstart");
 
   QuickstartOptions quickstart;
-  CLI::App* quick =
-      app.add_subcommand("quickstart", "watch a tiny MoE policy learn to reason, in minutes");
-  quick->add_option("--seed", quickstart.seed, "seed of everything random");
-  quick->add_option("--run", quickstart.run, "run folder; the same command goes on from it");
-  quick->add_option("--set", quickstart.set, "a setting of the RL stage, a.b=c")
-      ->allow_extra_args(false);
-  quick->add_option("--threads", quickstart.threads, "threads")->check(CLI::Range(0, 1024));
-  quick->add_flag("--smoke", quickstart.smoke, "the same path, shrunk to a few seconds");
-  quick->add_flag("--json", quickstart.json, "one JSON object on stdout");
-  quick->footer("Example: grouper quickstart --seed 1 --run runs/quickstart --json");
-
+  const CLI::App* quick = AddQuickstart(&app, &quickstart);
   RunOptions train;
-  CLI::App* train_app = app.add_subcommand("train", "GRPO: sample, score, update");
-  AddRunFlags(train_app, &train, true);
-  train_app->footer(
-      "Example: grouper train --config examples/gsm8k.textproto --set data.train=train.jsonl --run "
-      "runs/gsm8k");
-
+  const CLI::App* train_app = AddTrain(&app, &train);
   RunOptions sft;
-  CLI::App* sft_app = app.add_subcommand("sft", "supervised training: cold start, distillation");
-  AddRunFlags(sft_app, &sft, true);
-  sft_app->footer(
-      "Example: grouper sft --config examples/quickstart_base.textproto --run runs/base");
-
+  const CLI::App* sft_app = AddSft(&app, &sft);
   EvalOptions eval;
-  CLI::App* eval_app = app.add_subcommand("eval", "held-out pass@k and maj@k of a checkpoint");
-  AddRunFlags(eval_app, &eval.run, false);
-  eval_app->add_option("--checkpoint", eval.checkpoint,
-                       "run or checkpoint folder; its own config where --config is left out");
-  eval_app->add_option("--run", eval.run.run,
-                       "folder for the samples, as traces (grouper-trace show DIR)");
-  eval_app->footer(
-      "Settings: eval.questions, eval.samples, eval.temperature, eval.top_p, eval.max_new_tokens, "
-      "data.eval.\nExample: grouper eval --checkpoint runs/quickstart/rl --set eval.samples=8 "
-      "--run "
-      "runs/eval");
-
+  const CLI::App* eval_app = AddEval(&app, &eval);
   SampleOptions sample;
-  CLI::App* sample_app =
-      app.add_subcommand("sample", "one prompt to the terminal, or rejection sampling of a file");
-  AddRunFlags(sample_app, &sample.run, false);
-  sample_app->add_option("--checkpoint", sample.checkpoint,
-                         "run or checkpoint folder; its own config where --config is left out");
-  sample_app->add_option("--seed", sample.seed, "seed of the samples");
-  sample_app->add_option("--prompt", sample.prompt, "the question; left out: standard input");
-  sample_app->add_option("--input", sample.input, "JSONL of questions with golds");
-  sample_app->add_option("--output", sample.output,
-                         "JSONL of rows for grouper sft; OUTPUT.manifest.json beside it");
-  sample_app->add_option("--samples", sample.samples, "samples of a question of the file")
-      ->check(CLI::Range(1, 65536));
-  sample_app->add_option("--run", sample.run.run,
-                         "folder for all samples, as traces; the same command goes on from it "
-                         "(default OUTPUT.run)");
-  sample_app->footer(
-      "Settings: sampling.temperature, sampling.top_p, ...; filters: sample.*.\nExamples: grouper "
-      "sample --checkpoint runs/quickstart/rl --prompt 'calc 14+15-9' --set "
-      "sampling.temperature=0\n  grouper sample --checkpoint runs/gsm8k --input train.jsonl "
-      "--samples 8 --output sampled.jsonl");
-
+  const CLI::App* sample_app = AddSample(&app, &sample);
   ReplayCommandOptions replay;
-  CLI::App* replay_app =
-      app.add_subcommand("replay", "make a step of a run again and compare every bit");
-  replay_app->add_option("RUN", replay.run, "run folder of grouper train; only read")->required();
-  replay_app->add_option("--step", replay.step, "counted from 0, as in metrics.jsonl")->required();
-  replay_app->add_option("--set", replay.set, "over the run's own, a.b=c")->allow_extra_args(false);
-  replay_app->add_option("--threads", replay.threads, "threads")->check(CLI::Range(0, 1024));
-  replay_app->add_flag("--json", replay.json, "one JSON object on stdout");
-  replay_app->footer(
-      "Starts from the newest valid checkpoint at or before the step; steps between are made and "
-      "compared too, with the verdicts\nof the record: no reward service is needed. Exit codes: 0 "
-      "equal, 1 different, 2 bad usage.\nExample: grouper replay runs/quickstart/rl --step 3");
-
+  const CLI::App* replay_app = AddReplay(&app, &replay);
   DoctorOptions doctor;
-  CLI::App* doctor_app = app.add_subcommand("doctor", "what this machine has, and self checks");
-  doctor_app->add_option("--threads", doctor.threads, "threads")->check(CLI::Range(0, 1024));
-  doctor_app->add_flag("--json", doctor.json, "JSON on stdout");
-  doctor_app->footer("Example: grouper doctor");
+  AddDoctor(&app, &doctor);
 
   try {
     app.parse(argc, argv);
