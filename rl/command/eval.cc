@@ -27,7 +27,8 @@ constexpr int64_t kSamplesStep = 0, kGreedyStep = 1;
 // overwritten.
 class SampleFolder {
  public:
-  SampleFolder(const std::string& path, const Config& config) : path_(path), config_(config) {
+  SampleFolder(const std::string& path, const Config& config)
+      : path_(path), advantage_(config.advantage()) {
     USER_CHECK(!FolderExists(JoinPath(path, "checkpoints")),
                "[eval] --run names the folder of a training run, whose trace would be lost; name "
                "another folder for the samples",
@@ -53,7 +54,7 @@ class SampleFolder {
 
  private:
   std::string path_;
-  Config config_;
+  AdvantageConfig advantage_;
   std::unique_ptr<FolderLock> lock_;
   std::unique_ptr<TraceWriter> traces_;
 };

@@ -209,7 +209,7 @@ bool SampleJob::Sample(std::stop_token stop) {
 }
 
 std::string SampleJob::Publish() {
-  RowWriter rows(options_.output, config_);
+  RowWriter rows(options_.output, config_.data());
   SampleCounts counts;
   SeenSamples seen;
   std::set<std::string> graders;

@@ -8,8 +8,8 @@
 
 namespace grouper {
 
-RowWriter::RowWriter(const std::string& path, const Config& config)
-    : path_(path), data_(config.data()), tokenizer_(Tokenizer::Make(config.data().tokenizer())) {
+RowWriter::RowWriter(const std::string& path, const DataConfig& config)
+    : path_(path), data_(config), tokenizer_(Tokenizer::Make(config.tokenizer())) {
   MakeFolders(FolderOf(path));
   file_ = std::make_unique<AppendFile>(path + ".tmp", 0);
 }

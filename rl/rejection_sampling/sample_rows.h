@@ -22,7 +22,7 @@ namespace grouper {
 class RowWriter {
  public:
   // Writes to PATH.tmp. No file appears at PATH before Publish.
-  RowWriter(const std::string& path, const Config& config);
+  RowWriter(const std::string& path, const DataConfig& config);
   void Add(const DataRow& row, const Group& group, int member);
   // Moves the file durably to PATH and returns its SHA-256 in hexadecimal. Call it once.
   std::string Publish();
