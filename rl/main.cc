@@ -17,39 +17,44 @@ constexpr const char* kVersion = "grouper 0.1.0";
 
 void AddRunFlags(CLI::App* app, RunOptions* options, bool run_folder) {
   CLI::Option* config =
-      app->add_option("--config", options->config_files, "textproto files, merged left to right");
+      app->add_option("--config", options->config_files,
+                      "config files (textproto); a later file overrides an earlier one");
   if (run_folder) config->required();
-  app->add_option("--set", options->set, "one setting, a.b=c; may be repeated")
+  app->add_option("--set", options->set,
+                  "one setting as a.b=c, over the config files; may be repeated")
       ->allow_extra_args(false);
   if (run_folder) {
     app->add_option("--run", options->run,
-                    "run folder; one that holds a checkpoint goes on from it");
-    app->add_flag("--dry-run", options->dry_run,
-                  "check config and data, start nothing; train: print its schedule and memory");
+                    "run folder; a run that has a checkpoint there is continued");
+    app->add_flag(
+        "--dry-run", options->dry_run,
+        "check the config and the data without starting; train also prints schedule and memory");
     app->add_flag("--print-config", options->print_config,
-                  "print the resolved config and nothing else, start nothing");
+                  "print the resolved config without starting");
   }
-  app->add_option("--threads", options->threads, "threads; 0: GROUPER_THREADS or the cores")
+  app->add_option("--threads", options->threads,
+                  "number of threads; 0 takes GROUPER_THREADS or the number of cores")
       ->check(CLI::Range(0, 1024));
-  app->add_flag("--json", options->json, "JSON on stdout, people's text on stderr");
+  app->add_flag("--json", options->json, "print JSON on stdout and text for people on stderr");
 }
 
 CLI::App* AddQuickstart(CLI::App* parent, QuickstartOptions* options) {
   CLI::App* app =
       parent->add_subcommand("quickstart", "watch a tiny MoE policy learn to reason, in minutes");
-  app->add_option("--seed", options->seed, "seed of everything random");
-  app->add_option("--run", options->run, "run folder; the same command goes on from it");
-  app->add_option("--set", options->set, "a setting of the RL stage, a.b=c")
+  app->add_option("--seed", options->seed, "seed of all random numbers");
+  app->add_option("--run", options->run,
+                  "run folder; the same command continues a run that was stopped");
+  app->add_option("--set", options->set, "one setting of the RL stage as a.b=c; may be repeated")
       ->allow_extra_args(false);
-  app->add_option("--threads", options->threads, "threads")->check(CLI::Range(0, 1024));
-  app->add_flag("--smoke", options->smoke, "the same path, shrunk to a few seconds");
-  app->add_flag("--json", options->json, "one JSON object on stdout");
+  app->add_option("--threads", options->threads, "number of threads")->check(CLI::Range(0, 1024));
+  app->add_flag("--smoke", options->smoke, "the same stages, shrunk to a few seconds");
+  app->add_flag("--json", options->json, "print one JSON object on stdout");
   app->footer("Example: grouper quickstart --seed 1 --run runs/quickstart --json");
   return app;
 }
 
 CLI::App* AddTrain(CLI::App* parent, RunOptions* options) {
-  CLI::App* app = parent->add_subcommand("train", "GRPO: sample, score, update");
+  CLI::App* app = parent->add_subcommand("train", "train with GRPO: sample, score, update");
   AddRunFlags(app, options, true);
   app->footer(
       "Example: grouper train --config examples/gsm8k.textproto --set data.train=train.jsonl --run "
@@ -58,19 +63,22 @@ CLI::App* AddTrain(CLI::App* parent, RunOptions* options) {
 }
 
 CLI::App* AddSft(CLI::App* parent, RunOptions* options) {
-  CLI::App* app = parent->add_subcommand("sft", "supervised training: cold start, distillation");
+  CLI::App* app =
+      parent->add_subcommand("sft", "train on demonstrations: cold start, distillation");
   AddRunFlags(app, options, true);
   app->footer("Example: grouper sft --config examples/quickstart_base.textproto --run runs/base");
   return app;
 }
 
 CLI::App* AddEval(CLI::App* parent, EvalOptions* options) {
-  CLI::App* app = parent->add_subcommand("eval", "held-out pass@k and maj@k of a checkpoint");
+  CLI::App* app =
+      parent->add_subcommand("eval", "measure held-out pass@k and maj@k of a checkpoint");
   AddRunFlags(app, &options->run, false);
   app->add_option("--checkpoint", options->checkpoint,
-                  "run or checkpoint folder; its own config where --config is left out");
-  app->add_option("--run", options->run.run,
-                  "folder for the samples, as traces (grouper-trace show DIR)");
+                  "run or checkpoint folder; its own config is used when --config is left out");
+  app->add_option(
+      "--run", options->run.run,
+      "folder that keeps the samples as a trace (see them with grouper-trace show DIR)");
   app->footer(
       "Settings: eval.questions, eval.samples, eval.temperature, eval.top_p, "
       "eval.max_new_tokens, "
@@ -82,20 +90,23 @@ CLI::App* AddEval(CLI::App* parent, EvalOptions* options) {
 
 CLI::App* AddSample(CLI::App* parent, SampleOptions* options) {
   CLI::App* app = parent->add_subcommand(
-      "sample", "one prompt to the terminal, or rejection sampling of a file");
+      "sample", "answer one prompt, or make training rows from a file by rejection sampling");
   AddRunFlags(app, &options->run, false);
   app->add_option("--checkpoint", options->checkpoint,
-                  "run or checkpoint folder; its own config where --config is left out");
+                  "run or checkpoint folder; its own config is used when --config is left out");
   app->add_option("--seed", options->seed, "seed of the samples");
-  app->add_option("--prompt", options->prompt, "the question; left out: standard input");
-  app->add_option("--input", options->input, "JSONL of questions with golds");
+  app->add_option("--prompt", options->prompt,
+                  "the question; without it the question is read from standard input");
+  app->add_option("--input", options->input,
+                  "JSONL file of questions with golds (correct answers)");
   app->add_option("--output", options->output,
-                  "JSONL of rows for grouper sft; OUTPUT.manifest.json beside it");
-  app->add_option("--samples", options->samples, "samples of a question of the file")
+                  "JSONL file for the rows that grouper sft reads; OUTPUT.manifest.json says how "
+                  "they were made");
+  app->add_option("--samples", options->samples, "number of samples per question of the file")
       ->check(CLI::Range(1, 65536));
   app->add_option("--run", options->run.run,
-                  "folder for all samples, as traces; the same command goes on from it "
-                  "(default OUTPUT.run)");
+                  "folder that keeps all samples as a trace; the same command continues from it "
+                  "(default: OUTPUT.run)");
   app->footer(
       "Settings: sampling.temperature, sampling.top_p, ...; filters: sample.*.\nExamples: grouper "
       "sample --checkpoint runs/quickstart/rl --prompt 'calc 14+15-9' --set "
@@ -105,24 +116,29 @@ CLI::App* AddSample(CLI::App* parent, SampleOptions* options) {
 }
 
 CLI::App* AddReplay(CLI::App* parent, ReplayCommandOptions* options) {
-  CLI::App* app =
-      parent->add_subcommand("replay", "make a step of a run again and compare every bit");
-  app->add_option("RUN", options->run, "run folder of grouper train; only read")->required();
-  app->add_option("--step", options->step, "counted from 0, as in metrics.jsonl")->required();
-  app->add_option("--set", options->set, "over the run's own, a.b=c")->allow_extra_args(false);
-  app->add_option("--threads", options->threads, "threads")->check(CLI::Range(0, 1024));
-  app->add_flag("--json", options->json, "one JSON object on stdout");
+  CLI::App* app = parent->add_subcommand("replay", "repeat a step of a run and compare every bit");
+  app->add_option("RUN", options->run, "run folder of grouper train; it is only read")->required();
+  app->add_option("--step", options->step, "number of the step, counted from 0 as in metrics.jsonl")
+      ->required();
+  app->add_option("--set", options->set,
+                  "one setting as a.b=c, over the run's own config; may be repeated")
+      ->allow_extra_args(false);
+  app->add_option("--threads", options->threads, "number of threads")->check(CLI::Range(0, 1024));
+  app->add_flag("--json", options->json, "print one JSON object on stdout");
   app->footer(
-      "Starts from the newest valid checkpoint at or before the step; steps between are made and "
-      "compared too, with the verdicts\nof the record: no reward service is needed. Exit codes: 0 "
+      "Starts from the newest valid checkpoint at or before the step. The steps between are "
+      "repeated "
+      "and compared too.\nVerdicts come from the record, so no reward service is needed. Exit "
+      "codes: 0 "
       "equal, 1 different, 2 bad usage.\nExample: grouper replay runs/quickstart/rl --step 3");
   return app;
 }
 
 CLI::App* AddDoctor(CLI::App* parent, DoctorOptions* options) {
-  CLI::App* app = parent->add_subcommand("doctor", "what this machine has, and self checks");
-  app->add_option("--threads", options->threads, "threads")->check(CLI::Range(0, 1024));
-  app->add_flag("--json", options->json, "JSON on stdout");
+  CLI::App* app =
+      parent->add_subcommand("doctor", "show what this machine has and run self checks");
+  app->add_option("--threads", options->threads, "number of threads")->check(CLI::Range(0, 1024));
+  app->add_flag("--json", options->json, "print JSON on stdout");
   app->footer("Example: grouper doctor");
   return app;
 }
@@ -132,8 +148,9 @@ int Run(int argc, char** argv) {
   app.set_version_flag("--version", kVersion);
   app.require_subcommand(1);
   app.footer(
-      "Exit codes: 0 ok, 2 a person can fix it, 75 try again (stopped after a checkpoint, service "
-      "down, disk full), 1 internal.\nExample: grouper quickstart --seed 1 --run runs/quickstart");
+      "Exit codes: 0 success; 2 an error that you can fix; 75 try again later (stopped after a "
+      "checkpoint, service down, disk full); 1 internal error.\nExample: grouper quickstart --seed "
+      "1 --run runs/quickstart");
 
   QuickstartOptions quickstart;
   const CLI::App* quick = AddQuickstart(&app, &quickstart);
