@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian 12 packages that building, testing and judging need. Harmless when run again: does nothing
-# when all are there.
+# Installs the Debian 12 packages that building, testing and judging need. Does nothing when all are installed.
 set -euo pipefail
 packages=(
   g++ cmake ninja-build ccache git ca-certificates pkg-config

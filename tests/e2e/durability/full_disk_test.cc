@@ -42,7 +42,7 @@ class FullDisk : public ::testing::Test {
     reference_ = OutcomeOf(JoinPath(folder_, "reference"));
   }
   ~FullDisk() override {
-    umount2(JoinPath(folder_, "disk").c_str(), MNT_DETACH);  // where something is mounted
+    umount2(JoinPath(folder_, "disk").c_str(), MNT_DETACH);  // if something is mounted there
     RemoveTree(folder_);
   }
 
@@ -71,7 +71,7 @@ class FullDisk : public ::testing::Test {
 class Quota : public FullDisk {
  protected:
   void Allow(int64_t bytes) const {
-    // In one step: the shim reads it at any time.
+    // The file is replaced at once, because the shim may read it at any time.
     PublishFile(JoinPath(folder_, "allowed"), std::to_string(bytes));
   }
   Strings Shim(const std::string& run, int error) const {

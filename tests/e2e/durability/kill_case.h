@@ -42,7 +42,7 @@ class KillCase {
   bool Run(const KillPlace* place = nullptr);
   // Runs the command and sends it `signal` at the place; the program then continues from there.
   Ran RunAndSignalAt(const KillPlace& place, int signal) const;
-  // As Run, and the places that it came by, in order.
+  // As Run; also gives the places that it reached, in order.
   std::vector<KillPlace> RunAndList(const KillPlace* place = nullptr);
   Outcome outcome() const;
 

@@ -14,7 +14,7 @@ using testing::Outcome;
 
 class KillSample : public ::testing::Test {
  protected:
-  // Kills one after the other, then a run that is left alone.
+  // Kills the run at one point after the other, then lets it finish.
   void Check(const std::vector<KillPlace>& places) {
     std::string text;
     for (const KillPlace& place : places) text += place.text() + " ";

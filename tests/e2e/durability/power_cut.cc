@@ -139,7 +139,7 @@ void PowerDisk::Cut(std::mt19937_64* dice, const std::string& folder) const {
 }
 
 void PowerDisk::Materialize(const Node& node, std::mt19937_64* dice, const std::string& path) {
-  // All that came later, none of it, all up to some place, or any of it.
+  // Applies all later operations, none, those up to some place, or any subset.
   const uint64_t kind = (*dice)() % 4;
   const size_t count = node.folder ? node.changes.size() : node.writes.size();
   const size_t end = kind == 2 && count > 0 ? (*dice)() % count : kind == 1 ? 0 : count;

@@ -21,7 +21,7 @@
 
 namespace {
 
-// Relative to POWER_FOLDER; empty outside of it, "." for the folder itself.
+// The path relative to POWER_FOLDER: empty for a path outside it, "." for the folder itself.
 std::string Below(const std::string& path) {
   const char* folder = std::getenv("POWER_FOLDER");
   const size_t length = folder != nullptr ? std::strlen(folder) : 0;

@@ -1,4 +1,4 @@
-// The configs of examples/ load as they stand. One that names a file is given rows of our own, as
+// The configs of examples/ load unchanged. One that names a file is given rows of our own, as
 // long as the longest of GSM8K.
 #include <gtest/gtest.h>
 

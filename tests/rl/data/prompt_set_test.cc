@@ -278,7 +278,7 @@ TEST_F(PromptSetTest, EvaluatesNothingOrTheGeneratedQuestions) {
 
 TEST_F(PromptSetTest, HoldsOutEveryNthLineAndEvaluatesOnIt) {
   config_.mutable_data()->set_holdout_every(4);
-  const std::string text = "\n" + Rows(9);  // row i stands on line i + 2
+  const std::string text = "\n" + Rows(9);  // row i is on line i + 2
   const PromptSet set = Open(text);
   ASSERT_EQ(set.rows(), 7);
   for (uint64_t i = 0; i < 7; ++i) {

@@ -45,7 +45,7 @@ TEST(PassAtK, ConformanceNumbers) {
   EXPECT_NEAR(PassAtK(4096, 1, 1), 1.0 / 4096, 1e-15);
 }
 
-// Every subset of k of n samples, of which the first c are right.
+// Counts over every subset of k of n samples, of which the first c are right.
 TEST(PassAtK, IsTheShareOfSubsetsThatHoldARightSample) {
   for (int n = 1; n <= 8; ++n) {
     for (int c = 0; c <= n; ++c) {

@@ -51,7 +51,7 @@ Group GroupOf(int64_t step, uint64_t ordinal) {
   return group;
 }
 
-// What a step made again asks with: nothing is scored yet.
+// The groups of a repeated step before they are scored.
 Group Unscored(Group group) {
   group.clear_scores();
   return group;

@@ -86,7 +86,7 @@ TEST_F(EventFileTest, ResumesAtAnOffset) {
   std::vector<tensorboard::Event> events = Read();
   ASSERT_EQ(events.size(), 3u);
   EXPECT_EQ(events[2].summary().value(0).simple_value(), 7.0f);
-  { EventFile file(path_); }  // goes on: no second version record
+  { EventFile file(path_); }  // an existing file gets no second version record
   EXPECT_EQ(Read().size(), 3u);
   { EventFile file(path_, 0); }
   EXPECT_EQ(Read().size(), 1u);

@@ -1,4 +1,4 @@
-// A run folder alone: one owner, which checkpoints stay, which one is gone on from.
+// A run folder on its own: one owner, which checkpoints are kept, and which one a resume takes.
 #include "rl/run/run_dir.h"
 
 #include <gtest/gtest.h>
@@ -164,7 +164,7 @@ TEST_F(RunDirTest, TheOneThatWasVerifiedLastIsNeverRemoved) {
             (Names{"step-00000002", "step-00000003", "step-00000004", "step-00000005",
                    "step-00000006", "step-00000007", "step-00000008"}))
       << "bad ones that are newer are left for a person to look at";
-  // A bad one at the end of a save removes nothing: what came before it is all there is.
+  // If the newest checkpoint is bad, a save removes nothing, because only the older ones are left.
   Save(run, 9);
   Damage(run, 9);
   LogOf([&] { run.Tidy(1, 0); });
