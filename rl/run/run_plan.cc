@@ -96,6 +96,51 @@ void AddReference(const Config& config, const MicroBatch& micro, int64_t block_b
                    "loss.kl=NONE, sampling.max_new_tokens, batch.max_tokens_per_micro_batch"});
 }
 
+// The activations of the engine: those of the steps or of the evaluations, whichever are larger.
+int64_t RolloutActivations(const Config& config, const RunFacts& facts) {
+  const int64_t cap = LongestCap(config.sampling());
+  int64_t engine = EngineActivationBytes(config.policy(), kType, config.rollout(),
+                                         {.prompts = config.prompts_per_step(),
+                                          .completions = Outputs(config),
+                                          .longest_prompt = facts.longest_prompt,
+                                          .longest_sequence = facts.longest_prompt + cap},
+                                         facts.threads);
+  if (facts.eval_questions > 0) {
+    const int64_t eval_cap =
+        config.eval().max_new_tokens() > 0 ? config.eval().max_new_tokens() : cap;
+    engine = std::max(engine, EngineActivationBytes(
+                                  config.policy(), kType, config.rollout(),
+                                  {.prompts = facts.eval_questions,
+                                   .completions = facts.eval_questions * config.eval().samples(),
+                                   .longest_prompt = facts.longest_eval_prompt,
+                                   .longest_sequence = facts.longest_eval_prompt + eval_cap},
+                                  facts.threads));
+  }
+  return engine;
+}
+
+// Fills the sums. Parts of a step and of a save never exist at the same time.
+void AddUp(MemoryPlan* plan) {
+  int64_t reached = 0, step = 0, saving = 0;
+  for (const MemoryRow& row : plan->rows) {
+    switch (row.when) {
+      case MemoryRow::When::kFromStart:
+        plan->from_start += row.bytes;
+        break;
+      case MemoryRow::When::kOnceReached:
+        reached += row.bytes;
+        break;
+      case MemoryRow::When::kInStep:
+        step += row.bytes;
+        break;
+      case MemoryRow::When::kWhileSaving:
+        saving += row.bytes;
+        break;
+    }
+  }
+  plan->total = plan->from_start + reached + std::max(step, saving);
+}
+
 }  // namespace
 
 SchedulePlan PlanSchedule(const Config& config, const RunFacts& facts) {
@@ -175,25 +220,7 @@ MemoryPlan PlanMemory(const Config& config, const RunFacts& facts) {
                   Footprint(config.rollout().kv_cache_bytes() / block_bytes * block_bytes),
                   When::kFromStart, "rollout.kv_cache_bytes"});
 
-  const int64_t cap = LongestCap(config.sampling());
-  int64_t engine = EngineActivationBytes(policy, kType, config.rollout(),
-                                         {.prompts = config.prompts_per_step(),
-                                          .completions = Outputs(config),
-                                          .longest_prompt = facts.longest_prompt,
-                                          .longest_sequence = facts.longest_prompt + cap},
-                                         facts.threads);
-  if (facts.eval_questions > 0) {
-    const int64_t eval_cap =
-        config.eval().max_new_tokens() > 0 ? config.eval().max_new_tokens() : cap;
-    engine = std::max(engine, EngineActivationBytes(
-                                  policy, kType, config.rollout(),
-                                  {.prompts = facts.eval_questions,
-                                   .completions = facts.eval_questions * config.eval().samples(),
-                                   .longest_prompt = facts.longest_eval_prompt,
-                                   .longest_sequence = facts.longest_eval_prompt + eval_cap},
-                                  facts.threads));
-  }
-  rows.push_back({"rollout activations", engine, When::kOnceReached,
+  rows.push_back({"rollout activations", RolloutActivations(config, facts), When::kOnceReached,
                   "rollout.max_running, rollout.prefill_tokens"});
   const ActivationBytes pass = ActivationBytesOf(
       policy, kType, {.tokens = micro.tokens, .logit_rows = micro.targets, .keep = true});
@@ -211,24 +238,7 @@ MemoryPlan PlanMemory(const Config& config, const RunFacts& facts) {
                   4 * ParameterCount(policy) * static_cast<int64_t>(SizeOf(kType)),
                   When::kWhileSaving, shape});
 
-  int64_t reached = 0, step = 0, saving = 0;
-  for (const MemoryRow& row : rows) {
-    switch (row.when) {
-      case When::kFromStart:
-        plan.from_start += row.bytes;
-        break;
-      case When::kOnceReached:
-        reached += row.bytes;
-        break;
-      case When::kInStep:
-        step += row.bytes;
-        break;
-      case When::kWhileSaving:
-        saving += row.bytes;
-        break;
-    }
-  }
-  plan.total = plan.from_start + reached + std::max(step, saving);
+  AddUp(&plan);
   return plan;
 }
 
