@@ -132,4 +132,9 @@ void AssignAdvantages(const AdvantageConfig& config, Group* group) {
   if (!group->dropped().empty()) group->clear_advantages();
 }
 
+void AssignRewardMoments(const AdvantageConfig& config, Group* group) {
+  AssignAdvantages(config, group);
+  group->clear_advantages();
+}
+
 }  // namespace grouper

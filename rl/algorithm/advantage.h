@@ -24,4 +24,7 @@ std::vector<double> GroupAdvantages(std::span<const std::optional<double>> rewar
 // (docs/algorithms.md 13).
 void AssignAdvantages(const AdvantageConfig& config, Group* group);
 
+// The same without the advantages, for groups that are measured but not trained on.
+void AssignRewardMoments(const AdvantageConfig& config, Group* group);
+
 }  // namespace grouper

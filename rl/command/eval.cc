@@ -40,11 +40,7 @@ class SampleFolder {
         path, MakeTraceHeader(config, path, config.eval().samples()), 0);
   }
   void Add(bool greedy, std::span<Group> groups) {
-    for (Group& group : groups) {
-      AssignAdvantages(config_.advantage(),
-                       &group);  // for the mean and the deviation of the rewards
-      group.clear_advantages();
-    }
+    for (Group& group : groups) AssignRewardMoments(advantage_, &group);
     traces_->AppendStep(greedy ? kGreedyStep : kSamplesStep, groups);
   }
   void Finish(const std::string& report) {

@@ -194,9 +194,7 @@ bool SampleJob::Sample(std::stop_token stop) {
     KILL_POINT("sample.generated");
     reward.Score(&groups);
     for (Group& group : groups) {
-      AssignAdvantages(config.advantage(),
-                       &group);  // for the mean and the deviation of the rewards
-      group.clear_advantages();
+      AssignRewardMoments(config.advantage(), &group);
       progress.Add(group);
     }
     traces.AppendStep(step, groups);
