@@ -17,7 +17,7 @@ struct DataRow {
   std::string question;             // as the file has it
   std::string prompt;               // template applied
   std::vector<int32_t> prompt_ids;  // with <bos>
-  std::string answer;               // the whole answer field; may be empty beside golds
+  std::string answer;               // the whole answer field; may be empty when there are golds
   std::vector<int32_t> answer_ids;  // documents: the answer's tokens, as sampled or encoded
   std::vector<std::string> golds;   // what a grader compares with; empty for documents
 };
@@ -37,7 +37,7 @@ struct DataRequest {
   std::string path;
   std::string setting;  // names the file in errors: "data.train"
   RowPart part = RowPart::kAll;
-  int64_t room_tokens = 0;  // positions that must stay free behind the prompt
+  int64_t room_tokens = 0;  // positions that must stay free after the prompt
   // True for documents: the answer must fit into the context, and golds are not read.
   bool with_answer = false;
 };

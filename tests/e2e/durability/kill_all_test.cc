@@ -56,7 +56,7 @@ TEST(KillEach, PointTwiceInARowChangesNoBit) {
       const KillPlace place{name, (occurrences + 1) / 2}, again{name};
       SCOPED_TRACE(state + ", " + place.text());
       run.Restore(state);
-      EXPECT_TRUE(run.Run(&place)) << "never came by";
+      EXPECT_TRUE(run.Run(&place)) << "the run never reached the point";
       twice += run.Run(&again) ? 1 : 0;
       run.Run();
       const Outcome outcome = run.outcome();
@@ -87,7 +87,7 @@ TEST_P(KillAll, ChangesNoBit) {
       if (index++ % kShards != GetParam()) continue;
       SCOPED_TRACE(state + ", " + place.text());
       run.Restore(state);
-      EXPECT_TRUE(run.Run(&place)) << "never came by";
+      EXPECT_TRUE(run.Run(&place)) << "the run never reached the point";
       const KillPlace again{place.name};
       if (tried % 2 == 1) run.Run(&again);
       run.Run();

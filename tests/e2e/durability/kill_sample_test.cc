@@ -20,7 +20,8 @@ class KillSample : public ::testing::Test {
     for (const KillPlace& place : places) text += place.text() + " ";
     SCOPED_TRACE(text);
     run_.Clear();
-    for (const KillPlace& place : places) EXPECT_TRUE(run_.Run(&place)) << "never came by";
+    for (const KillPlace& place : places)
+      EXPECT_TRUE(run_.Run(&place)) << "the run never reached the point";
     run_.Run();
     EXPECT_EQ(run_.outcome(), reference_);
   }

@@ -64,7 +64,7 @@ TEST(DynamicSampling, ADroppedGroupHasNoAdvantagesAndIsNotInTheBatch) {
   EXPECT_EQ(groups[0].advantages_size(), 0);
   EXPECT_EQ(groups[1].advantages_size(), 3);
   EXPECT_EQ(groups[2].advantages_size(), 0) << "surplus";
-  EXPECT_NEAR(groups[2].reward_mean(), 2.0 / 3, 1e-15) << "its figures stand in the trace";
+  EXPECT_NEAR(groups[2].reward_mean(), 2.0 / 3, 1e-15) << "the trace holds its figures";
   const std::vector<TrainSequence> sequences = SequencesOf(groups);
   ASSERT_EQ(sequences.size(), 3u);
   for (const TrainSequence& sequence : sequences) EXPECT_EQ(sequence.group, &groups[1]);

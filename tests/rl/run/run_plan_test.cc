@@ -49,7 +49,7 @@ TEST(RunPlan, TheScheduleOfR1) {
   EXPECT_EQ(plan.rates[1].update, 39);
   EXPECT_FLOAT_EQ(static_cast<float>(plan.rates[1].lr), 3e-6f);
   EXPECT_EQ(plan.rates[3].update, 10399);
-  EXPECT_EQ(plan.evaluations, 7) << "six within, one behind the last step";
+  EXPECT_EQ(plan.evaluations, 7) << "six within the run, one after the last step";
   EXPECT_EQ(plan.answers_per_evaluation, 30 * 5);
   EXPECT_EQ(plan.checkpoints, 13) << "twelve within, one at the end";
   EXPECT_EQ(plan.most_new_tokens, int64_t{8192} * 65536);
