@@ -1,6 +1,7 @@
-// Finds the answer in a completion: one explicit mode per task, in the last 64 kB of what follows
-// the last </think>, from the end (rewards.md 4.1). Linear time, no regular expressions; bytes may
-// be invalid UTF-8. Pure and thread-safe. Views in the result point into the completion.
+// Finds the answer in a completion. Each task names one mode explicitly (Rubric.Extraction in
+// proto/rubric.proto); the search goes backwards from the end, through the last 64 kB of the text
+// after the last </think>. Linear time, no regular expressions; bytes may be invalid UTF-8. Pure
+// and thread-safe. Views in the result point into the completion.
 #pragma once
 
 #include <cstddef>

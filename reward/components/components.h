@@ -1,4 +1,5 @@
-// Reward components beside accuracy: pure functions of text and counts (rewards.md 6).
+// The reward components other than accuracy: pure functions of text and counts
+// (docs/algorithms.md 2).
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// The client of reward services: chunks, deadlines, retries over replicas, and no trust: count,
-// ids, statuses and ranges of every reply are checked, a bad reply is rejected whole and its
-// replica quarantined (rewards.md 2). One thread uses a client.
+// The client of reward services: it sends chunks with deadlines and tries again over the replicas.
+// It trusts no reply: the count, ids, statuses and ranges of each are checked, and a bad reply is
+// rejected whole and its replica quarantined. Only one thread may use a client.
 #pragma once
 
 #include <chrono>

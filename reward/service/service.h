@@ -1,6 +1,6 @@
-// The gRPC reward service (rewards.md 2): batches with one result an item, deadlines, cancellation,
-// bounded queues, health and reflection. Math and code have separate workers, so slow programs
-// never delay numbers.
+// The gRPC reward service (proto/reward.proto): batches with one result per item, deadlines,
+// cancellation, bounded queues, health and reflection. Math and code have separate workers, so slow
+// programs never delay numbers.
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,4 @@
-// Components, gates, clamps and weights by their formulas (rewards.md 6), which rubrics are
+// Components, gates, clamps and weights by their formulas (docs/algorithms.md 2), which rubrics are
 // refused, and that no failure carries a reward.
 #include "reward/scorer.h"
 

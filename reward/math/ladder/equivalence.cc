@@ -13,7 +13,7 @@ namespace {
 using Kind = Equivalence::Kind;
 using Token = NumberToken::Kind;
 
-// An answer longer than this beside its gold is wrong, whatever it says (rewards.md 4.7).
+// An answer that is longer than this, for a gold of this length, is wrong whatever it says.
 size_t MostAnswerBytes(size_t gold_bytes) { return 4 * gold_bytes + 200; }
 
 Exact HalfUnit(int64_t place) { return *ExactFromDigits("5", place - 1); }

@@ -1,6 +1,7 @@
-// Is an answer equal to a gold? Exact rationals under the rubric's tolerance, percent and unit
-// rules; golds of words by folded text. Whether a gold can be judged depends on the gold alone,
-// never on the answer, so that no completion can leave its group (rewards.md 2). Pure and
+// Decides whether an answer is equal to a gold (the reference answer of a task). Numbers are
+// compared as exact rationals under the rubric's tolerance, percent and unit rules; golds that are
+// words are compared as folded text. Whether a gold can be judged depends on the gold alone and
+// never on the answer, so that no completion can take itself out of its group. Pure and
 // thread-safe.
 #pragma once
 

@@ -1,5 +1,6 @@
-// Chains of equations, "x = 9 * 2 = 18": their parts, and arithmetic on the numbers of a part, so
-// that a chain is believed only when it is true (rewards.md 4.7). Exact, in counted bounds; pure.
+// Splits chains of equations such as "x = 9 * 2 = 18" into their parts and does the arithmetic of
+// each part, so that a chain is believed only when it is true. The arithmetic is exact and its cost
+// is bounded by counts. Pure.
 #pragma once
 
 #include <optional>

@@ -1,6 +1,6 @@
 // Exact rational numbers in the form fraction * 10^exponent, so that 1e300000 costs nothing until
 // it must be compared with something as large. Every decision is exact; the cost of each is bounded
-// by kExactBits, which callers keep by Fits() (rewards.md 4.3). Values, no shared state.
+// by kExactBits; callers stay below it by asking Fits() first. Values, no shared state.
 #pragma once
 
 #include <gmpxx.h>

@@ -1,6 +1,6 @@
-// The words that lead in an answer, "The final answer is", "Answer:", "So", and what surrounds it
-// for other reasons than mathematics: marks of the end of text. Only fixed phrases: no number is
-// ever looked for inside a sentence (rewards.md 4.1). Pure functions, linear time.
+// Strips the words that introduce an answer ("The final answer is", "Answer:", "So") and the marks
+// of the end of text that models write after it. Only fixed phrases are known: no number is ever
+// looked for inside a sentence. Pure functions, linear time.
 #pragma once
 
 #include <string_view>

@@ -1,8 +1,7 @@
 // Exact numbers as people and models write them: integers, decimals, fractions, mixed numbers,
 // thousands separators, percent, powers of ten, currency signs and units, chains of equations, in
-// plain text or LaTeX
-// (rewards.md 4.2, the part on numbers). The whole text must be consumed: what cannot be read for
-// sure is refused, never guessed. Work is bounded before it is done. Pure and thread-safe.
+// plain text or LaTeX. The whole text must be consumed: a text that cannot be read with certainty
+// is refused, never guessed. The work is bounded before it is done. Pure and thread-safe.
 #pragma once
 
 #include <cstdint>
