@@ -239,7 +239,7 @@ TEST(TraceStore, RefusesAnotherRunsFileAndBadOffsets) {
   EXPECT_NE(open(other, -1).find("seed=8"), std::string::npos);
   other = SampleHeader();
   other.set_group_size(4);
-  EXPECT_NE(open(other, bytes).find("its_group_size="), std::string::npos);
+  EXPECT_NE(open(other, bytes).find("group_size_in_trace="), std::string::npos);
   EXPECT_NE(open(SampleHeader(), bytes + 1).find("older checkpoint"), std::string::npos);
   EXPECT_NE(open(SampleHeader(), bytes - 1).find("whole frames"), std::string::npos);
   EXPECT_EQ(FileSize(segment), static_cast<uint64_t>(bytes)) << "a refused file was changed";
@@ -323,7 +323,7 @@ TEST(TraceStore, ErrorsNameThePathAndTheNextStep) {
   { RecordWriter(folder.path() + "/seg-0.gtr", 0).Append("\xFF\xFF\xFF"); }
   EXPECT_NE(open(folder.path()).find("no trace record"), std::string::npos);
   { RecordWriter(folder.path() + "/seg-0.gtr", 0).Append(""); }
-  EXPECT_NE(open(folder.path()).find("does not begin with a trace header"), std::string::npos);
+  EXPECT_NE(open(folder.path()).find("does not open with a trace header"), std::string::npos);
   TraceFrame frame;
   frame.mutable_header()->set_format_version("gtr-999");
   { RecordWriter(folder.path() + "/seg-0.gtr", 0).Append(frame.SerializeAsString()); }
