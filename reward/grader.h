@@ -1,6 +1,7 @@
-// What a grader returns about one completion, and the interface of graders. A judgement is a value:
-// a wrong answer, a failing test and the candidate's own time limit are SCORED; only we and the
-// task can fail otherwise. Graders are pure functions of (item, rubric) and thread-safe.
+// The interface of graders and what they return about one completion. A judgement is a value, not
+// an exception: a wrong answer, a failing test and the program's own time limit are SCORED. Another
+// status means that the task or the grader itself failed. Graders are pure functions of item and
+// rubric, and are thread-safe.
 #pragma once
 
 #include <chrono>
@@ -17,7 +18,7 @@ inline constexpr const char* kGraderVersion = "grouper-reward 0.1.0";
 struct Judgement {
   reward::v1::ScoreResult::Status status = reward::v1::ScoreResult::SCORED;
   reward::v1::ScoreResult::Verdict verdict = reward::v1::ScoreResult::WRONG;
-  std::string reason;  // stable code
+  std::string reason;  // a stable code for programs to read
   reward::v1::Extraction extraction;
   std::vector<reward::v1::TestVerdict> tests;
   std::vector<std::string> flags;
@@ -28,7 +29,7 @@ struct Judgement {
   }
 };
 
-// When work on an item must end, and who may end it earlier.
+// The time at which work on an item must end, and a way to end it earlier.
 struct GradeBudget {
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
   std::stop_token stop;

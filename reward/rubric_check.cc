@@ -1,4 +1,4 @@
-// Which rubrics are refused, and in which words.
+// Refuses rubrics that cannot be used, and says why.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -10,14 +10,15 @@
 namespace grouper {
 namespace {
 
-// Clients refuse rewards beyond it.
+// Clients refuse rewards beyond this.
 constexpr double kMostReward = 1e6;
 constexpr double kMostSeconds = 3600;
 constexpr int64_t kMostMemoryBytes = int64_t{1} << 40;
 constexpr int64_t kMostOutputBytes = int64_t{1} << 30;
 constexpr int kMostNgram = 100;
 
-// Of a newer version: a rule that is ignored, or an enum value read as the default.
+// False if a newer version wrote the message: it would hold a rule that is ignored here, or an enum
+// value that is read as the default.
 bool KnowsAll(const google::protobuf::Message& message) {
   const google::protobuf::Reflection* reflection = message.GetReflection();
   if (!reflection->GetUnknownFields(message).empty()) return false;

@@ -40,7 +40,8 @@ class Values {
     return std::all_of(raw_.begin(), raw_.end(), [](double v) { return std::isfinite(v); });
   }
 
-  // Behind gate and clamp; NaN when gates run in a circle or name nothing. Rubrics are short lists.
+  // The value after gate and clamp; NaN if gates form a circle or name nothing. Rubrics are short
+  // lists.
   double Of(const std::string& name, int steps = 0) const {
     int i = 0;
     while (i < rubric_.component_size() && rubric_.component(i).name() != name) ++i;
@@ -73,7 +74,7 @@ class Values {
   std::vector<double> raw_;
 };
 
-// Accuracy that no gate will let through need not be judged: programs cost a process each.
+// Accuracy that no gate will let through is not judged, because each program costs a process.
 bool AccuracyIsGatedOff(const ScoreItem& item, const Rubric& rubric) {
   const Component* accuracy = Find(rubric, "accuracy");
   if (accuracy == nullptr || accuracy->gate().empty()) return false;
@@ -93,8 +94,8 @@ Judgement Failure(Result::Status status, const char* reason) {
   return j;
 }
 
-// A completion that is not looked at. The task is: one that cannot be judged is UNSCORABLE whoever
-// answers, else a group would keep its bad answers and lose its good ones.
+// The completion is not looked at, but the task is: a task that cannot be judged is UNSCORABLE for
+// every completion. Otherwise a group would keep its bad answers and lose its good ones.
 Judgement Unread(const Grader& grader, const ScoreItem& item, const Rubric& rubric,
                  const GradeBudget& budget, Result::Verdict verdict, const std::string& reason) {
   ScoreItem silent;
@@ -202,7 +203,7 @@ Result Scorer::Score(const ScoreItem& item, const Rubric& rubric, const GradeBud
   result.set_verdict(j.verdict);
   result.set_reason(j.reason);
   *result.mutable_extraction() = j.extraction;
-  // One string that is not UTF-8 would lose the whole reply; one that is long, its room.
+  // One string that is not UTF-8 would lose the whole reply, and a long one could exceed its size.
   for (reward::v1::TestVerdict& test : j.tests) {
     test.set_detail(Utf8Excerpt(test.detail(), kMostWordsBytes));
     *result.add_tests() = std::move(test);

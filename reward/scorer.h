@@ -1,6 +1,6 @@
-// One item, one result: checks the rubric, asks the right grader, computes the components and
-// composes the reward = clamp(sum of weight * clamp(value)). What `serve` and `score` both call.
-// Pure and thread-safe.
+// Scores one item: it checks the rubric, asks the right grader, computes the components and
+// composes the reward = clamp(sum of weight * clamp(value)) (docs/algorithms.md 2). The commands
+// `serve` and `score` both use it. Pure and thread-safe.
 #pragma once
 
 #include <span>
@@ -10,15 +10,15 @@
 
 namespace grouper {
 
-// kUser naming rubric and field: what cannot be scored by, or not as it was meant.
+// kUser, naming rubric and field, for a rubric that cannot be used or would not do what it says.
 void CheckRubric(const Rubric& rubric);
 
 class Scorer {
  public:
-  // Graders outlive the scorer; code may be nullptr: code items are UNSCORABLE no_isolation.
+  // Graders outlive the scorer. code may be nullptr; then programs are UNSCORABLE no_isolation.
   Scorer(const Grader* math, const Grader* code) : math_(math), code_(code) {}
 
-  // A grader that throws makes the item INTERNAL. "length" is 0: see AddLength.
+  // An item whose grader throws is INTERNAL. The component "length" is 0 here; AddLength sets it.
   reward::v1::ScoreResult Score(const reward::v1::ScoreItem& item, const Rubric& rubric,
                                 const GradeBudget& budget) const;
 
@@ -30,9 +30,9 @@ class Scorer {
   const Grader* code_;
 };
 
-// Sets the components and the reward of a SCORED result. A component whose gate is not above 0, or
-// gated off itself, is 0. Anything that is not finite, clamped or not, makes the result INTERNAL
-// without a reward.
+// Sets the components and the reward of a SCORED result. A component is 0 if its gate is not above
+// 0 or is closed itself. If anything is not finite, even before a clamp, the result becomes
+// INTERNAL and has no reward.
 void ComposeReward(const reward::v1::ScoreItem& item, const Rubric& rubric, bool right,
                    double length, reward::v1::ScoreResult* result);
 
@@ -42,11 +42,12 @@ struct GroupMember {
   reward::v1::ScoreResult* result;
 };
 bool HasLength(const Rubric& rubric);
-// Adds "length" to the results of one whole group and composes their rewards anew. What is not
-// SCORED has left the group: it is not touched and its length does not count.
+// Adds "length" to the results of one whole group and composes their rewards again. Results that
+// are not SCORED have left the group: they are not changed, and their lengths do not count.
 void AddLength(std::span<const GroupMember> group);
 
-// SHA-256 of the rubric's deterministic serialization, hexadecimal; results carry its 32 bytes.
+// The SHA-256 of the rubric's deterministic serialization in hexadecimal; results carry its 32
+// bytes.
 std::string RubricHash(const Rubric& rubric);
 
 }  // namespace grouper

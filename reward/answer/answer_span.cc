@@ -31,7 +31,7 @@ AnswerSpan Found(const char* rung, size_t begin, size_t end) {
   return span;
 }
 
-// First byte inside the braces of the \boxed or \fbox that stands at `at`, kNone when none does.
+// The first byte inside the braces of the \boxed or \fbox at `at`; kNone if there is none.
 size_t BoxContent(std::string_view text, size_t at) {
   for (const std::string_view name : {std::string_view("\\boxed"), std::string_view("\\fbox")}) {
     if (text.compare(at, name.size(), name) != 0) continue;
@@ -117,8 +117,8 @@ bool IsLinePrefix(char c) {
   return IsBlank(c) || IsEmphasis(c) || c == '#' || c == '>' || c == '-';
 }
 
-// How far `line` is a marker that stands at its start behind blanks and Markdown: the index behind
-// it, kNone when it is none. Signs that the marker itself has there are not read over.
+// The index after the marker at the start of `line`, where blanks and Markdown may precede it;
+// kNone if there is no marker. Signs that belong to the marker itself are not skipped as Markdown.
 size_t BehindMarker(std::string_view line, std::string_view marker, Emphasis* open) {
   size_t at = 0;
   *open = {};
@@ -139,7 +139,7 @@ size_t BehindMarker(std::string_view line, std::string_view marker, Emphasis* op
   return at;
 }
 
-// Takes off the other half of the emphasis that opened before the marker: "**Answer:** 5" and
+// Removes the closing half of the emphasis that opened before the marker: "**Answer:** 5" and
 // "**Answer: 5**".
 void DropClosing(std::string_view text, const Emphasis& open, AnswerSpan* span) {
   const std::string half(std::min<size_t>(open.count, 3), open.mark);
@@ -170,8 +170,8 @@ AnswerSpan FindLine(std::string_view text, size_t from, std::string_view marker,
   }
 }
 
-// Where the answer may begin: behind the last </think>. kNone when thinking was opened, by the
-// completion or by the template, and never closed.
+// The place where the answer may begin: after the last </think>. kNone if thinking was opened, by
+// the completion or by the template, but never closed.
 size_t BehindThinking(std::string_view completion, std::string_view prefill, bool think_required) {
   const size_t closed = FindLast(completion, kThinkClose);
   const size_t opened = FindLast(completion, kThinkOpen);

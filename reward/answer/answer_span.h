@@ -20,15 +20,15 @@ struct AnswerSpan {
   std::string rung;  // the rule that fired: boxed, answer_tag, answer_tag_boxed, gsm8k, line, whole
   std::string reason;  // when not found: no_answer, think_unclosed, box_unclosed, tag_unclosed,
                        // answer_empty
-  size_t begin = 0;    // byte span of the answer in the completion, blanks at its ends left out
+  size_t begin = 0;    // byte span of the answer in the completion, without blanks at its ends
   size_t end = 0;
-  // Contents of the earlier closed boxes, last first: they must agree with the answer.
+  // The contents of the earlier closed boxes, last first. They must agree with the answer.
   std::vector<std::string_view> other_boxes;
 };
 
 AnswerSpan FindAnswer(std::string_view completion, std::string_view prefill, const Rubric& rubric);
 
-// Where the last `tag` begins, npos when there is none. Linear whatever the text.
+// The place where the last `tag` begins; npos if there is none. Takes linear time for any text.
 size_t FindLast(std::string_view text, std::string_view tag);
 
 }  // namespace grouper

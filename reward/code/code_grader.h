@@ -1,5 +1,6 @@
-// Judges Python answers by running them in the jail, one process a submission: a right answer
-// returns the expected JSON value for every case. Values are compared here, outside the jail.
+// Judges Python answers by running them in the jail, with one process per submission. A right
+// answer returns the expected JSON value for every case. The values are compared here, outside the
+// jail.
 #pragma once
 
 #include <string>
@@ -12,7 +13,7 @@ namespace grouper {
 
 class CodeGrader final : public Grader {
  public:
-  // jail outlives the grader.
+  // The jail outlives the grader.
   explicit CodeGrader(const Jail* jail) : jail_(jail), cache_(65536) {}
   Judgement Grade(const reward::v1::ScoreItem& item, const Rubric& rubric,
                   const GradeBudget& budget) const override;

@@ -1,5 +1,5 @@
-// JSON values on both sides of the jail: equality of a result with the expected value, and
-// arguments as Python literals. Pure.
+// JSON values on both sides of the jail: whether a result equals the expected value, and arguments
+// as Python literals. Pure functions.
 #pragma once
 
 #include <string>
@@ -8,11 +8,12 @@
 
 namespace grouper {
 
-// Numbers by exact value, as Python compares (1 equals 1.0, 2^53 + 1 does not equal 2.0^53); no
-// number equals a truth value; lists in order, objects by key.
+// Compares numbers by exact value, as Python does (1 equals 1.0, 2^53 + 1 does not equal 2.0^53),
+// lists in order and objects by key. No number equals a truth value.
 bool SameValue(const Json& a, const Json& b);
 
-// Appends the value as a Python literal: one line, ASCII only, no names but None, True and False.
+// Appends the value as a Python literal: on one line, in ASCII, with no names but None, True and
+// False.
 void AppendPython(const Json& json, std::string* out);
 
 }  // namespace grouper

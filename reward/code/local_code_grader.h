@@ -1,5 +1,5 @@
-// A code grader whose jail is built and probed when the first program comes: files of numbers pay
-// nothing.
+// A code grader whose jail is built and tested only when the first program comes, so that files
+// without programs do not pay for it.
 #pragma once
 
 #include <memory>

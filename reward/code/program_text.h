@@ -1,4 +1,4 @@
-// Reads the program out of an answer. Pure.
+// Finds the program in an answer. A pure function.
 #pragma once
 
 #include <optional>
@@ -8,8 +8,9 @@
 
 namespace grouper {
 
-// The wrap with {answer} replaced once; without a wrap the last closed fenced block (python's or
-// unmarked), or all when there is no fence. Empty: there is no program.
+// With a wrap: the wrap, with {answer} replaced once. Without one: the last closed fenced block
+// that is marked as Python or not marked, or the whole answer if it has no fence. Empty: there is
+// no program.
 std::optional<std::string> ProgramOf(const std::string& answer,
                                      const reward::v1::CodeProblem& problem);
 

@@ -1,5 +1,6 @@
-// Judgements by content, least recently used out first, with in-flight de-duplication: the same
-// program on the same problem runs once, and a borderline time limit gets one answer. Thread-safe.
+// Keeps judgements by content and drops the least recently used first. The same program on the same
+// problem runs only once, even if it is asked for twice at the same time, so a borderline time
+// limit gets one answer. Thread-safe.
 #pragma once
 
 #include <condition_variable>
@@ -17,8 +18,9 @@ namespace grouper {
 class ResultCache {
  public:
   explicit ResultCache(size_t capacity) : capacity_(capacity) {}
-  // The stored judgement (cached = true), or make()'s. A judgement that is not SCORED is never
-  // stored: waiters make their own. One whose time is up while another makes it gets TIMEOUT.
+  // Returns the stored judgement (with cached = true), or that of make(). A judgement that is not
+  // SCORED is never stored, so those who wait for it make their own. A caller whose time ends while
+  // another one makes the judgement gets TIMEOUT.
   Judgement Get(const std::string& key, const GradeBudget& budget,
                 const std::function<Judgement()>& make);
 

@@ -1,5 +1,5 @@
-// Options of grouper-reward's subcommands as plain structs; main.cc fills them. Each returns the
-// exit code.
+// The options of grouper-reward's subcommands as plain structs, which main.cc fills. Each
+// subcommand returns the exit code.
 #pragma once
 
 #include <string>

@@ -11,21 +11,23 @@
 
 namespace grouper {
 
-// 1 when the completion has exactly one <think> at its start (or the prefill opens it), exactly one
-// </think>, a non-empty answer behind it and no other such tag; with ANSWER_TAG exactly one
-// <answer>...</answer> directly behind </think> and only white space after it. A truncated
-// completion has no end, hence no format: 0.
+// 1 if the completion has exactly one <think> at its start (or the prefill opens it), exactly one
+// </think>, a non-empty answer after it and no other such tag; with ANSWER_TAG also exactly one
+// <answer>...</answer> directly after </think> and only white space after that. Otherwise 0, also
+// for a truncated completion, which has no end.
 double FormatValue(std::string_view completion, std::string_view prefill, bool truncated,
                    const Rubric& rubric);
 
-// DAPO eq. 13: 0 up to max - ramp tokens, then linear down to -1 at max, -1 beyond.
+// DAPO (arXiv:2503.14476) eq. 13: 0 up to max - ramp tokens, then linearly down to -1 at max and
+// beyond.
 double OverlongValue(int64_t tokens, int64_t max_tokens, int64_t ramp_tokens);
 
-// - (1 - unique n-grams / n-grams) over blank-separated words; 0 with fewer than n words.
+// -(1 - unique n-grams / n-grams) of the words, which blanks separate; 0 with fewer than n words.
 double RepetitionValue(std::string_view completion, int ngram);
 
-// Kimi k1.5, over a whole group: lambda = 0.5 - (L - min) / (max - min); right: lambda, wrong:
-// min(0, lambda); 0 where all lengths are equal. right: 0 or 1, one a length.
+// The length reward of Kimi k1.5 (arXiv:2501.12599) over a whole group: lambda = 0.5 - (L - min) /
+// (max - min); a right answer gets lambda, a wrong one min(0, lambda), and all get 0 if all lengths
+// are equal. right: 0 or 1, one per length.
 std::vector<double> LengthValues(std::span<const int64_t> tokens, std::span<const char> right);
 
 }  // namespace grouper

@@ -1,8 +1,9 @@
-// One bubblewrap that runs the harness: started, spoken to through two pipes, ended. Owned by one
-// thread. posix_spawn starts it, so it is safe beside gRPC's threads; the process limits are set by
-// the harness inside, before it reads a submission.
-//   1. The box has no writable place: neither bytes nor inodes can be spent on the host.
-//   2. Killing bubblewrap ends everything inside (--die-with-parent, own pid namespace).
+// One process of bubblewrap that runs the harness. A box is started, talked to through two pipes,
+// and ended, all by one thread. posix_spawn starts it, which is safe while gRPC's threads run. The
+// harness sets the process limits before it reads a submission. Invariants: (1) nothing in the box
+// is writable, so it can use up neither bytes nor inodes of the host; (2) killing bubblewrap ends
+// everything inside
+// (--die-with-parent, a pid namespace of its own).
 #pragma once
 
 #include <signal.h>
@@ -17,7 +18,7 @@ namespace grouper {
 
 struct JailPrograms {
   std::string bwrap = "/usr/bin/bwrap";
-  std::string setpriv = "/usr/bin/setpriv";  // used as root only: the box never belongs to uid 0
+  std::string setpriv = "/usr/bin/setpriv";  // used only as root, so that the box never has uid 0
   std::string python = "/usr/bin/python3";
 };
 
@@ -25,7 +26,7 @@ class Box {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  // filter: the compiled system-call filter. Where start_problem() is not empty nothing runs.
+  // filter: the compiled system-call filter. If start_problem() is not empty, nothing runs.
   Box(const JailPrograms& programs, const std::string& filter);
   ~Box();  // Kill()
   Box(const Box&) = delete;
@@ -35,15 +36,16 @@ class Box {
   int input() const { return input_; }    // non-blocking; a write may meet EPIPE, never SIGPIPE
   int output() const { return output_; }  // non-blocking; end-of-file when nobody inside holds it
 
-  // Exit code (128 + signal) once bubblewrap has ended; empty when it still runs at `until` or when
-  // stop was requested.
+  // The exit code (128 + signal) once bubblewrap has ended; empty if it still runs at `until` or if
+  // a stop was requested.
   std::optional<int> WaitExit(TimePoint until, const std::stop_token& stop);
-  // How long a process inside was ready to run while no processor was free: the longest of them, in
-  // seconds. 0 where the kernel does not tell.
+  // The longest time, in seconds, that a process inside was ready to run while no processor was
+  // free. 0 if the kernel does not report it.
   double SecondsStarved() const;
-  // Ends the box and reaps bubblewrap. Harmless when repeated.
+  // Ends the box and reaps bubblewrap. It may be called again.
   void Kill();
-  // What bubblewrap and the interpreter said on standard error before the harness took over.
+  // The text that bubblewrap and the interpreter wrote to standard error before the harness
+  // started.
   std::string Complaint() const;
 
  private:
@@ -56,7 +58,8 @@ class Box {
   std::optional<int> exit_code_;
 };
 
-// Keeps SIGPIPE from this thread while it lives: whoever reads our pipes may die at any moment.
+// Blocks SIGPIPE in this thread during its lifetime, because the reader of a pipe may die at any
+// time.
 class SigpipeGuard {
  public:
   SigpipeGuard();

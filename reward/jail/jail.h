@@ -1,8 +1,8 @@
-// Runs one Python submission inside bubblewrap: own user, pid, network, mount, ipc, uts and cgroup
-// namespaces, a read-only /usr and nothing else of the host, no writable place, no /proc, no
-// environment, a system-call filter, resource limits. Fails closed: where the walls cannot be shown
-// to stand, nothing runs. Thread-safe; each Run owns its process. What it does not cover: kernel
-// bugs. Expected outputs never enter it.
+// Runs one Python submission inside bubblewrap: with its own user, pid, network, mount, ipc, uts
+// and cgroup namespaces, a read-only /usr and nothing else of the host, nothing writable, no /proc,
+// no environment, a system-call filter and resource limits. If the jail cannot be shown to hold on
+// this machine, nothing runs. Thread-safe; each Run owns its process. The jail does not protect
+// against kernel bugs. Expected outputs never enter it.
 #pragma once
 
 #include <chrono>
@@ -36,14 +36,14 @@ struct JailResult {
     kFinished,      // every call was answered, or next() ended it
     kCompileError,  // detail: the exception's type
     kException,     // detail: the exception's type, or the signal; the last call has no value
-    kEnded,         // the process left, or closed its channel, without answering
+    kEnded,         // the process ended, or closed its channel, without an answer
     kCpuLimit,
     kWallLimit,
     kMemoryLimit,
     kOutputLimit,
-    kForged,    // wrote to the result channel by itself
-    kDeadline,  // the service's deadline or a cancellation: nobody's fault inside
-    kBroken,    // the jail could not be built or started; detail says why
+    kForged,    // the submission itself wrote to the result channel
+    kDeadline,  // the service's deadline or a cancellation, which is not the submission's fault
+    kBroken,    // the jail could not be built or started; detail gives the reason
   };
   End end = End::kBroken;
   std::string detail;
@@ -53,18 +53,18 @@ struct JailResult {
 class Jail {
  public:
   using Options = JailPrograms;
-  // Builds the system-call filter and probes the walls once.
+  // Builds the system-call filter and tests once whether the jail holds.
   explicit Jail(Options options);
   Jail() : Jail(Options{}) {}
 
-  // False: nothing will be run, problem() says why and what to do.
+  // False: nothing will be run; problem() says why and what to do.
   bool standing() const { return problem_.empty(); }
   const std::string& problem() const { return problem_; }
-  // The tier in words, or the problem: what capabilities and health show.
+  // The isolation in words, or the problem, as capabilities and health show it.
   std::string isolation() const;
 
-  // Calls are sent one after another; `next` sees each value (a JSON text; empty for one that is
-  // not plain JSON) before the following call is sent and returns false to end the run early.
+  // Sends the calls one after another. `next` receives each value (as JSON text; empty for a value
+  // that is not plain JSON) before the next call is sent, and returns false to end the run early.
   JailResult Run(const JailRequest& request,
                  const std::function<bool(size_t call, const std::string& json)>& next) const;
 

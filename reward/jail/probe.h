@@ -1,10 +1,10 @@
-// The program that the jail runs first, in place of a submission: it tries to get out and lists
-// what it could do. An empty list shows that the walls stand.
+// The program that the jail runs first, in place of a submission. It tries to break out and lists
+// what it was able to do; an empty list shows that the jail holds.
 #pragma once
 
 namespace grouper {
 
-// Defines probe(), which takes nothing and returns a list of words.
+// The source defines probe(), which takes no argument and returns a list of words.
 extern const char kProbeProgram[];
 
 }  // namespace grouper

@@ -1,6 +1,6 @@
-// The system-call filter of the jail, compiled to BPF by libseccomp: an allow-list of what Python,
-// its threads and event loops need. No new processes, no network, no foreign memory, no kernel
-// settings.
+// The system-call filter of the jail, compiled to BPF by libseccomp. It allows only the calls that
+// Python, its threads and its event loops need: no new processes, no network, no memory of other
+// processes, no kernel settings.
 #pragma once
 
 #include <string>

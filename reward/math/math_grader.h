@@ -1,4 +1,5 @@
-// Judges numeric answers: find the span, compare with each gold, refuse what is ambiguous.
+// Judges numeric answers: it finds the answer in the completion, compares it with each gold and
+// refuses what is ambiguous.
 #pragma once
 
 #include "reward/grader.h"

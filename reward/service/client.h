@@ -19,22 +19,22 @@ namespace grouper {
 struct RewardClientOptions {
   double deadline_seconds = 60;  // of one call
   double max_wait_seconds = 60;  // for a service that is down or full
-  // Injected for tests: waits between tries. What it was asked for counts as waited.
+  // Waits between tries; tests replace it. The time it was asked to wait counts as waited.
   std::function<void(std::chrono::milliseconds)> sleep = {};
 };
 
 class RewardClient {
  public:
-  // addresses: host:port, at least one.
+  // addresses: at least one host:port.
   RewardClient(std::vector<std::string> addresses, const RewardClientOptions& options);
   ~RewardClient();
 
-  // One result an item, in the items' order. Items that came back INTERNAL or TIMEOUT are tried
-  // once more, by another replica where there is one. "length" is added over the items of one
-  // group_id: a group is sent whole. kUnavailable naming the address when none answers within
-  // max_wait_seconds; kInternal naming the problem when every replica was quarantined; kUser when
-  // the service refuses the request. A stop cancels the call in work: kUnavailable, nothing is
-  // scored.
+  // Returns one result per item, in the items' order. Items that come back INTERNAL or TIMEOUT are
+  // tried once more, by another replica if there is one. "length" is added over the items with one
+  // group_id, so a group must be sent whole. kUnavailable, naming the address, when no replica
+  // answers within max_wait_seconds; kInternal, naming the problem, when every replica is
+  // quarantined; kUser when the service refuses the request. A stop cancels the call in progress:
+  // kUnavailable, and nothing is scored.
   std::vector<reward::v1::ScoreResult> Score(std::span<const Rubric> rubrics,
                                              std::vector<reward::v1::ScoreItem> items,
                                              std::stop_token stop = {});
@@ -51,16 +51,16 @@ class RewardClient {
   std::minstd_rand jitter_{std::random_device{}()};
 };
 
-// Why a reply cannot be believed; empty when it can.
+// The reason why a reply cannot be right; empty if it can.
 std::string FindLie(const reward::v1::ScoreBatchRequest& request,
                     const reward::v1::ScoreBatchResponse& response);
 
-// Health of one service: its capabilities and the status of "", "math" and "code".
+// The health of one service: its capabilities and the status of "", "math" and "code".
 struct ServiceHealth {
   bool serving = false, math = false, code = false;
   reward::v1::Capabilities capabilities;
 };
-// kUnavailable when it does not answer within the deadline.
+// kUnavailable when the service does not answer within the deadline.
 ServiceHealth AskHealth(const std::string& address, std::chrono::milliseconds deadline);
 
 }  // namespace grouper

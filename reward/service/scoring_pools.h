@@ -1,9 +1,9 @@
-// Scores batches of items on two sets of workers: math items and program items never wait for each
-// other. Bounded: a batch that finds no room is refused whole. Every public function may be called
-// by any thread. Invariants: (1) Score returns only when no worker looks at its arguments any more,
-// also when it throws; (2) what it took of the bounds is given back by then; (3) an item that was
-// not started when the deadline or the cancellation came is TIMEOUT at once, whoever holds the
-// workers. Knows no transport, so the sanitizers see all of it.
+// Scores batches of items on two sets of workers, so that math items and programs never wait for
+// each other. The queues are bounded: a batch for which there is no room is refused whole. Any
+// thread may call any public function. Invariants: (1) Score returns, or throws, only when no
+// worker uses its arguments any more; (2) by then its share of the bounds is given back; (3) an
+// item that has not been started when the deadline or the cancellation comes is TIMEOUT at once,
+// whatever the workers do. The class knows no transport, so the sanitizers can test all of it.
 #pragma once
 
 #include <chrono>
@@ -32,20 +32,20 @@ class ScoringPools {
 
   // scorer outlives the pools.
   ScoringPools(const Scorer* scorer, const Options& options);
-  // No Score may be running.
+  // No call of Score may be running.
   ~ScoringPools();
   ScoringPools(const ScoringPools&) = delete;
   ScoringPools& operator=(const ScoringPools&) = delete;
 
-  // kScored: the response holds one result an item, in the items' order. Otherwise nothing was
-  // done. `rubrics` has the rubric of every item. `cancelled` is asked about every 20 ms, by the
-  // calling thread.
+  // With kScored, the response holds one result per item, in the items' order; otherwise nothing
+  // was done. `rubrics` has the rubric of every item. The calling thread asks `cancelled` about
+  // every 20 ms.
   End Score(const reward::v1::ScoreBatchRequest& request,
             const std::map<std::string, Rubric>& rubrics,
             std::chrono::steady_clock::time_point deadline, const std::function<bool()>& cancelled,
             reward::v1::ScoreBatchResponse* response);
 
-  // Refuses batches from now on and waits for the running ones; false when `grace` was too short.
+  // Refuses new batches from now on and waits for the running ones; false if `grace` was too short.
   bool Drain(std::chrono::milliseconds grace);
 
  private:

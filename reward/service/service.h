@@ -17,7 +17,7 @@ struct RewardServiceOptions {
   int code_workers = 2;
   int queue_items = 65536;  // of math and of code, waiting and running; beyond: RESOURCE_EXHAUSTED
   int calls = 256;          // with math and with code; beyond: RESOURCE_EXHAUSTED
-  std::chrono::milliseconds default_deadline{60000};  // of a call that brings none
+  std::chrono::milliseconds default_deadline{60000};  // for a call that has none
   bool insecure = false;                              // allow an address beyond loopback
   std::string isolation = {};                         // shown in capabilities
   bool code_serving = true;                           // false: health of "code" is NOT_SERVING
@@ -25,15 +25,15 @@ struct RewardServiceOptions {
 
 class RewardService {
  public:
-  // Binds and starts. kUser for an address beyond loopback without `insecure`, checked before the
-  // port is taken; kUnavailable when the port is in use. scorer outlives the service.
+  // Binds the address and starts. kUser for an address beyond loopback without `insecure`, before
+  // the port is bound; kUnavailable when the port is in use. scorer outlives the service.
   RewardService(const Scorer* scorer, const RewardServiceOptions& options);
-  // Drains for 2 s.
+  // Gives the running calls 2 s to end.
   ~RewardService();
 
   const std::string& address() const { return address_; }  // host:port as bound
-  // Health says NOT_SERVING and new calls are UNAVAILABLE while the running ones get `grace` to
-  // end; what runs then is cancelled, and the port is given back. One thread calls it.
+  // From now on health is NOT_SERVING and new calls are UNAVAILABLE. The running calls get `grace`
+  // to end; those that still run then are cancelled, and the port is closed. One thread calls it.
   void Drain(std::chrono::milliseconds grace);
 
  private:

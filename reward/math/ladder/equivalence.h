@@ -35,10 +35,11 @@ struct Equivalence {
   // chain_differs, several_values, too_long, empty.
   std::string_view reason;
 };
-// gold.kind is kNumber or kWords.
+// Compares an answer with a gold whose kind is kNumber or kWords.
 Equivalence Compare(std::string_view answer, const Gold& gold, const Rubric& rubric);
 
-// Do two answers of one completion say the same? Equal text, or numbers of equal value and unit.
+// True if two answers of one completion say the same: equal text, or numbers of equal value and
+// unit.
 bool Agree(std::string_view a, std::string_view b, const Rubric& rubric);
 
 }  // namespace grouper

@@ -14,21 +14,21 @@ namespace grouper {
 
 struct EquationPart {
   std::string_view text;
-  bool approximate = false;  // the sign before it says "about"
+  bool approximate = false;  // the sign before it means "about"
 };
-// Splits at the = and \approx that stand in no bracket. One part: there was none of them.
+// Splits the text at each = and \approx outside of brackets. Without any there is one part.
 std::vector<EquationPart> SplitEquation(std::string_view text);
 
-// What may stand before an equals sign to name the answer: "x", "x_1", "\theta", "Total cost",
-// "P(A)", "AB". *variable: the name where two different ones contradict each other.
+// True for text that may name the answer before an equals sign: "x", "x_1", "\theta", "Total cost",
+// "P(A)", "AB". *variable is the name if two different names would contradict each other.
 bool ReadName(std::string_view text, std::string* variable);
 
 struct ArithmeticValue {
   Exact value;
-  bool reduced = false;  // signs, brackets and one fraction bar at most: a number, no calculation
+  bool reduced = false;  // a number, with at most signs, brackets and one fraction bar
 };
 enum class ArithmeticState { kValue, kUnparsable, kOverBudget };
-// + - * / and whole powers of numbers, "$" and words of units read over.
+// Computes + - * / and whole powers of numbers; "$" and words of units are skipped.
 ArithmeticState Calculate(std::string_view text, bool decimal_comma, ArithmeticValue* value);
 
 }  // namespace grouper

@@ -7,11 +7,12 @@
 
 namespace grouper {
 
-// Takes one lead-in off the front, in plain text or in \text{}; false when there is none or when
-// nothing stands behind it.
+// Removes one lead-in from the front, in plain text or in \text{}. False if there is none, or if
+// nothing follows it.
 bool StripLeadIn(std::string_view* text);
 
-// Takes one mark of the end of text off the back, "</s>" or "<|im_end|>"; false when there is none.
+// Removes one mark of the end of text from the back, "</s>" or "<|im_end|>". False if there is
+// none.
 bool StripEndMark(std::string_view* text);
 
 }  // namespace grouper

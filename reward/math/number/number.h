@@ -24,21 +24,21 @@ struct ParsedNumber {
   bool percent = false;
   std::string unit;      // canonical (unit.h); a currency sign is a unit; empty: none
   std::string variable;  // "x" of "x = 5"
-  // Of a chain "9 * 2 = 18": its other parts. The chain is true where all equal the value.
+  // The other parts of a chain "9 * 2 = 18". The chain is true if all of them equal the value.
   std::vector<ParsedNumber> links;
-  // Of "10/3 \approx 3.33": the rounded value, at most one. It may stand for the value.
+  // The rounded value of "10/3 \approx 3.33", at most one. It is accepted in place of the value.
   std::vector<ParsedNumber> rounded;
   bool several = false;  // unparsable because it names more than one value: "5 or 6", "\pm 5"
 };
 
-// Units are read under every rubric; equivalence.h decides what they mean.
+// Reads a number. Units are read under every rubric; equivalence.h decides what they mean.
 ParsedNumber ParseNumber(std::string_view text, const Rubric& rubric);
 
-// The value with a percent sign worked in.
+// The value with a percent sign applied: 0.5 for "50%".
 Exact PlainValue(const ParsedNumber& n);
 
-// Text with what only decorates the whole of it taken off: blanks, $ $, \( \), \[ \], ** **,
-// quotes, \boxed{}, \text{}, parentheses without a comma, a full stop at the end, the words of
+// The text without decoration of the whole of it: blanks, $ $, \( \), \[ \], ** **, quotes,
+// \boxed{}, \text{}, parentheses without a comma, a full stop at the end, and the words of
 // lead_in.h.
 std::string StripDecoration(std::string_view text);
 

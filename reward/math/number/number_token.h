@@ -1,6 +1,6 @@
-// Splits a short text into the tokens that numbers, units and their LaTeX are made of. Never fails:
-// what it does not know is kOther, which no number contains. Tokens are views of the text or of
-// constants; linear time.
+// Splits a short text into the tokens that numbers, units and their LaTeX consist of. It never
+// fails: unknown text becomes kOther, which no number contains. Tokens are views of the text or of
+// constants. Linear time.
 #pragma once
 
 #include <string_view>

@@ -8,8 +8,8 @@
 
 namespace grouper {
 
-// Reads as many number words as make one number at the front of `tokens` (the last is kEnd).
-// Returns how many tokens they take, 0 for none.
+// Reads the number words at the front of `tokens` (the last is kEnd) that make one number. Returns
+// the number of tokens that they take; 0 if there are none.
 size_t ReadNumberWords(std::span<const NumberToken> tokens, int64_t* value);
 
 }  // namespace grouper

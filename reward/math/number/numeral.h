@@ -1,7 +1,7 @@
-// Reads one numeral without sign and unit from a row of tokens: literals with groups of thousands,
-// decimals, repeating digits, fractions, mixed numbers, powers of ten, words. A cursor
-// that number.cc and what else reads numbers build on. Work is bounded before it is done; one
-// thread.
+// Reads one numeral, without sign and unit, from a row of tokens: literals with groups of
+// thousands, decimals, repeating digits, fractions, mixed numbers, powers of ten, words. It is a
+// cursor over the tokens, which number.cc and equation.cc use. The work is bounded before it is
+// done. One thread.
 #pragma once
 
 #include <algorithm>
@@ -35,11 +35,11 @@ class NumeralReader {
         separator_(decimal_comma ? Kind::kPoint : Kind::kComma) {}
 
   bool ReadMagnitude(Magnitude* m);
-  // Without a fraction bar of its own and powers of ten: what stands between operators.
+  // Reads an operand: a numeral without a fraction bar of its own and without powers of ten.
   bool ReadOperand(Magnitude* m);
-  // "5 million", "3 hundred thousand": words that are part of the value.
+  // Reads words that are part of the value: "5 million", "3 hundred thousand".
   bool ScaleWords(Magnitude* m);
-  // Whether it stands at a sign and took it: true for a minus.
+  // Takes the sign at the cursor, if there is one. True for a minus.
   bool Sign(bool* found);
 
   const NumberToken& Peek(size_t ahead = 0) const {
@@ -55,7 +55,7 @@ class NumeralReader {
     return Is(Kind::kOther, ahead) && Peek(ahead).text == text;
   }
   void SkipBlank() { Take(Kind::kBlank); }
-  // Index ahead of the token behind an optional blank.
+  // The index of the next token after an optional blank.
   size_t BehindBlank(size_t ahead = 0) const { return Is(Kind::kBlank, ahead) ? ahead + 1 : ahead; }
   bool OverBudget() {
     over_budget_ = true;

@@ -1,6 +1,6 @@
-// Unit words beside a number: which words may be taken for a unit, and one spelling for each. A
-// word that changes the value or the claim (unit_words.h), or "x", is never a unit, so no number is
-// read out of a text that says something else. Pure functions.
+// The unit after a number: which words are accepted as a unit, and one spelling for each. A word
+// that changes the value or the claim (unit_words.h), or "x", is never a unit, so no number is read
+// out of a text that says something else. Pure functions.
 #pragma once
 
 #include <span>
@@ -12,8 +12,8 @@
 namespace grouper {
 
 // Reads `tokens` (the last is kEnd) as a unit that follows a number: "apples", "\text{ cm}^2",
-// "km/h", "miles per hour". False when they are none; empty tokens and blanks alone give "".
-// Canonical: lower case, singular, "/" for per, "^2" for square.
+// "km/h", "miles per hour". False if they are none; no tokens, or only blanks, give "". The
+// canonical spelling is lower case and singular, with "/" for per and "^2" for square.
 bool ReadUnit(std::span<const NumberToken> tokens, std::string* unit);
 
 }  // namespace grouper

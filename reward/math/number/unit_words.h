@@ -1,5 +1,6 @@
-// The words of units: which are known to be units and their one spelling, which change the value or
-// the claim ("or", "half", "million", "about") and so are never a unit. Pure functions.
+// The words of units: which words are known units and their one spelling, and which words change
+// the value or the claim ("or", "half", "million", "about") and so are never a unit. Pure
+// functions.
 #pragma once
 
 #include <string>
@@ -7,18 +8,17 @@
 
 namespace grouper {
 
-// Lower case, but for a single letter, whose case counts.
+// The word in lower case, except a single letter, whose case matters.
 std::string FoldedUnitWord(std::string_view word);
 
-// Canonical spelling of a word that is a unit however it is attached, as written ("MW", "mW") or
-// folded; empty for others.
+// The canonical spelling of a word that is a unit wherever it follows a number, as written ("MW",
+// "mW") or folded; empty for other words.
 std::string_view KnownUnit(std::string_view word);
 
-// Whether a folded word, which is not empty, says something else than a unit.
+// True if a folded, non-empty word means something else than a unit.
 bool IsNeverUnit(std::string_view word);
 
-// The unit that a currency sign or the code "USD" stands for ("$" is "dollar"), empty for no
-// currency.
+// The unit of a currency sign or of the code "USD" ("$" is "dollar"); empty if it is no currency.
 std::string_view CurrencyUnit(std::string_view word);
 
 }  // namespace grouper
