@@ -9,18 +9,24 @@
 #include "kernels/op.h"
 
 // dtype: that of the arithmetic; fp64 has one form for all instruction sets.
-#define GROUPER_DISPATCH(Name, stream, args, dtype)                                  \
-  do {                                                                               \
-    const ::grouper::OpTimer timer(#Name);                                           \
-    if ((dtype) == ::grouper::DType::kFloat64) return cpu::fp64::Name(stream, args); \
-    switch ((stream).isa) {                                                          \
-      case ::grouper::cpu::Isa::kAvx512:                                             \
-        return cpu::avx512::Name(stream, args);                                      \
-      case ::grouper::cpu::Isa::kAvx2:                                               \
-        return cpu::avx2::Name(stream, args);                                        \
-      case ::grouper::cpu::Isa::kScalar:                                             \
-        return cpu::scalar::Name(stream, args);                                      \
-    }                                                                                \
+#define GROUPER_DISPATCH(Name, stream, args, dtype)                       \
+  do {                                                                    \
+    const ::grouper::OpTimer timer(#Name);                                \
+    if ((dtype) == ::grouper::DType::kFloat64) {                          \
+      CHECK(&cpu::fp64::Name != nullptr,                                  \
+            "[" #Name                                                     \
+            "] this program is linked without the fp64 form, which only " \
+            "tests have");                                                \
+      return cpu::fp64::Name(stream, args);                               \
+    }                                                                     \
+    switch ((stream).isa) {                                               \
+      case ::grouper::cpu::Isa::kAvx512:                                  \
+        return cpu::avx512::Name(stream, args);                           \
+      case ::grouper::cpu::Isa::kAvx2:                                    \
+        return cpu::avx2::Name(stream, args);                             \
+      case ::grouper::cpu::Isa::kScalar:                                  \
+        return cpu::scalar::Name(stream, args);                           \
+    }                                                                     \
   } while (false)
 
 namespace grouper {

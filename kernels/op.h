@@ -6,19 +6,27 @@
 #include "kernels/stream.h"
 #include "kernels/tensor.h"
 
-#define GROUPER_OP(Name)                                        \
-  void Name(::grouper::Stream& stream, const Name##Args& args); \
-  namespace cpu {                                               \
-  namespace avx512 {                                            \
-  void Name(::grouper::Stream&, const Name##Args&);             \
-  }                                                             \
-  namespace avx2 {                                              \
-  void Name(::grouper::Stream&, const Name##Args&);             \
-  }                                                             \
-  namespace scalar {                                            \
-  void Name(::grouper::Stream&, const Name##Args&);             \
-  }                                                             \
-  namespace fp64 {                                              \
-  void Name(::grouper::Stream&, const Name##Args&);             \
-  }                                                             \
+// The fp64 form is linked into tests only. Elsewhere its functions are weak and null, which the
+// dispatch checks.
+#ifdef GROUPER_FORM_FP64
+#define GROUPER_ONLY_IN_TESTS
+#else
+#define GROUPER_ONLY_IN_TESTS [[gnu::weak]]
+#endif
+
+#define GROUPER_OP(Name)                                                  \
+  void Name(::grouper::Stream& stream, const Name##Args& args);           \
+  namespace cpu {                                                         \
+  namespace avx512 {                                                      \
+  void Name(::grouper::Stream&, const Name##Args&);                       \
+  }                                                                       \
+  namespace avx2 {                                                        \
+  void Name(::grouper::Stream&, const Name##Args&);                       \
+  }                                                                       \
+  namespace scalar {                                                      \
+  void Name(::grouper::Stream&, const Name##Args&);                       \
+  }                                                                       \
+  namespace fp64 {                                                        \
+  GROUPER_ONLY_IN_TESTS void Name(::grouper::Stream&, const Name##Args&); \
+  }                                                                       \
   }
