@@ -47,8 +47,8 @@ struct Box {
   size_t end;  // kNone: never closed
 };
 
-// All boxes in text[from, to), in order of their begin: one pass over the bytes with a stack of
-// open braces. A backslash takes the next byte with it, so \{ and \} are text.
+// All boxes in text[from, to), in the order in which they begin. One pass over the bytes keeps a
+// stack of open braces. A backslash is skipped together with the next byte, so \{ and \} are text.
 std::vector<Box> FindBoxes(std::string_view text, size_t from, size_t to) {
   text = text.substr(0, to);
   std::vector<Box> boxes;
@@ -88,7 +88,7 @@ AnswerSpan FromBoxes(std::string_view text, const std::vector<Box>& boxes, const
   for (size_t i = boxes.size() - 1; i-- > 0;) {
     if (boxes[i].end == kNone) continue;
     const std::string_view inside = text.substr(boxes[i].begin, boxes[i].end - boxes[i].begin);
-    // "I put the answer in \\boxed{}" says nothing that could differ.
+    // An empty box, as in "I put the answer in \\boxed{}", cannot contradict the answer.
     if (!std::all_of(inside.begin(), inside.end(), IsBlank)) span.other_boxes.push_back(inside);
   }
   return span;
@@ -105,14 +105,14 @@ AnswerSpan FindTag(std::string_view text, size_t from) {
   return Found("answer_tag", begin, end);
 }
 
-// Markdown's emphasis around or in a marker that is still open behind it.
+// Markdown's emphasis that begins before or in a marker and is still open after it.
 struct Emphasis {
   char mark = '*';
   size_t count = 0;
 };
 
 bool IsEmphasis(char c) { return c == '*' || c == '_'; }
-// What Markdown puts before a line: headings, quotes, items of a list.
+// The signs that Markdown puts before a line: for headings, quotes and items of a list.
 bool IsLinePrefix(char c) {
   return IsBlank(c) || IsEmphasis(c) || c == '#' || c == '>' || c == '-';
 }

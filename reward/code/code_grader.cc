@@ -22,7 +22,7 @@ using Result = reward::v1::ScoreResult;
 using End = JailResult::End;
 constexpr size_t kMostProgramBytes = 64 * 1024;
 constexpr size_t kMostDigits = 4000;
-// Of one case's arguments, expected value or result.
+// The limits of one case's arguments, expected value or result.
 constexpr JsonLimits kCaseLimits{.max_bytes = size_t{4} << 20, .max_depth = 48};
 
 Judgement Failure(Result::Status status, const std::string& reason, const std::string& flag = "") {
@@ -41,7 +41,7 @@ Judgement Scored(Result::Verdict verdict, const char* reason) {
   return j;
 }
 
-// What the end of a run that did not pass is worth.
+// The judgement of a run that did not pass, by the way it ended.
 Judgement FromEnd(const JailResult& r) {
   switch (r.end) {
     case End::kFinished:
@@ -74,7 +74,7 @@ Judgement FromEnd(const JailResult& r) {
 }
 
 void CheckNumbers(const Json& json) {
-  // Longer whole numbers are refused by Python's own reader.
+  // Python's own reader refuses longer whole numbers.
   USER_CHECK(!json.IsNumber() || json.text.size() <= kMostDigits, "a number is too long");
   for (const Json& item : json.items) CheckNumbers(item);
   for (const Json::Member& member : json.members) CheckNumbers(member.second);
@@ -123,7 +123,7 @@ Judgement CodeGrader::Run(const std::string& program, const std::string& entry, 
     passed += same ? 1 : 0;
     return same;  // the first failure ends it
   });
-  // A pass needs positive evidence for every case and a clean end.
+  // A program passes only if every case has returned the right value and the run ended cleanly.
   const bool pass = result.end == End::kFinished && passed == cases.expected.size() && passed > 0;
   Judgement j = pass ? Scored(Result::AC, "all_cases") : FromEnd(result);
   for (size_t i = 0; i < passed; ++i) {
@@ -151,7 +151,8 @@ Judgement CodeGrader::Grade(const reward::v1::ScoreItem& item, const Rubric& rub
   if (!jail_->standing()) return Failure(Result::UNSCORABLE, "no_isolation", jail_->problem());
   Cases cases;
   try {
-    // Before the answer: tests that nobody could pass are no fault of this completion.
+    // The tests are checked before the answer, because tests that nobody can pass are not this
+    // completion's fault.
     cases = ReadCases(task.problem());
   } catch (const Error& error) {
     return Failure(Result::UNSCORABLE, "test_unparsable", error.message());

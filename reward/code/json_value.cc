@@ -7,7 +7,7 @@
 namespace grouper {
 namespace {
 
-// A whole number's digits, exactly; empty for any other number.
+// The exact digits of a whole number; empty for any other number.
 std::string WholeDigits(const Json& json) {
   std::string digits = json.text;
   if (digits.find_first_of(".eE") != std::string::npos) {
@@ -19,7 +19,7 @@ std::string WholeDigits(const Json& json) {
   return digits == "-0" ? "0" : digits;
 }
 
-// By exact value, as Python compares: 1 equals 1.0, 2^53 + 1 does not equal 2.0^53.
+// Compares by exact value, as Python does: 1 equals 1.0, 2^53 + 1 does not equal 2.0^53.
 bool SameNumber(const Json& a, const Json& b) {
   const std::string whole = WholeDigits(a);
   return whole == WholeDigits(b) && (!whole.empty() || a.number == b.number);

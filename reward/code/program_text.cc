@@ -6,7 +6,8 @@
 namespace grouper {
 namespace {
 
-// A line that opens or closes a fenced block; `language` gets what follows the fence.
+// True for a line that opens or closes a fenced block; `language` receives the text after the
+// fence.
 bool IsFence(std::string_view line, std::string* language) {
   const size_t at = line.find_first_not_of(' ');
   if (at == std::string_view::npos || at > 3 || line.substr(at, 3) != "```") return false;

@@ -41,7 +41,7 @@ void SetMode(const std::string& mode, const std::string& where, Rubric* rubric) 
   rubric->set_extraction(extraction);
 }
 
-// Back to JSON text, for values that protobuf's own reader takes.
+// Writes the value as JSON text again, for protobuf's own JSON reader.
 void Print(const Json& json, std::string* out) {
   switch (json.kind) {
     case Json::Kind::kNull:
@@ -214,7 +214,8 @@ std::string ToJson(const Row& row) {
   return "{\"id\":" + row.id_json + "," + w.text().substr(1);
 }
 
-// Rows of one group stand together in the file, and all of it is here.
+// Adds the component length to the results of a group. The rows of a group follow each other in the
+// file, and all of them are here.
 void AddLengths(std::vector<Row>* rows) {
   std::vector<GroupMember> group;
   for (size_t i = 0; i < rows->size(); ++i) {
@@ -254,7 +255,7 @@ int RunScore(const ScoreOptions& options) {
     carried.clear();
     Json json;
     std::exception_ptr failure;
-    // A group is scored whole: rows behind the limit are read until their group ends.
+    // A group is scored as a whole, so rows beyond the limit are read until their group ends.
     while (true) {
       try {
         more = reader.Next(&json);

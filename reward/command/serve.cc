@@ -19,7 +19,8 @@ namespace {
 
 constexpr int kReportFd = 3, kLifelineFd = 4;
 
-// True once the other end of the lifeline is gone: the trainer died, however it died.
+// True once the other end of the lifeline pipe is closed, which means that the trainer has ended in
+// some way.
 bool LifelineEnded(int timeout_ms) {
   pollfd p{kLifelineFd, POLLIN, 0};
   if (poll(&p, 1, timeout_ms) <= 0) return false;

@@ -58,7 +58,7 @@ double OverlongValue(int64_t tokens, int64_t max_tokens, int64_t ramp_tokens) {
 }
 
 double RepetitionValue(std::string_view completion, int ngram) {
-  // The words with one blank behind each: an n-gram is a piece of this text, never a copy.
+  // The words with one blank after each. An n-gram is a view of this text, never a copy.
   std::string text;
   std::vector<size_t> starts;
   for (size_t at = 0; at < completion.size();) {

@@ -21,20 +21,22 @@
 namespace grouper {
 namespace {
 
-// Descriptors inside: 0 calls, 1 and 2 complaints (the harness replaces both), 3 results, 4 filter.
+// Descriptors inside the box: 0 for calls, 1 and 2 for error messages (the harness replaces both),
+// 3 for results, 4 for the filter.
 constexpr int kResultFd = 3, kFilterFd = 4;
 constexpr size_t kMostComplaintBytes = 400;
 
-// The walls. The root stays a tmpfs that is made read-only, and /dev likewise. One malloc arena:
-// each further one reserves 64 MB, and whether threads get one depends on timing.
+// The arguments that isolate the box. The root is a tmpfs that is made read-only, and so is /dev.
+// There is one malloc arena, because each further one reserves 64 MB, and whether a thread gets one
+// depends on timing.
 constexpr const char kWalls[] =
     "--unshare-all --unshare-user --disable-userns --die-with-parent --new-session "
     "--ro-bind /usr /usr --symlink usr/lib /lib --symlink usr/lib64 /lib64 --symlink usr/bin /bin "
     "--dev /dev --remount-ro /dev --remount-ro / --chdir / "
     "--clearenv --setenv PATH /usr/bin --setenv LANG C.UTF-8 --setenv PYTHONHASHSEED 0 "
     "--setenv MALLOC_ARENA_MAX 1 --hostname jail --cap-drop ALL --seccomp 4";
-// Not -I: isolated Python ignores PYTHONHASHSEED, and the order of sets would differ from run to
-// run. The environment is ours alone anyway.
+// Python is not started with -I, because it would then ignore PYTHONHASHSEED, and the order of sets
+// would differ from run to run. The environment contains only our variables anyway.
 constexpr const char kPythonFlags[] = "-s -S -B -c";
 
 void AppendWords(const std::string& words, std::vector<std::string>* out) {
@@ -44,7 +46,7 @@ void AppendWords(const std::string& words, std::vector<std::string>* out) {
 
 std::vector<std::string> Arguments(const JailPrograms& programs) {
   std::vector<std::string> argv;
-  // bubblewrap would map uid 0 to 0 and leave kernel settings writable.
+  // As root, bubblewrap would map uid 0 to 0 and leave kernel settings writable.
   if (geteuid() == 0) {
     argv = {programs.setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"};
   }
@@ -61,7 +63,8 @@ void CloseFd(int* fd) {
   *fd = -1;
 }
 
-// Both ends are closed on exec and stand above the numbers that the child's ends are moved to.
+// A pipe whose ends are closed on exec. Their numbers are above those to which the child's ends are
+// moved.
 struct Pipe {
   int read_end = -1, write_end = -1;
 
@@ -93,7 +96,7 @@ int TakeNonBlocking(int* fd) {
 
 Box::Box(const JailPrograms& programs, const std::string& filter) {
   Pipe in, out, bpf, complaint;
-  // The filter is far smaller than a pipe holds: this never waits.
+  // A pipe holds far more than the filter, so this write never waits.
   const ssize_t written = write(bpf.write_end, filter.data(), filter.size());
   if (written != static_cast<ssize_t>(filter.size())) {
     start_problem_ = "the system-call filter does not fit a pipe";
@@ -125,8 +128,8 @@ void Box::Spawn(const JailPrograms& programs, int in, int out, int filter, int c
   sigfillset(&all);
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &all);
-  // Own process group: Ctrl-C reaches us alone, and a kill reaches a bubblewrap that is still
-  // building its namespaces.
+  // bubblewrap gets a process group of its own. So Ctrl-C reaches only this program, and a kill
+  // also reaches a bubblewrap that is still building its namespaces.
   posix_spawnattr_setflags(
       &attributes,
       static_cast<short>(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP));
@@ -139,7 +142,7 @@ void Box::Spawn(const JailPrograms& programs, int in, int out, int filter, int c
     start_problem_ = "cannot start " + argv[0] + ": " + std::strerror(error);
     return;
   }
-  // By number: the header of glibc 2.36 declares it for C only.
+  // The call is made by number, because the header of glibc 2.36 declares it only for C.
   pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
   if (pidfd_ < 0) {
     start_problem_ = std::string("no pidfd: ") + std::strerror(errno);
@@ -188,7 +191,8 @@ std::optional<int> Box::WaitExit(TimePoint until, const std::stop_token& stop) {
 
 namespace {
 
-// Of a process and of those below it (proc(5): schedstat holds nanoseconds run, then waited).
+// The longest wait for a processor of a process and its descendants (proc(5): schedstat holds the
+// nanoseconds run and then those waited).
 double Starved(pid_t pid) {
   const std::string folder = "/proc/" + std::to_string(pid);
   double ran = 0, waited = 0;

@@ -19,14 +19,15 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using End = JailResult::End;
 
-// From the spawn to the harness's first word. Ours to answer for, so no limit of the candidate.
+// The time from the spawn to the harness's first line. It is our time, so it does not count against
+// the submission's limits.
 constexpr std::chrono::seconds kStartTime{20};
-// Longest span between two looks at the stop token.
+// The longest time between two looks at the stop token.
 constexpr int kLookMs = 50;
-// Nonces and event names around the values.
+// Room for the nonces and event names around the values.
 constexpr int64_t kFrameBytes = 4096;
 
-// 128 random bits in hexadecimal: what the harness signs its lines with.
+// 128 random bits in hexadecimal, with which the harness signs its lines.
 std::string Nonce() {
   std::random_device device;
   char text[40];
@@ -34,7 +35,7 @@ std::string Nonce() {
   return text;
 }
 
-// A Python bytes literal in ASCII; invalid UTF-8 becomes a compile error inside, as for anyone.
+// A Python bytes literal in ASCII. Invalid UTF-8 becomes a compile error inside the jail.
 std::string PythonLiteral(const std::string& text) {
   static constexpr char kHex[] = "0123456789abcdef";
   std::string out = "b'";
@@ -91,7 +92,8 @@ class Session {
     return result_;
   }
 
-  // Nobody inside holds the result channel any more: the exit says why, when it comes in time.
+  // No process inside holds the result channel any more. The exit code gives the reason, if it
+  // comes in time.
   JailResult Closed() {
     std::optional<int> code;
     do {
@@ -111,8 +113,8 @@ class Session {
     return Finish(End::kEnded, "left without a result");
   }
 
-  // The wall limit is for sleepers. Time in which the program was ready and no processor was free
-  // does not count, or its verdict would tell of the machine's load.
+  // The wall limit is meant for programs that sleep. Time in which the program was ready but no
+  // processor was free does not count, because the verdict must not depend on the machine's load.
   bool Extended() {
     if (!started_ || Clock::now() >= request_.deadline || request_.stop.stop_requested()) {
       return false;
@@ -140,13 +142,13 @@ class Session {
 
   void Send(const std::string& text) { to_send_ += text; }
 
-  // Something stands on the result channel although nothing was asked.
+  // True if there is something on the result channel although nothing was asked.
   bool Spoke() {
     pollfd p{box_.output(), POLLIN, 0};
     return !received_.empty() || (poll(&p, 1, 0) == 1 && (p.revents & POLLIN) != 0);
   }
 
-  // Next signed line into *event. False: result_ says how it ended.
+  // Reads the next signed line into *event. False: result_ says how the run ended.
   bool Receive(std::string* event) {
     size_t looked = 0;
     while (true) {
@@ -172,7 +174,7 @@ class Session {
     }
   }
 
-  // Waits a little; moves bytes both ways. False when it ended.
+  // Waits a short time and moves bytes in both directions. False if the conversation has ended.
   bool Exchange(Clock::time_point now) {
     const auto rest = std::min(limit_, request_.deadline) - now;
     const int wait = static_cast<int>(std::clamp<int64_t>(

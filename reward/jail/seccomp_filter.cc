@@ -15,8 +15,8 @@
 namespace grouper {
 namespace {
 
-// What the interpreter, its threads and bubblewrap's own init need. Everything else does not exist
-// (ENOSYS, so that libc falls back), also calls that are newer than this libseccomp.
+// The calls that the interpreter, its threads and bubblewrap's own init need. All others seem not
+// to exist (ENOSYS, so that libc falls back), also calls that are newer than this libseccomp.
 constexpr const char* kAllowed[] = {
     // files and descriptors
     "read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "open",
@@ -49,7 +49,8 @@ constexpr const char* kAllowed[] = {
     "timer_create", "timer_settime", "timer_gettime", "timer_delete", "timer_getoverrun",
     "timerfd_create", "timerfd_settime", "timerfd_gettime"};
 
-// What programs and attackers ask for and shall see refused (EPERM), not missing.
+// Calls that programs and attackers try, and that are refused (EPERM) instead of seeming not to
+// exist.
 constexpr const char* kRefused[] = {"fork",
                                     "vfork",
                                     "socket",
@@ -111,7 +112,7 @@ constexpr const char* kRefused[] = {"fork",
                                     "reboot",
                                     "syslog"};
 
-// Terminal questions and descriptor flags; nothing that acts on a device.
+// Questions about a terminal, and descriptor flags; nothing that acts on a device.
 constexpr unsigned long kAllowedIoctls[] = {TCGETS,   TIOCGWINSZ, FIONBIO,
                                             FIONREAD, FIOCLEX,    FIONCLEX};
 
@@ -127,7 +128,7 @@ class Filter {
   template <typename... Conditions>
   void Add(uint32_t action, const char* name, Conditions... conditions) {
     const int call = seccomp_syscall_resolve_name(name);
-    // A name that this architecture or libseccomp lacks cannot be called by it either.
+    // A call whose name this architecture or libseccomp lacks cannot be made here either.
     if (call == __NR_SCMP_ERROR || call < 0) return;
     CHECK(seccomp_rule_add(context_, action, call, sizeof...(conditions), conditions...) == 0,
           "[jail] libseccomp refuses a rule", Named("call", name));
@@ -160,7 +161,8 @@ std::string CompileSeccompFilter() {
   Filter filter;
   for (const char* name : kAllowed) filter.Add(SCMP_ACT_ALLOW, name);
   for (const char* name : kRefused) filter.Add(SCMP_ACT_ERRNO(EPERM), name);
-  // Threads yes, processes no. clone3 hides its flags and stays missing: libc falls back to clone.
+  // Threads are allowed, processes are not. The flags of clone3 cannot be inspected, so it seems
+  // not to exist, and libc falls back to clone.
   filter.Add(SCMP_ACT_ALLOW, "clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
   filter.Add(SCMP_ACT_ERRNO(EPERM), "clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
   filter.Add(SCMP_ACT_ALLOW, "socketpair", SCMP_A0_64(SCMP_CMP_EQ, AF_UNIX, 0));

@@ -13,8 +13,8 @@ namespace {
 using Result = reward::v1::ScoreResult;
 
 constexpr size_t kMostShownBytes = 1024;
-// Bytes of earlier boxes that are compared with the answer, all together: nested boxes would add up
-// to the square of the text otherwise.
+// The most bytes of earlier boxes, all together, that are compared with the answer. Without this
+// bound, nested boxes could add up to the square of the text.
 constexpr size_t kMostBoxBytes = 2 * kAnswerTailBytes;
 
 Judgement Unscorable(const char* reason) {
@@ -36,7 +36,7 @@ const char* ReasonOf(Gold::Kind kind) {
   }
 }
 
-// The gold as a data set writes it: bare, behind GSM8K's "####", or a solution that boxes it.
+// The gold as a data set writes it: alone, after GSM8K's "####", or in the box of a solution.
 Gold ReadGoldText(std::string_view text, const Rubric& rubric) {
   const size_t hashes = text.rfind("####");
   if (hashes != std::string_view::npos) text.remove_prefix(hashes + 4);
@@ -74,7 +74,7 @@ bool BoxesAgree(const AnswerSpan& span, std::string_view answer, const Rubric& r
 
 void CompareWithGolds(std::string_view answer, const std::vector<Gold>& golds, const Rubric& rubric,
                       Judgement* j) {
-  // The mildest failure over the golds is reported: they are in falling order of this list.
+  // The mildest failure over all golds is reported; the list is in falling order of severity.
   SetVerdict(Result::OVER_BUDGET, "over_budget", j);
   for (const Gold& gold : golds) {
     const Equivalence e = Compare(answer, gold, rubric);

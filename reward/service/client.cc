@@ -29,7 +29,7 @@ constexpr size_t kMostReasonBytes = 64 * 1024;
 constexpr size_t kMostResultBytes = size_t{1} << 20;
 constexpr int kMaxMessageBytes = 64 << 20;
 constexpr double kMostSeconds = 1e6;
-// Of words that a service sent: they go to logs and terminals.
+// The most bytes of a service's words that are quoted in logs and on terminals.
 constexpr size_t kMostQuotedBytes = 512;
 
 std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
@@ -55,7 +55,8 @@ const Rubric* FindRubric(const ScoreBatchRequest& request, const std::string& na
   return nullptr;
 }
 
-// In the items' order: a position says nothing.
+// Sorts the results into the items' order by their ids, because their order in the reply is not
+// defined.
 std::vector<ScoreResult> InOrder(const ScoreBatchRequest& request, ScoreBatchResponse* response) {
   std::map<std::string, ScoreResult*> by_id;
   for (ScoreResult& r : *response->mutable_results()) by_id[r.item_id()] = &r;
@@ -64,7 +65,7 @@ std::vector<ScoreResult> InOrder(const ScoreBatchRequest& request, ScoreBatchRes
   return results;
 }
 
-// The component that no service can know: it sees chunks, not groups.
+// Adds the component length, which a service cannot compute, because it sees chunks and not groups.
 void AddLengths(std::span<const Rubric> rubrics, const std::vector<reward::v1::ScoreItem>& items,
                 std::vector<ScoreResult>* results) {
   std::map<std::string, const Rubric*> by_name;
@@ -82,7 +83,7 @@ void AddLengths(std::span<const Rubric> rubrics, const std::vector<reward::v1::S
   for (const auto& [id, group] : groups) AddLength(group);
 }
 
-// What cannot be believed about one result; empty when it can.
+// The reason why one result cannot be right; empty if it can.
 std::string FindLieOf(const ScoreResult& r, const reward::v1::ScoreItem& item,
                       const Rubric* rubric) {
   if (!ScoreResult::Status_IsValid(r.status()) || r.status() == ScoreResult::STATUS_UNSPECIFIED)
@@ -220,7 +221,7 @@ std::vector<ScoreResult> RewardClient::ScoreChunk(const ScoreBatchRequest& reque
         Quarantine("it failed: " + words, &replica);
         continue;
     }
-    // Sleeps are counted as asked for: tests do not wait.
+    // A sleep counts with the length that was asked for, so tests need not wait.
     const double spent = std::chrono::duration<double>(Clock::now() - begin).count();
     const double rest = options_.max_wait_seconds - std::max(spent, slept);
     if (rest <= 0) {

@@ -18,7 +18,7 @@ constexpr std::chrono::milliseconds kLook{20};
 
 }  // namespace
 
-// Stands on the stack of its Score.
+// One batch; it is a local variable of its Score.
 struct ScoringPools::Batch {
   const ScoreBatchRequest& request;
   const std::map<std::string, Rubric>& rubrics;
@@ -29,14 +29,14 @@ struct ScoringPools::Batch {
   std::condition_variable done;
 };
 
-// A batch's stay in the pools: it ends with nothing waiting, nothing running and the bounds given
-// back, however Score ends.
+// The time of a batch in the pools. However Score ends, afterwards no item of the batch waits or
+// runs, and its share of the bounds is given back.
 class ScoringPools::Stay {
  public:
   Stay(ScoringPools* pools, Batch* batch, std::stop_source cancel)
       : pools_(*pools), batch_(*batch), cancel_(std::move(cancel)) {}
 
-  // The caller holds the mutex.
+  // The caller must hold the mutex.
   bool Enter(int math_items, int code_items) {
     const auto fits = [&](const Pool& pool, int items) {
       return items == 0 || (items <= pools_.options_.queue_items - pool.items &&
@@ -119,12 +119,14 @@ void ScoringPools::Work(Pool* pool, const std::stop_token& stop) {
     }
     lock.lock();
     if (scored) batch.response->mutable_results(job.item)->Swap(&result);
-    // Under the lock: the batch may be gone once it is seen that nothing is open.
+    // This happens under the lock, because the batch may be gone once its Score sees that nothing
+    // is open.
     if (--batch.open == 0) batch.done.notify_all();
   }
 }
 
-// The caller holds the mutex. Without a reason the results stay as they are: nothing can throw.
+// The caller must hold the mutex. Without a reason the results stay as they are, so nothing can
+// throw.
 void ScoringPools::Withdraw(Batch* batch, const char* reason) {
   for (Pool* pool : {&math_, &code_}) {
     const auto ours = [&](const Job& job) {
@@ -163,7 +165,8 @@ ScoringPools::End ScoringPools::Score(const ScoreBatchRequest& request,
               .budget = {deadline, cancel.get_token()},
               .begin = Clock::now(),
               .done = {}};
-  // Before the lock: it is left after the lock, whose mutex it takes.
+  // Declared before the lock, because its destructor takes the mutex after the lock has released
+  // it.
   Stay stay(this, &batch, cancel);
   std::unique_lock lock(mutex_);
   if (draining_ || !stay.Enter(request.items_size() - code_items, code_items)) {
@@ -181,7 +184,7 @@ ScoringPools::End ScoringPools::Score(const ScoreBatchRequest& request,
     lock.unlock();
     const bool gone = cancelled();
     const bool late = Clock::now() >= deadline;
-    // Items that run are told; those that finish none the less keep their results.
+    // Running items are told to stop; those that finish nevertheless keep their results.
     if (gone || late) cancel.request_stop();
     lock.lock();
     if (gone || late) {

@@ -26,10 +26,10 @@ using std::chrono::milliseconds;
 constexpr int kMaxMessageBytes = 64 << 20;
 constexpr int kMaxItems = 4096;
 constexpr milliseconds kTravelTime{500};
-// Beside the calls that wait for scores: short ones.
+// Threads for short calls, in addition to those for calls that wait for scores.
 constexpr int kOtherThreads = 64;
 
-// 127.0.0.1.example.org is a name like any other.
+// 127.0.0.1.example.org is an ordinary name and not loopback.
 bool IsLoopback(const std::string& listen) {
   if (listen.rfind("unix:", 0) == 0) return true;
   const std::string host = listen.substr(0, listen.rfind(':'));
@@ -87,8 +87,8 @@ std::map<std::string, Rubric> CheckRequest(const ScoreBatchRequest& request, int
   return rubrics;
 }
 
-// When work must end: the answer must still travel, a small part of the caller's time is kept for
-// that.
+// The time at which work must end. A small part of the caller's time is kept for sending the
+// answer.
 std::chrono::steady_clock::time_point WorkDeadline(std::chrono::system_clock::time_point caller,
                                                    milliseconds without) {
   const auto now = std::chrono::steady_clock::now();
@@ -115,7 +115,7 @@ ScoringPools::Options PoolOptions(const RewardServiceOptions& options) {
 struct RewardService::State final : public reward::v1::Reward::Service {
   State(const Scorer* scorer, const RewardServiceOptions& o)
       : options(o),
-        // A batch beyond the queue would never fit.
+        // A batch that is larger than the queue would never fit.
         max_items(std::min(kMaxItems, o.queue_items)),
         pools(scorer, PoolOptions(o)) {}
 
@@ -176,7 +176,8 @@ RewardService::RewardService(const Scorer* scorer, const RewardServiceOptions& o
   builder.SetMaxSendMessageSize(kMaxMessageBytes);
   // Two services on one port would share its calls at random.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  // A call that waits holds a thread. Math and code are bounded one by one, so neither takes all.
+  // A call that waits holds a thread. Math and code have bounds of their own, so neither takes all
+  // threads.
   builder.SetResourceQuota(grpc::ResourceQuota("reward").SetMaxThreads(
       2 * std::min(options.calls, 16384) + kOtherThreads));
   builder.RegisterService(state_.get());
@@ -197,10 +198,11 @@ RewardService::RewardService(const Scorer* scorer, const RewardServiceOptions& o
 
 void RewardService::Drain(milliseconds grace) {
   if (state_->server == nullptr) return;
-  // The port stays open meanwhile: who asks for health or sends a batch gets a plain answer.
+  // The port stays open meanwhile, so a caller who asks for health or sends a batch gets a clear
+  // answer.
   state_->server->GetHealthCheckService()->Shutdown();
   const bool done = state_->pools.Drain(grace);
-  // Answers that are ready still travel. What runs beyond the grace is cancelled.
+  // Answers that are ready are still sent. Work that runs beyond the grace is cancelled.
   const auto travel = done ? std::min(grace, kTravelTime) : milliseconds(0);
   state_->server->Shutdown(std::chrono::system_clock::now() + travel);
   state_->server->Wait();

@@ -20,7 +20,8 @@ Exact HalfUnit(int64_t place) { return *ExactFromDigits("5", place - 1); }
 
 Exact Magnitude(Exact x) { return sgn(x.fraction) < 0 ? Negate(std::move(x)) : x; }
 
-// a, g: the values compared; `shift`: the power of ten between the gold as written and g.
+// a and g are the values that are compared; `shift` is the power of ten between the gold as written
+// and g.
 Exact ToleranceOf(const ParsedNumber& answer, const ParsedNumber& gold, const Exact& a,
                   const Exact& g, int64_t shift, const Rubric& rubric) {
   // Integers are compared exactly under every rubric, at any size.
@@ -63,7 +64,7 @@ Equivalence CompareNumbers(const ParsedNumber& a, const ParsedNumber& g, const R
   return CompareValues(a, g, a.value, g.value, 0, rubric);
 }
 
-// Every part of a chain has the same value to the last bit; true where there is no chain.
+// True if all parts of a chain have exactly the same value, or if there is no chain.
 bool IsTrue(const ParsedNumber& n) {
   return std::all_of(n.links.begin(), n.links.end(), [&](const ParsedNumber& link) {
     return Equal(PlainValue(link), PlainValue(n));
@@ -85,7 +86,7 @@ bool UnitsFit(const ParsedNumber& a, const ParsedNumber& g, const Rubric& rubric
 
 char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-// Blanks folded, ASCII in lower case, decoration and text commands taken off.
+// The text with blanks folded, ASCII in lower case, and without decoration and text commands.
 std::string FoldWords(std::string_view text) {
   std::string folded;
   for (const char c : StripDecoration(text)) {
@@ -106,7 +107,8 @@ bool EqualsNothing(std::string_view words) {
   return std::find(kWords.begin(), kWords.end(), words) != kWords.end();
 }
 
-// Words alone: no digits, no operators. A hyphen needs a real word beside it: x-axis, not x-y.
+// True for words without digits and operators. A hyphen must follow or precede a real word:
+// "x-axis", but not "x-y".
 bool IsWords(std::string_view folded) {
   size_t longest = 0;
   bool hyphen = false;

@@ -18,7 +18,7 @@ std::string_view Trim(std::string_view s) {
   return s;
 }
 
-// Index of the bracket that closes the one at `at`; a backslash takes the next byte with it.
+// The index of the bracket that closes the one at `at`; a backslash is skipped with the next byte.
 size_t Closing(std::string_view s, size_t at, char open, char close) {
   int depth = 0;
   for (; at < s.size(); ++at) {
@@ -33,7 +33,7 @@ size_t Closing(std::string_view s, size_t at, char open, char close) {
   return kNone;
 }
 
-// Next `mark` from `at` on that no backslash precedes.
+// The next `mark` at or after `at` that does not follow a backslash.
 size_t FindPlain(std::string_view s, std::string_view mark, size_t at) {
   for (; at + mark.size() <= s.size(); ++at) {
     if (s.compare(at, mark.size(), mark) == 0) return at;
@@ -42,7 +42,7 @@ size_t FindPlain(std::string_view s, std::string_view mark, size_t at) {
   return kNone;
 }
 
-// s = "{...}" behind `prefix`, closed by its last byte: the inside.
+// If s is `prefix` followed by "{...}", closed by its last byte: the text inside.
 bool StripBraces(std::string_view* s, std::string_view prefix) {
   if (s->substr(0, prefix.size()) != prefix) return false;
   const std::string_view rest = Trim(s->substr(prefix.size()));
@@ -110,7 +110,7 @@ bool StripQuotes(std::string_view* s) {
   return true;
 }
 
-// Commands that switch a style on for what follows them.
+// Commands that switch on a style for the text after them.
 bool StripSwitch(std::string_view* s) {
   for (const std::string_view name :
        {"\\displaystyle", "\\textstyle", "\\bfseries", "\\bf", "\\rm", "\\it", "\\small",
@@ -136,7 +136,7 @@ bool StripColor(std::string_view* s) {
   return false;
 }
 
-// One layer of decoration around the whole view; false when there is none.
+// Removes one layer of decoration around the whole view; false if there is none.
 bool StripLayer(std::string_view* s) {
   for (const std::string_view command :
        {"",         "\\boxed",  "\\fbox",   "\\text",       "\\textbf",     "\\textit",

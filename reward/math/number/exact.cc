@@ -40,7 +40,8 @@ bool Exact::Fits() const {
 
 bool Exact::IsInteger() const {
   if (exponent >= 0) return fraction.get_den() == 1 || Scaled(*this, 0).get_den() == 1;
-  // num / (den * 10^-exponent): num must hold every factor; the canonical form has no common ones.
+  // num / (den * 10^-exponent) is whole if num contains every factor; the canonical form has no
+  // common factors.
   if (IsZero()) return true;
   if (fraction.get_den() != 1) return false;
   if (Bits(fraction.get_num()) < -exponent * 3) return false;
@@ -118,7 +119,7 @@ bool Equal(const Exact& a, const Exact& b) {
 bool Within(const Exact& a, const Exact& b, const Exact& tolerance) {
   if (Equal(a, b)) return true;
   if (tolerance.IsZero()) return false;
-  // Far apart or far within: known from the sizes alone.
+  // If the difference is far above or far below the tolerance, the sizes alone decide.
   const double larger = std::max(Log2(a), Log2(b));
   const double smaller = std::min(Log2(a), Log2(b));
   if (Log2(tolerance) > larger + 4) return true;

@@ -9,7 +9,8 @@ namespace {
 
 using Words = std::initializer_list<std::string_view>;
 
-// Behind these alone an answer may stand: "So 5"; not behind "and", which goes on a list.
+// Words after which an answer may follow directly: "So 5". "and" is not one, because it continues a
+// list.
 const Words kOpeners = {"so",      "thus",         "therefore", "hence",
                         "finally", "consequently", "overall",   "clearly"};
 const Words kJoins = {"and", "then"};
@@ -28,7 +29,7 @@ class LeadIn {
  public:
   explicit LeadIn(std::string_view text) : text_(text) {}
 
-  // Bytes of the lead-in at the front, 0 for none.
+  // The number of bytes of the lead-in at the front; 0 if there is none.
   size_t Read() {
     TakeAny(kJoins);
     const bool joined = at_ > 0;

@@ -54,7 +54,7 @@ class Reader : private NumeralReader {
     std::string unit_after;
     if (!ReadUnit(std::span(tokens_).subspan(at_), &unit_after)) return false;
     if (share && unit_after.empty()) return false;
-    // What a percentage is of is not its unit.
+    // The thing that a percentage is of is not its unit.
     if (number->percent) unit_after.clear();
     if (!unit_before.empty() && unit_after.substr(0, unit_before.size()) == unit_before) {
       unit_before.clear();  // "$5 dollars"
@@ -178,7 +178,8 @@ ParsedNumber Refused(State state) {
   return number;
 }
 
-// One part of an equation. *calculated: whether it is arithmetic, not a number as it stands.
+// Reads one part of an equation. *calculated is true if the part is arithmetic and not just a
+// number.
 ParsedNumber ReadPart(const std::string& text, bool decimal_comma, bool* calculated) {
   *calculated = false;
   ParsedNumber number = Reader(SplitNumberTokens(text), decimal_comma).Read();
@@ -196,7 +197,7 @@ ParsedNumber ReadPart(const std::string& text, bool decimal_comma, bool* calcula
   return FromValue(std::move(value));
 }
 
-// Whether `rounded` is `exact` rounded to the last place that it writes.
+// True if `rounded` is `exact` rounded to the last digit that it writes.
 bool Rounds(const ParsedNumber& exact, const ParsedNumber& rounded) {
   const int64_t place = rounded.last_place - (rounded.percent ? 2 : 0);
   return Within(PlainValue(exact), PlainValue(rounded), *ExactFromDigits("5", place - 1));
@@ -214,7 +215,7 @@ ParsedNumber ReadChain(std::span<const EquationPart> parts, bool decimal_comma) 
     bool calculated = false;
     ParsedNumber number = ReadPart(StripDecoration(part.text), decimal_comma, &calculated);
     if (number.state != State::kNumber) return number;
-    // What follows an "about" equals the rounded value only.
+    // The parts after an "about" equal only the rounded value.
     approximate = approximate || (part.approximate && &part != &parts.front());
     if (approximate && (calculated || !Rounds(before, number))) return {};
     before = number;

@@ -16,8 +16,8 @@ using Kind = NumberToken::Kind;
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 bool IsAsciiLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-// Letters that words are made of. Greek is left out: it stands for quantities, not for units; so
-// are full-width forms, which look like ASCII.
+// The letters that words consist of. Greek letters are not among them, because they name quantities
+// and not units; nor are full-width forms, which look like ASCII.
 bool IsLetter(uint32_t c) {
   if (c < 0x80) return IsAsciiLetter(static_cast<char>(c));
   return (c >= 0xC0 && c <= 0x24F && c != 0xD7 && c != 0xF7) || (c >= 0x400 && c <= 0x4FF) ||
@@ -93,7 +93,7 @@ constexpr auto kSymbols = std::to_array<Symbol>({
     {0x2126, Kind::kWord, "ohm"},
     {0x2003, Kind::kBlank, "  "},
     {0x3000, Kind::kBlank, "  "},
-    // Zero width: never between the digits of a group.
+    // A zero-width blank never separates the digits of a group.
     {0x200B, Kind::kBlank, "  "},
     {0x2060, Kind::kBlank, "  "},
     {0xFEFF, Kind::kBlank, "  "},
@@ -183,7 +183,7 @@ constexpr auto kSpelledUnits = std::to_array<std::pair<std::string_view, std::st
      {"A.M", "am"},
      {"P.M", "pm"}});
 
-// Value of a raised digit, -1 for the raised minus, -2 for anything else.
+// The value of a raised digit; -1 for the raised minus, -2 for anything else.
 int RaisedDigit(uint32_t c) {
   if (c == 0x2070) return 0;
   if (c == 0xB9) return 1;

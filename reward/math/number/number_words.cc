@@ -77,7 +77,7 @@ class WordReader {
     return value;
   }
 
-  // The next word behind an optional blank.
+  // The next word after an optional blank.
   std::string Word(size_t* behind) const {
     const size_t at = tokens_[at_].kind == Kind::kBlank ? at_ + 1 : at_;
     if (tokens_[at].kind != Kind::kWord) return "";

@@ -82,7 +82,7 @@ bool NumeralReader::DigitsStart(size_t ahead) const {
   return Is(Kind::kDigits, ahead) || (Is(mark_, ahead) && Is(Kind::kDigits, ahead + 1));
 }
 
-// Digits in groups of three or without groups, and a fraction part.
+// Reads digits, in groups of three or without groups, and a fraction part.
 bool NumeralReader::Literal(Magnitude* m) {
   if (!DigitsStart(0)) return false;
   std::string digits;
@@ -118,9 +118,9 @@ bool NumeralReader::Literal(Magnitude* m) {
   return true;
 }
 
-// The digits that go on for ever behind the written ones: "0.\overline{3}", "0.(3)", a bar over the
-// last digit, or dots behind digits that have repeated already. Empty for none; dots behind other
-// digits only say that the number was cut.
+// The digits that repeat for ever after the written ones: "0.\overline{3}", "0.(3)", a bar over the
+// last digit, or dots after digits that have already repeated. Empty if there are none; dots after
+// other digits only mean that the number was cut off.
 std::string_view NumeralReader::Repeating(std::string_view written) {
   const bool bar = Is(Kind::kOverline) && Is(Kind::kOpen, 1) && Is(Kind::kClose, 3);
   const bool brackets = IsOther("(", 0) && IsOther(")", 2);
@@ -155,8 +155,8 @@ std::string_view NumeralReader::Repeating(std::string_view written) {
   return {};
 }
 
-// A first group of one to three digits and groups of three behind it, one kind of separator
-// throughout; or a run of digits. 1,23 and 12,34 are malformed, not 123 and 1234.
+// Reads a first group of one to three digits and then groups of three, all with one kind of
+// separator; or a run of digits. 1,23 and 12,34 are malformed, not 123 and 1234.
 bool NumeralReader::Groups(std::string* digits) {
   const std::string_view first = Peek().text;
   *digits = first;
@@ -182,8 +182,8 @@ bool NumeralReader::IsProper(const Exact& part) {
   return part.exponent == 0 && sgn(part.fraction) > 0 && part.fraction < 1;
 }
 
-// Behind an integer: "\frac25", " 2/5" or a one-character fraction below 1 makes a mixed number.
-// A fraction above 1 there could be a product, so it is refused.
+// After an integer, "\frac25", " 2/5" or a one-character fraction below 1 makes a mixed number. A
+// fraction above 1 could be a product there, so it is refused.
 bool NumeralReader::Mixed(Magnitude* m, bool* mixed) {
   const size_t back = at_;
   const size_t ahead = BehindBlank();
@@ -212,7 +212,7 @@ bool NumeralReader::Mixed(Magnitude* m, bool* mixed) {
   return true;
 }
 
-// "\frac{m}{s}" behind a number, at its first brace.
+// Reads "\frac{m}{s}" after a number, at its first brace.
 bool NumeralReader::UnitFraction(size_t ahead) const {
   if (!Is(Kind::kOpen, ahead)) return false;
   const size_t inside = BehindBlank(ahead + 1);
@@ -230,7 +230,7 @@ bool NumeralReader::Slash(Magnitude* m) {
   return true;
 }
 
-// Behind \frac: two operands, each {...} or one digit.
+// Reads the two operands after \frac, each of them {...} or one digit.
 bool NumeralReader::Fraction(Exact* value, int depth) {
   Exact top;
   Exact bottom;
@@ -276,7 +276,7 @@ bool NumeralReader::PowerFollows(size_t ahead) const {
   return Is(Kind::kCaret, ahead) || Is(Kind::kSuperscript, ahead);
 }
 
-// "1.5e3", nothing between.
+// Reads "1.5e3", without anything in between.
 bool NumeralReader::ScientificE(Magnitude* m) {
   if (!Is(Kind::kWord) || (Peek().text != "e" && Peek().text != "E")) return true;
   const size_t sign = Is(Kind::kMinus, 1) || Is(Kind::kPlus, 1) ? 1 : 0;
@@ -301,7 +301,7 @@ bool NumeralReader::ScientificTimes(Magnitude* m) {
   return TenToThe(m, /*mantissa=*/true);
 }
 
-// At the caret or the raised digits behind a 10.
+// Reads the exponent at the caret or the raised digits after a 10.
 bool NumeralReader::TenToThe(Magnitude* m, bool mantissa) {
   if (!mantissa) {
     *m = Magnitude();

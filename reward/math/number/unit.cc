@@ -196,7 +196,7 @@ class UnitReader {
     std::string_view known = KnownUnit(raw);
     if (known.empty()) known = KnownUnit(word);
     if (!known.empty()) {
-      // 5N touches like algebra does; of the capitals only 5L is usual.
+      // "5N" looks like algebra; of the capitals only "5L" is usual for a unit.
       const bool capital = word.size() == 1 && word[0] >= 'A' && word[0] <= 'Z' && word != "L";
       if (capital && !detached_) return false;
       const bool added = AddUnit(known);
@@ -207,7 +207,7 @@ class UnitReader {
     if (!IsCjk(word)) {
       const size_t letters = Characters(word);
       const bool temperature = in_degrees_ && (word == "C" || word == "F" || word == "K");
-      // Letters that touch the number or stand alone are algebra: 5x, 5ab, 5 n.
+      // Letters that touch the number, and single letters, are algebra: 5x, 5ab, 5 n.
       const size_t least = words_ > 0 ? 2 : InText() ? 2 : detached_ ? 3 : 4;
       if (letters < least && !temperature) return false;
     }

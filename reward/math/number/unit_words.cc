@@ -11,7 +11,7 @@ struct Spelling {
   std::string_view unit;
 };
 
-// Words that are units however they are attached. Lower case, but with capitals where
+// Words that are units wherever they follow a number. Lower case, but with capitals where
 // their case tells two units apart. Sorted by word.
 constexpr auto kKnown = std::to_array<Spelling>(
     {{"A", "ampere"},       {"GW", "gigawatt"},    {"J", "joule"},         {"K", "kelvin"},
@@ -49,7 +49,7 @@ constexpr auto kKnown = std::to_array<Spelling>(
      {"usd", "dollar"},     {"wk", "week"},        {"wks", "week"},        {"yd", "yard"},
      {"yds", "yard"},       {"yr", "year"},        {"yrs", "year"}});
 
-// Words that say something else than a unit.
+// Words that mean something else than a unit.
 constexpr auto kNever = std::to_array<std::string_view>({"abc",
                                                          "about",
                                                          "above",
