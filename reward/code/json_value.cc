@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "base/hex.h"
+
 namespace grouper {
 namespace {
 
@@ -64,13 +66,10 @@ void AppendPython(const Json& json, std::string* out) {
       *out += json.text;
       break;
     case Json::Kind::kString: {
-      static constexpr char kHex[] = "0123456789abcdef";
       *out += "b'";
       for (char c : json.text) {
-        const unsigned char byte = static_cast<unsigned char>(c);
         *out += "\\x";
-        *out += kHex[byte >> 4];
-        *out += kHex[byte & 15];
+        AppendHex(static_cast<unsigned char>(c), out);
       }
       *out += "'.decode()";
       break;

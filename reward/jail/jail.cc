@@ -9,6 +9,7 @@
 #include <random>
 
 #include "base/error.h"
+#include "base/hex.h"
 #include "base/io/file.h"
 #include "reward/jail/probe.h"
 #include "reward/jail/seccomp_filter.h"
@@ -37,12 +38,11 @@ std::string Nonce() {
 
 // A Python bytes literal in ASCII. Invalid UTF-8 becomes a compile error inside the jail.
 std::string PythonLiteral(const std::string& text) {
-  static constexpr char kHex[] = "0123456789abcdef";
   std::string out = "b'";
   out.reserve(text.size() * 4 + 4);
   for (char c : text) {
-    const unsigned char byte = static_cast<unsigned char>(c);
-    out += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
+    out += "\\x";
+    AppendHex(static_cast<unsigned char>(c), &out);
   }
   return out + "'";
 }
