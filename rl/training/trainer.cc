@@ -192,9 +192,10 @@ std::optional<EvalResult> Trainer::EvaluateNow(std::stop_token stop) {
 }
 
 // The step cannot be made under these settings. The state at its start is saved first, so that the
-// same command resumes with a higher max_rounds.
+// same command resumes with a higher max_rounds. A replay, which takes its verdicts from a record,
+// saves nothing.
 void Trainer::StopForWantOfGroups(const StepRollout& rollout) {
-  if (saved_step_ != next_step_) Save();
+  if (services_ != nullptr && saved_step_ != next_step_) Save();
   ThrowUser(
       "[dynamic_sampling] too few groups have both right and wrong members after "
       "dynamic_sampling.max_rounds rounds; the state is saved: raise max_rounds and start the same "
