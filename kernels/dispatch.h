@@ -8,10 +8,13 @@
 #include "base/error.h"
 #include "kernels/op.h"
 
-// dtype: that of the arithmetic; fp64 has one form for all instruction sets.
-#define GROUPER_DISPATCH(Name, stream, args, dtype)                       \
+// dtype: that of the arithmetic; fp64 has one form for all instruction sets. The optional last
+// argument is a check of what tensors hold (kernels/cpu/check_values.h): it runs on the CPU only,
+// because the host cannot read values that lie in the memory of a device.
+#define GROUPER_DISPATCH(Name, stream, args, dtype, ...)                  \
   do {                                                                    \
     const ::grouper::OpTimer timer(#Name);                                \
+    __VA_ARGS__;                                                          \
     if ((dtype) == ::grouper::DType::kFloat64) {                          \
       CHECK(&cpu::fp64::Name != nullptr,                                  \
             "[" #Name                                                     \

@@ -28,11 +28,10 @@ CacheShape CheckCaches(const Tensor& k_cache, const Tensor& v_cache) {
 }
 
 // Every token's row of the table and position must exist, or a kernel would read outside the cache.
+// Reads the values of the tensors, so it serves the CPU only.
 void CheckPlaces(const Tensor& sequence, const Tensor& positions, const Tensor& table,
                  int64_t blocks) {
   const int64_t tokens = sequence.dim(0), rows = table.dim(0), columns = table.dim(1);
-  CheckVector("[attention] positions", positions, DType::kInt32, tokens);
-  CheckMatrix("[attention] block_table", table, DType::kInt32, rows, columns);
   for (int64_t t = 0; t < tokens; ++t) {
     const int32_t s = sequence.as<int32_t>()[t], p = positions.as<int32_t>()[t];
     CHECK(s >= 0 && s < rows && p >= 0 && p / kKeyBlock < columns,
@@ -44,6 +43,15 @@ void CheckPlaces(const Tensor& sequence, const Tensor& positions, const Tensor& 
   }
 }
 
+// As CheckPlaces, of the backward's sequences.
+void CheckOffsets(const Tensor& sequence_offsets, int64_t tokens) {
+  const int64_t sequences = sequence_offsets.dim(0) - 1;
+  const int32_t* offsets = sequence_offsets.as<int32_t>();
+  CHECK(offsets[0] == 0 && offsets[sequences] == tokens,
+        "[attention_backward] sequence_offsets must begin at 0 and end at the number of tokens",
+        Named("last_offset", offsets[sequences]), Named("tokens", tokens));
+}
+
 }  // namespace
 
 void AppendKv(Stream& stream, const AppendKvArgs& args) {
@@ -52,8 +60,10 @@ void AppendKv(Stream& stream, const AppendKvArgs& args) {
   CheckMatrix("[append_kv] k", args.k, args.k_cache.dtype, tokens, shape.kv_heads * shape.head_dim);
   CheckMatrix("[append_kv] v", args.v, args.k_cache.dtype, tokens, shape.kv_heads * shape.head_dim);
   CheckVector("[append_kv] sequence", args.sequence, DType::kInt32, tokens);
-  CheckPlaces(args.sequence, args.positions, args.block_table, shape.blocks);
-  GROUPER_DISPATCH(AppendKv, stream, args, args.k_cache.dtype);
+  CheckVector("[append_kv] positions", args.positions, DType::kInt32, tokens);
+  CheckMatrix("[append_kv] block_table", args.block_table, DType::kInt32, -1, -1);
+  GROUPER_DISPATCH(AppendKv, stream, args, args.k_cache.dtype,
+                   CheckPlaces(args.sequence, args.positions, args.block_table, shape.blocks));
 }
 
 void Attention(Stream& stream, const AttentionArgs& args) {
@@ -65,12 +75,14 @@ void Attention(Stream& stream, const AttentionArgs& args) {
   CheckMatrix("[attention] q", args.q, args.k_cache.dtype, tokens, args.heads * shape.head_dim);
   CheckMatrix("[attention] out", args.out, args.k_cache.dtype, tokens, args.heads * shape.head_dim);
   CheckVector("[attention] sequence", args.sequence, DType::kInt32, tokens);
-  CheckPlaces(args.sequence, args.positions, args.block_table, shape.blocks);
+  CheckVector("[attention] positions", args.positions, DType::kInt32, tokens);
+  CheckMatrix("[attention] block_table", args.block_table, DType::kInt32, -1, -1);
   if (!args.max_and_sum.empty()) {
     const int64_t stats[3] = {tokens, args.heads, 2};
     CheckTensor("[attention] max_and_sum", args.max_and_sum, args.k_cache.dtype, 3, stats);
   }
-  GROUPER_DISPATCH(Attention, stream, args, args.k_cache.dtype);
+  GROUPER_DISPATCH(Attention, stream, args, args.k_cache.dtype,
+                   CheckPlaces(args.sequence, args.positions, args.block_table, shape.blocks));
 }
 
 void AttentionBackward(Stream& stream, const AttentionBackwardArgs& args) {
@@ -90,11 +102,8 @@ void AttentionBackward(Stream& stream, const AttentionBackwardArgs& args) {
   CheckVector("[attention_backward] sequence_offsets", args.sequence_offsets, DType::kInt32,
               sequences + 1);
   CheckMatrix("[attention_backward] block_table", args.block_table, DType::kInt32, sequences, -1);
-  const int32_t* offsets = args.sequence_offsets.as<int32_t>();
-  CHECK(offsets[0] == 0 && offsets[sequences] == tokens,
-        "[attention_backward] sequence_offsets must begin at 0 and end at the number of tokens",
-        Named("last_offset", offsets[sequences]), Named("tokens", tokens));
-  GROUPER_DISPATCH(AttentionBackward, stream, args, dtype);
+  GROUPER_DISPATCH(AttentionBackward, stream, args, dtype,
+                   CheckOffsets(args.sequence_offsets, tokens));
 }
 
 }  // namespace grouper

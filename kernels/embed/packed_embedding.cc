@@ -1,5 +1,6 @@
 #include "kernels/embed/packed_embedding.h"
 
+#include "kernels/cpu/check_values.h"
 #include "kernels/dispatch.h"
 #include "kernels/gemm/matmul.h"
 
@@ -14,12 +15,8 @@ void PackedEmbedding(Stream& stream, const PackedEmbeddingArgs& args) {
   CheckVector("[packed_embedding] ids", args.ids, DType::kInt32, tokens);
   CheckTensor("[packed_embedding] table", args.table, args.table.dtype, 3, packed);
   CheckMatrix("[packed_embedding] out", args.out, args.table.dtype, tokens, width);
-  for (int64_t t = 0; t < tokens; ++t) {
-    const int32_t id = args.ids.as<int32_t>()[t];
-    CHECK(id >= 0 && id < vocab, "[packed_embedding] ids holds an id outside the table",
-          Named("id", id), Named("vocab", vocab));
-  }
-  GROUPER_DISPATCH(PackedEmbedding, stream, args, args.table.dtype);
+  GROUPER_DISPATCH(PackedEmbedding, stream, args, args.table.dtype,
+                   cpu::CheckIds("[packed_embedding] ids", args.ids, vocab));
 }
 
 void PackedEmbeddingBackward(Stream& stream, const PackedEmbeddingBackwardArgs& args) {

@@ -14,6 +14,6 @@ struct DispatchPlanArgs {
   Tensor slot_row;   // [tokens, k] int32 out
 };
 // kInternal if an id is out of range: a token whose router scores are NaN has the expert -1.
-void DispatchPlan(Stream& stream, const DispatchPlanArgs& args);
+GROUPER_OP(DispatchPlan)
 
 }  // namespace grouper

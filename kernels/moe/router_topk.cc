@@ -1,7 +1,6 @@
 #include "kernels/moe/router_topk.h"
 
-#include <bitset>
-
+#include "kernels/cpu/check_values.h"
 #include "kernels/dispatch.h"
 
 namespace grouper {
@@ -18,23 +17,6 @@ void CheckRule(const RouterRule& rule, int64_t experts, int64_t k) {
         Named("experts", experts));
 }
 
-void CheckGiven(const Tensor& given, int64_t tokens, int64_t k, int64_t experts) {
-  CheckMatrix("[router_topk] given", given, DType::kInt32, tokens, k);
-  for (int64_t t = 0; t < tokens; ++t) {
-    const int32_t* ids = given.as<int32_t>() + t * given.row_stride;
-    std::bitset<kMaxExperts> seen;
-    for (int64_t slot = 0; slot < k; ++slot) {
-      CHECK(ids[slot] >= 0 && ids[slot] < experts, "[router_topk] a given expert does not exist",
-            Named("token", t), Named("slot", slot), Named("expert", ids[slot]),
-            Named("experts", experts));
-      const size_t id = static_cast<size_t>(ids[slot]);
-      CHECK(!seen[id], "[router_topk] an expert is given twice for one token", Named("token", t),
-            Named("slot", slot), Named("expert", ids[slot]));
-      seen[id] = true;
-    }
-  }
-}
-
 }  // namespace
 
 void RouterTopk(Stream& stream, const RouterTopkArgs& args) {
@@ -46,8 +28,13 @@ void RouterTopk(Stream& stream, const RouterTopkArgs& args) {
   CheckMatrix("[router_topk] scores", args.scores, dtype, tokens, experts);
   CheckMatrix("[router_topk] experts", args.experts, DType::kInt32, tokens, k);
   CheckMatrix("[router_topk] weights", args.weights, dtype, tokens, k);
-  if (!args.given.empty()) CheckGiven(args.given, tokens, k, experts);
-  GROUPER_DISPATCH(RouterTopk, stream, args, dtype);
+  if (args.given.empty()) {
+    GROUPER_DISPATCH(RouterTopk, stream, args, dtype);
+    return;
+  }
+  CheckMatrix("[router_topk] given", args.given, DType::kInt32, tokens, k);
+  GROUPER_DISPATCH(RouterTopk, stream, args, dtype,
+                   cpu::CheckDistinctIds("[router_topk] given experts", args.given, experts));
 }
 
 void RouterTopkBackward(Stream& stream, const RouterTopkBackwardArgs& args) {

@@ -1,33 +1,23 @@
 #include "kernels/sampling/token_log_probs.h"
 
+#include "kernels/cpu/check_values.h"
 #include "kernels/dispatch.h"
 
 namespace grouper {
-namespace {
-
-void CheckTargets(const Tensor& targets, int64_t rows, int64_t vocab) {
-  CheckVector("[token_log_probs] targets", targets, DType::kInt32, rows);
-  for (int64_t r = 0; r < rows; ++r) {
-    const int32_t id = targets.as<int32_t>()[r];
-    CHECK(id >= 0 && id < vocab, "[token_log_probs] a target is outside the vocabulary",
-          Named("row", r), Named("id", id), Named("vocab", vocab));
-  }
-}
-
-}  // namespace
 
 void TokenLogProbs(Stream& stream, const TokenLogProbsArgs& args) {
   CheckReal("[token_log_probs] logits", args.logits);
   const DType dtype = args.logits.dtype;
   const int64_t rows = args.logits.dim(0);
   CheckSamplingRule(args.rule);
-  CheckTargets(args.targets, rows, args.logits.dim(1));
+  CheckVector("[token_log_probs] targets", args.targets, DType::kInt32, rows);
   CheckVector("[token_log_probs] log_probs", args.log_probs, dtype, rows);
   CheckVector("[token_log_probs] entropies", args.entropies, dtype, rows);
   if (!args.kept_sizes.empty()) {
     CheckVector("[token_log_probs] kept_sizes", args.kept_sizes, DType::kInt32, rows);
   }
-  GROUPER_DISPATCH(TokenLogProbs, stream, args, dtype);
+  GROUPER_DISPATCH(TokenLogProbs, stream, args, dtype,
+                   cpu::CheckIds("[token_log_probs] targets", args.targets, args.logits.dim(1)));
 }
 
 void TokenLogProbsBackward(Stream& stream, const TokenLogProbsBackwardArgs& args) {
@@ -37,13 +27,14 @@ void TokenLogProbsBackward(Stream& stream, const TokenLogProbsBackwardArgs& args
   CheckSamplingRule(args.rule);
   CHECK(args.rule.temperature > 0,
         "[token_log_probs_backward] temperature 0 (arg max) has no gradient");
-  CheckTargets(args.targets, rows, vocab);
+  CheckVector("[token_log_probs_backward] targets", args.targets, DType::kInt32, rows);
   CheckVector("[token_log_probs_backward] dlog_probs", args.dlog_probs, dtype, rows);
   if (!args.dentropies.empty()) {
     CheckVector("[token_log_probs_backward] dentropies", args.dentropies, dtype, rows);
   }
   CheckMatrix("[token_log_probs_backward] dlogits", args.dlogits, dtype, rows, vocab);
-  GROUPER_DISPATCH(TokenLogProbsBackward, stream, args, dtype);
+  GROUPER_DISPATCH(TokenLogProbsBackward, stream, args, dtype,
+                   cpu::CheckIds("[token_log_probs_backward] targets", args.targets, vocab));
 }
 
 }  // namespace grouper

@@ -202,15 +202,14 @@ TEST(RouterReplay, RefusesIdsThatDoNotExistOrStandTwiceAndNamesTheToken) {
   for (int id : {-1, 4, 255}) {
     Owned given = live.Clone();
     given.Put(67 * 2 + 1, id);
-    EXPECT_NE(refusal(given).find("does not exist: token=67 slot=1 expert=" + std::to_string(id) +
-                                  " experts=4"),
-              std::string::npos)
+    EXPECT_NE(
+        refusal(given).find("does not exist: row=67 slot=1 id=" + std::to_string(id) + " ids=4"),
+        std::string::npos)
         << refusal(given);
   }
   Owned twice = live.Clone();
   twice.Put(69 * 2 + 1, twice.Get(69 * 2));
-  EXPECT_NE(refusal(twice).find("given twice for one token: token=69 slot=1 expert="),
-            std::string::npos)
+  EXPECT_NE(refusal(twice).find("twice in one row: row=69 slot=1 id="), std::string::npos)
       << refusal(twice);
   EXPECT_NE(refusal(Owned(DType::kInt32, {69, 2})), "accepted") << "one row a token";
   EXPECT_NE(refusal(Owned(DType::kInt32, {70, 3})), "accepted") << "one id a slot";

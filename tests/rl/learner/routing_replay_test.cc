@@ -159,7 +159,7 @@ TEST(RoutingReplay, ARecordThatIsMissingOrShortIsRefusedByRollout) {
 
   world.groups = whole;
   world.groups[1].mutable_completions(2)->mutable_experts()->back() = '\4';
-  EXPECT_NE(refusal().find("a given expert does not exist"), std::string::npos) << refusal();
+  EXPECT_NE(refusal().find("given experts hold an id that does not exist"), std::string::npos) << refusal();
 
   TrainSequence supervised;
   supervised.rollout_id = 77;
