@@ -1,6 +1,8 @@
 #include "policy/policy_config.h"
 
 #include "base/error.h"
+#include "kernels/moe/router_topk.h"
+#include "proto/expert_ids.h"
 
 namespace grouper {
 namespace {
@@ -20,8 +22,11 @@ void AboveZero(const char* field, double value, double most) {
              Named(field, value), Named("limit", most));
 }
 
+// A trace must be able to hold every expert id.
+static_assert(kMaxExperts <= kMostStorableExperts);
+
 void CheckMoe(const MoeConfig& moe) {
-  Positive("policy.moe.experts", moe.experts(), 256);
+  Positive("policy.moe.experts", moe.experts(), kMaxExperts);
   Positive("policy.moe.experts_per_token", moe.experts_per_token(), moe.experts());
   Positive("policy.moe.width", moe.width(), 1 << 20);
   USER_CHECK(moe.shared_width() >= 0 && moe.shared_width() <= 1 << 20,

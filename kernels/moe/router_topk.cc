@@ -7,8 +7,8 @@ namespace grouper {
 namespace {
 
 void CheckRule(const RouterRule& rule, int64_t experts, int64_t k) {
-  CHECK(experts >= 1 && experts <= kMaxExperts, "[router_topk] experts must be from 1 to 256",
-        Named("experts", experts));
+  CHECK(experts >= 1 && experts <= kMaxExperts, "[router_topk] experts must be from 1 to the limit",
+        Named("experts", experts), Named("limit", kMaxExperts));
   CHECK(rule.groups >= 1 && experts % rule.groups == 0 && rule.top_groups >= 1 &&
             rule.top_groups <= rule.groups && k >= 1 &&
             k <= rule.top_groups * (experts / rule.groups),

@@ -19,7 +19,7 @@
 
 namespace grouper {
 
-inline constexpr int64_t kMaxExperts = 256;
+inline constexpr int64_t kMaxExperts = 1024;
 
 enum class RouterScore { kSoftmax, kSigmoid };
 enum class RouterGroupScore { kMax, kTop2Sum };

@@ -54,14 +54,14 @@ void CompareExperts(const TrainSequence& s, const Activations& acts, int64_t fir
   if (per_token == 0) return;
   const RecordedExperts experts_then(s, per_token);
   for (int64_t t = 0; t < s.input_tokens(); ++t) {
-    const uint8_t* recorded = experts_then.At(t);
+    int64_t i = 0;
     for (size_t layer = 0; layer < acts.layers.size(); ++layer) {
       const Tensor& experts = acts.layers[layer].experts;
       if (experts.empty()) continue;
       const int64_t k = experts.shape[1];
       for (int64_t slot = 0; slot < k; ++slot) {
         const int32_t now = experts.as<int32_t>()[(first_token + t) * k + slot];
-        const int32_t then = *recorded++;
+        const int32_t then = experts_then.At(t, i++);
         if (now == then) continue;
         ++counts->expert_mismatch;
         Note(counts, s, t,

@@ -99,9 +99,11 @@ void PackedPass::GiveRecordedExperts(std::span<const TrainSequence> sequences) {
   for (const TrainSequence& s : sequences) {
     const RecordedExperts recorded(s, layers * k);
     for (int64_t i = 0; i < s.input_tokens(); ++i, ++token) {
-      const uint8_t* ids = recorded.At(i);
+      int64_t next = 0;
       for (const Tensor& given : batch_.given_experts) {
-        for (int64_t slot = 0; slot < k; ++slot) given.as<int32_t>()[token * k + slot] = *ids++;
+        for (int64_t slot = 0; slot < k; ++slot) {
+          given.as<int32_t>()[token * k + slot] = recorded.At(i, next++);
+        }
       }
     }
   }

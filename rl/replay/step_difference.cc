@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "proto/expert_ids.h"
 
 namespace grouper {
 namespace {
@@ -49,7 +50,7 @@ class Finder {
     if (std::memcmp(&a, &b, sizeof(a)) != 0) Note(field, BitsText(a), BitsText(b));
   }
   void Token(const Completion& a, const Completion& b, int i);
-  void Experts(const std::string& a, const std::string& b, int64_t row, int64_t rows);
+  void Experts(const ExpertIds& a, const ExpertIds& b, int64_t row, int64_t rows);
   void Compare(const Completion& a, const Completion& b, int64_t prompt_tokens);
 
   int64_t slots_;
@@ -64,18 +65,17 @@ T At(const google::protobuf::RepeatedField<T>& values, int i) {
   return i < values.size() ? values.Get(i) : T{};
 }
 
-// Compares row `row` of `rows`. A row is [MoE layer][slot], with one byte per expert id.
-void Finder::Experts(const std::string& a, const std::string& b, int64_t row, int64_t rows) {
+// Compares row `row` of `rows`. A row is [MoE layer][slot].
+void Finder::Experts(const ExpertIds& a, const ExpertIds& b, int64_t row, int64_t rows) {
   if (a.size() != b.size())
-    return Note("experts bytes", std::to_string(a.size()), std::to_string(b.size()));
+    return Note("number of experts", std::to_string(a.size()), std::to_string(b.size()));
   const int64_t width = static_cast<int64_t>(a.size()) / std::max<int64_t>(1, rows);
   for (int64_t i = 0; i < width; ++i) {
     const size_t at = static_cast<size_t>(row * width + i);
     if (a[at] == b[at]) continue;
-    const auto id = [](char byte) { return std::to_string(static_cast<uint8_t>(byte)); };
     return Note(
         "experts, MoE layer " + std::to_string(i / slots_) + " slot " + std::to_string(i % slots_),
-        id(a[at]), id(b[at]));
+        std::to_string(a[at]), std::to_string(b[at]));
   }
 }
 
@@ -88,7 +88,7 @@ void Finder::Token(const Completion& a, const Completion& b, int i) {
   SameBits("rollout_log_probs", At(a.rollout_log_probs(), i), At(b.rollout_log_probs(), i));
   SameBits("entropies", At(a.entropies(), i), At(b.entropies(), i));
   Same("kept_sizes", At(a.kept_sizes(), i), At(b.kept_sizes(), i));
-  Experts(a.experts(), b.experts(), i, a.ids_size());
+  Experts({a.experts(), a.expert_id_bytes()}, {b.experts(), b.expert_id_bytes()}, i, a.ids_size());
   Same("text_ends", At(a.text_ends(), i), At(b.text_ends(), i));
 }
 
@@ -130,7 +130,8 @@ void Finder::Compare(const Group& a, const Group& b) {
   rollout_.reset();
   for (int64_t row = 0; row + 1 < a.prompt().ids_size() && !found(); ++row) {
     position_ = row;
-    Experts(a.prompt_experts(), b.prompt_experts(), row, a.prompt().ids_size() - 1);
+    Experts({a.prompt_experts(), a.expert_id_bytes()}, {b.prompt_experts(), b.expert_id_bytes()},
+            row, a.prompt().ids_size() - 1);
   }
   position_.reset();
   for (int c = 0; c < a.completions_size() && !found(); ++c) {

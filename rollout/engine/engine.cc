@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "kernels/sampling/sample_token.h"
+#include "proto/expert_ids.h"
 
 namespace grouper {
 
@@ -146,19 +147,21 @@ void Engine::AcceptToken(const GenerateOptions& options, Sequence* sequence, int
   if (--group->unfinished == 0 && options.on_group) options.on_group(group->place, *group->group);
 }
 
-// Experts of `count` tokens from row `first`: [token][MoE layer][slot], one byte per id.
-static void AppendExperts(const Activations& acts, int64_t first, int64_t count, std::string* out) {
+// Experts of `count` tokens from row `first`: [token][MoE layer][slot].
+static void AppendExperts(const Activations& acts, int64_t first, int64_t count, uint32_t id_bytes,
+                          std::string* out) {
   for (int64_t t = first; t < first + count; ++t) {
     for (const LayerActivations& layer : acts.layers) {
       if (layer.experts.empty()) continue;
       const int64_t k = layer.experts.shape[1];
       const int32_t* ids = layer.experts.as<int32_t>() + t * k;
-      for (int64_t slot = 0; slot < k; ++slot) out->push_back(static_cast<char>(ids[slot]));
+      for (int64_t slot = 0; slot < k; ++slot) AppendExpertId(ids[slot], id_bytes, out);
     }
   }
 }
 
 void Engine::Accept(const GenerateOptions& options, const Slice& slice, Scheduler* scheduler) {
+  const uint32_t id_bytes = ExpertIdBytes(policy_.config().moe().experts());
   int64_t token = 0, row = 0;
   for (const WorkItem& item : slice.items) {
     item.kv().cached = item.begin + item.count;
@@ -166,9 +169,9 @@ void Engine::Accept(const GenerateOptions& options, const Slice& slice, Schedule
       // A prompt that was dropped and computed again writes the same bytes again.
       std::string* experts = item.prefix->group->mutable_prompt_experts();
       if (item.begin == 0) experts->clear();
-      AppendExperts(slice.activations, token, item.count, experts);
+      AppendExperts(slice.activations, token, item.count, id_bytes, experts);
     } else if (item.samples) {
-      AppendExperts(slice.activations, token + item.count - 1, 1,
+      AppendExperts(slice.activations, token + item.count - 1, 1, id_bytes,
                     item.sequence->completion->mutable_experts());
       const auto real = [&](const Tensor& t) {
         return t.dtype == DType::kFloat32 ? t.as<float>()[row]
@@ -221,11 +224,13 @@ std::vector<GroupState> Engine::StartGroups(std::span<const Prompt> prompts,
                                             std::vector<Group>* groups) const {
   groups->assign(prompts.size(), {});
   std::vector<GroupState> states(prompts.size());
+  const bool wide = ExpertIdBytes(policy_.config().moe().experts()) > 1;
   int64_t longest = 1;
   for (size_t i = 0; i < prompts.size(); ++i) {
     const Prompt& prompt = prompts[i];
     Group& group = (*groups)[i];
     *group.mutable_prompt() = prompt;
+    if (wide) group.set_expert_id_bytes(2);
     const int64_t length = prompt.ids_size() + options.max_new_tokens;
     USER_CHECK(prompt.ids_size() >= 1,
                "[rollout] the prompt is empty, so nothing can be sampled from it; correct the row",
@@ -242,6 +247,7 @@ std::vector<GroupState> Engine::StartGroups(std::span<const Prompt> prompts,
       completion->set_rollout_id(prompt.ordinal() * static_cast<uint64_t>(options.group_size) +
                                  static_cast<uint64_t>(member));
       completion->set_index(static_cast<uint32_t>(member));
+      if (wide) completion->set_expert_id_bytes(2);
     }
     states[i].group = &group;
     states[i].place = i;

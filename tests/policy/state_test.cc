@@ -105,7 +105,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadPolicy{"NegativeDenseLayers", "dense_layers: -1", "dense_layers"},
         BadPolicy{"NoDenseWidth", "dense_width: 0", "dense_width"},
         BadPolicy{"NegativeExperts", "moe { experts: -1 }", "experts"},
-        BadPolicy{"TooManyExperts", "moe { experts: 257 }", "experts"},
+        BadPolicy{"TooManyExperts", "moe { experts: 1025 }", "experts"},
         BadPolicy{"MoreExpertsPerTokenThanExperts", "moe { experts_per_token: 5 }",
                   "experts_per_token"},
         BadPolicy{"NoExpertsPerToken", "moe { experts_per_token: 0 }", "experts_per_token"},

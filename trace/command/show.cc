@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/io/json.h"
+#include "proto/expert_ids.h"
 #include "trace/command/command.h"
 #include "trace/view/escape.h"
 
@@ -128,8 +129,8 @@ void WriteCompletion(const Group& group, int member, bool arrays, JsonWriter* js
     WriteArray("entropies", completion.entropies(), json);
     if (completion.kept_sizes_size() > 0) WriteArray("kept_sizes", completion.kept_sizes(), json);
     json->Key("experts").BeginArray();
-    for (const char id : completion.experts())
-      json->Value(static_cast<uint64_t>(static_cast<uint8_t>(id)));
+    const ExpertIds experts(completion.experts(), completion.expert_id_bytes());
+    for (size_t i = 0; i < experts.size(); ++i) json->Value(int64_t{experts[i]});
     json->EndArray();
   }
   json->EndObject();

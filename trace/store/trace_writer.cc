@@ -98,6 +98,7 @@ void ReduceGroup(const Group& group, Group* reduced) {
   reduced->set_reward_std(group.reward_std());
   reduced->set_no_signal(group.no_signal());
   reduced->set_prompt_experts(group.prompt_experts());
+  reduced->set_expert_id_bytes(group.expert_id_bytes());
   reduced->set_dropped(group.dropped());
   *reduced->mutable_kl_penalties() = group.kl_penalties();
 }

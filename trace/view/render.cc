@@ -6,6 +6,7 @@
 #include <map>
 #include <string_view>
 
+#include "proto/expert_ids.h"
 #include "trace/view/escape.h"
 #include "trace/view/table.h"
 
@@ -109,13 +110,13 @@ void PrintText(const Completion& completion, const ScoreResult* score, TokenColo
 
 std::string ExpertList(const Completion& completion, int token) {
   const size_t tokens = static_cast<size_t>(completion.ids_size());
-  const std::string& experts = completion.experts();
-  if (experts.empty() || tokens == 0 || experts.size() % tokens != 0) return "";
+  const ExpertIds experts(completion.experts(), completion.expert_id_bytes());
+  if (experts.size() == 0 || tokens == 0 || experts.size() % tokens != 0) return "";
   const size_t width = experts.size() / tokens;
   std::string list;
   for (size_t i = 0; i < width; ++i) {
     if (i > 0) list += ' ';
-    list += std::to_string(static_cast<uint8_t>(experts[static_cast<size_t>(token) * width + i]));
+    list += std::to_string(experts[static_cast<size_t>(token) * width + i]);
   }
   return list;
 }

@@ -301,7 +301,7 @@ TEST(RouterTopk, RowsDoNotSeeEachOtherForwardAndBackward) {
 }
 
 TEST(RouterTopk, RefusesRulesThatDoNotFit) {
-  const Owned logits(DType::kFloat32, {2, 12}), wide(DType::kFloat32, {2, 257});
+  const Owned logits(DType::kFloat32, {2, 12}), wide(DType::kFloat32, {2, kMaxExperts + 1});
   EXPECT_THROW(Route(BestStream(), logits, {}, 13, {}), Error);
   EXPECT_THROW(Route(BestStream(), logits, {}, 0, {}), Error);
   EXPECT_THROW(Route(BestStream(), logits, {}, 2, {.groups = 5}), Error);

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "policy/init.h"
+#include "proto/expert_ids.h"
 #include "rl/learner/learner.h"
 #include "rollout/engine/engine.h"
 #include "tests/testing/tiny_policy.h"
@@ -37,10 +38,15 @@ struct World {
   std::vector<Group> groups;
 };
 
-// Dense, every layer of experts, experts above a dense layer, tied head.
+// Dense, every layer of experts, experts above a dense layer, tied head, and more experts than one
+// byte can number.
 std::vector<PolicyConfig> Shapes() {
   std::vector<PolicyConfig> shapes;
   for (const auto& [name, config] : testing::PolicyShapes(kVocab)) shapes.push_back(config);
+  shapes.push_back(testing::ParsePolicy(
+      "vocab_size: " + std::to_string(kVocab) +
+      " max_positions: 256 width: 24 layers: 2 attention { heads: 4 kv_heads: 2 head_dim: 8 } "
+      "moe { experts: 384 experts_per_token: 6 width: 8 shared_width: 8 }"));
   return shapes;
 }
 
@@ -60,19 +66,32 @@ int64_t OtherExperts(const PackedPass& pass, const std::vector<TrainSequence>& s
   const int64_t k = config.moe().experts_per_token();
   int64_t row = 0, others = 0;
   for (const TrainSequence& s : sequences) {
-    const std::string record = s.group->prompt_experts() + s.completion->experts();
+    const std::string bytes = s.group->prompt_experts() + s.completion->experts();
+    const ExpertIds record(bytes, s.completion->expert_id_bytes());
     size_t next = 0;
     for (int64_t t = 0; t < s.input_tokens(); ++t, ++row) {
       for (const LayerActivations& layer : pass.activations().layers) {
         for (int64_t slot = 0; slot < (layer.experts.empty() ? 0 : k); ++slot) {
-          others += layer.experts.as<int32_t>()[row * k + slot] !=
-                    static_cast<uint8_t>(record.at(next++));
+          others += layer.experts.as<int32_t>()[row * k + slot] != record[next++];
         }
       }
     }
     EXPECT_EQ(next, record.size());
   }
   return others;
+}
+
+TEST(RoutingReplay, MoreThan256ExpertsAreRecordedInTwoBytes) {
+  World world(Shapes().back());
+  int64_t above_a_byte = 0;
+  for (const Group& group : world.groups) {
+    for (const Completion& completion : group.completions()) {
+      const ExpertIds ids(completion.experts(), completion.expert_id_bytes());
+      ASSERT_EQ(ids.size(), static_cast<size_t>(completion.ids_size()) * 2 * 6);
+      for (size_t i = 0; i < ids.size(); ++i) above_a_byte += ids[i] > 255;
+    }
+  }
+  EXPECT_GT(above_a_byte, 0);
 }
 
 TEST(RoutingReplay, IsTheLivePassAndTheRecordWhileTheWeightsStandStill) {
@@ -144,8 +163,8 @@ TEST(RoutingReplay, ARecordThatIsMissingOrShortIsRefusedByRollout) {
   const std::string bytes = std::to_string(completion.experts().size());
   world.groups[1].mutable_completions(2)->clear_experts();
   EXPECT_NE(refusal().find("rollout=" + rollout +
-                           " prompt_bytes=76 expected_prompt_bytes=76 completion_bytes=0 "
-                           "expected_completion_bytes=" +
+                           " prompt_ids=76 expected_prompt_ids=76 completion_ids=0 "
+                           "expected_completion_ids=" +
                            bytes),
             std::string::npos)
       << refusal();
@@ -154,12 +173,13 @@ TEST(RoutingReplay, ARecordThatIsMissingOrShortIsRefusedByRollout) {
 
   world.groups = whole;
   world.groups[1].mutable_prompt_experts()->pop_back();
-  EXPECT_NE(refusal().find("prompt_bytes=75 expected_prompt_bytes=76 "), std::string::npos)
+  EXPECT_NE(refusal().find("prompt_ids=75 expected_prompt_ids=76 "), std::string::npos)
       << refusal();
 
   world.groups = whole;
   world.groups[1].mutable_completions(2)->mutable_experts()->back() = '\4';
-  EXPECT_NE(refusal().find("given experts hold an id that does not exist"), std::string::npos) << refusal();
+  EXPECT_NE(refusal().find("given experts hold an id that does not exist"), std::string::npos)
+      << refusal();
 
   TrainSequence supervised;
   supervised.rollout_id = 77;

@@ -7,6 +7,7 @@
 
 #include "base/io/json.h"
 #include "gtest/gtest.h"
+#include "proto/expert_ids.h"
 #include "tests/trace/sample_run.h"
 #include "trace/view/escape.h"
 
@@ -253,6 +254,19 @@ TEST(Render, MissingFramesAndOddOffsetsAreNoCrash) {
   group.mutable_scores()->RemoveLast();
   const std::string text = Rendered(group, {.color = TokenColor::kLogProb, .tokens = true});
   EXPECT_NE(text.find("no score"), std::string::npos);
+}
+
+TEST(Render, ExpertIdsOfTwoBytesAreShownAsNumbers) {
+  Group group = SampleGroup(0, 0);
+  Completion* completion = group.mutable_completions(0);
+  completion->set_expert_id_bytes(2);
+  completion->clear_experts();
+  for (int i = 0; i < completion->ids_size(); ++i) {
+    AppendExpertId(300 + i, 2, completion->mutable_experts());
+  }
+  const std::string text = Rendered(group, {.color = TokenColor::kLogProb, .tokens = true});
+  EXPECT_NE(text.find(" 300\n"), std::string::npos) << text;
+  EXPECT_NE(text.find(" 301\n"), std::string::npos);
 }
 
 }  // namespace
