@@ -43,13 +43,37 @@ void CheckPlaces(const Tensor& sequence, const Tensor& positions, const Tensor& 
   }
 }
 
-// As CheckPlaces, of the backward's sequences.
-void CheckOffsets(const Tensor& sequence_offsets, int64_t tokens) {
-  const int64_t sequences = sequence_offsets.dim(0) - 1;
-  const int32_t* offsets = sequence_offsets.as<int32_t>();
+// Each sequence lies in the tokens, and one that begins later has a shared prefix, which lies
+// inside the prefix_rows rows of prefix_dk and prefix_dv. Reads values, as CheckPlaces.
+void CheckSequences(const AttentionBackwardArgs& args, int64_t prefix_rows) {
+  const int64_t tokens = args.q.dim(0), sequences = args.sequence_offsets.dim(0) - 1;
+  const int32_t* offsets = args.sequence_offsets.as<int32_t>();
   CHECK(offsets[0] == 0 && offsets[sequences] == tokens,
         "[attention_backward] sequence_offsets must begin at 0 and end at the number of tokens",
         Named("last_offset", offsets[sequences]), Named("tokens", tokens));
+  for (int64_t s = 0; s < sequences; ++s) {
+    const int32_t first = args.first_positions.empty() ? 0 : args.first_positions.as<int32_t>()[s];
+    const int32_t prefix = args.prefixes.empty() ? -1 : args.prefixes.as<int32_t>()[s];
+    const int32_t count = offsets[s + 1] - offsets[s], shared = first > 0 ? first : count;
+    CHECK(prefix >= -1 && first >= 0 && (prefix < 0 ? first == 0 : prefix + shared <= prefix_rows),
+          "[attention_backward] a sequence and its prefix do not fit together",
+          Named("sequence", s), Named("first_position", first), Named("prefix", prefix),
+          Named("prefix_rows", prefix_rows));
+    CHECK((first + count + kKeyBlock - 1) / kKeyBlock <= args.block_table.dim(1),
+          "[attention_backward] a sequence has more positions than its row of the block table",
+          Named("sequence", s), Named("positions", first + count));
+  }
+}
+
+void CheckCopies(const CopyKvArgs& args, int64_t blocks) {
+  for (int64_t i = 0; i < args.from.dim(0); ++i) {
+    const int32_t from = args.from.as<int32_t>()[i], to = args.to.as<int32_t>()[i];
+    const int32_t count = args.counts.as<int32_t>()[i];
+    CHECK(from >= 0 && from < blocks && to >= 0 && to < blocks && from != to && count >= 1 &&
+              count <= kKeyBlock,
+          "[copy_kv] a copy must lead from one block of the cache to another", Named("copy", i),
+          Named("from", from), Named("to", to), Named("positions", count));
+  }
 }
 
 }  // namespace
@@ -64,6 +88,15 @@ void AppendKv(Stream& stream, const AppendKvArgs& args) {
   CheckMatrix("[append_kv] block_table", args.block_table, DType::kInt32, -1, -1);
   GROUPER_DISPATCH(AppendKv, stream, args, args.k_cache.dtype,
                    CheckPlaces(args.sequence, args.positions, args.block_table, shape.blocks));
+}
+
+void CopyKv(Stream& stream, const CopyKvArgs& args) {
+  const CacheShape shape = CheckCaches(args.k_cache, args.v_cache);
+  const int64_t copies = args.from.dim(0);
+  CheckVector("[copy_kv] from", args.from, DType::kInt32, copies);
+  CheckVector("[copy_kv] to", args.to, DType::kInt32, copies);
+  CheckVector("[copy_kv] counts", args.counts, DType::kInt32, copies);
+  GROUPER_DISPATCH(CopyKv, stream, args, args.k_cache.dtype, CheckCopies(args, shape.blocks));
 }
 
 void Attention(Stream& stream, const AttentionArgs& args) {
@@ -102,8 +135,18 @@ void AttentionBackward(Stream& stream, const AttentionBackwardArgs& args) {
   CheckVector("[attention_backward] sequence_offsets", args.sequence_offsets, DType::kInt32,
               sequences + 1);
   CheckMatrix("[attention_backward] block_table", args.block_table, DType::kInt32, sequences, -1);
-  GROUPER_DISPATCH(AttentionBackward, stream, args, dtype,
-                   CheckOffsets(args.sequence_offsets, tokens));
+  if (!args.first_positions.empty()) {
+    CheckVector("[attention_backward] first_positions", args.first_positions, DType::kInt32,
+                sequences);
+  }
+  int64_t prefix_rows = 0;
+  if (!args.prefixes.empty()) {
+    CheckVector("[attention_backward] prefixes", args.prefixes, DType::kInt32, sequences);
+    prefix_rows = args.prefix_dk.dim(0);
+    CheckMatrix("[attention_backward] prefix_dk", args.prefix_dk, dtype, prefix_rows, kv_width);
+    CheckMatrix("[attention_backward] prefix_dv", args.prefix_dv, dtype, prefix_rows, kv_width);
+  }
+  GROUPER_DISPATCH(AttentionBackward, stream, args, dtype, CheckSequences(args, prefix_rows));
 }
 
 }  // namespace grouper

@@ -31,6 +31,17 @@ struct AppendKvArgs {
 };
 GROUPER_OP(AppendKv)
 
+// Copies keys and values of the first positions of some blocks into other blocks: the block in
+// which a shared prompt ends is continued by each completion in a block of its own.
+struct CopyKvArgs {
+  Tensor from;     // [copies] int32, blocks
+  Tensor to;       // [copies] int32, blocks
+  Tensor counts;   // [copies] int32, positions: from 1 to 64
+  Tensor k_cache;  // [blocks, kv_heads, head_dim, 64]
+  Tensor v_cache;  // [blocks, kv_heads, 64, head_dim]
+};
+GROUPER_OP(CopyKv)
+
 // out = softmax(scale * q k^T) v over keys 0 .. position, for each token and head.
 struct AttentionArgs {
   Tensor q;            // [tokens, heads * head_dim], rotated; rows may be strided
@@ -47,22 +58,36 @@ struct AttentionArgs {
 };
 GROUPER_OP(Attention)
 
-// Gradients of packed sequences: sequence s has tokens [sequence_offsets[s], sequence_offsets[s +
-// 1]) at positions 0, 1, ...; its keys and values are those in the forward's cache. dk and dv are
-// summed over the query tokens in ascending order, for each token over the heads of the kv head in
-// order; threads do not change that order.
+// Gradients of packed sequences. Sequence s has the rows [sequence_offsets[s], sequence_offsets[s +
+// 1]) at positions first_positions[s], first_positions[s] + 1, ...; its keys and values are those
+// in the forward's cache.
+//
+// Sequences may share a prefix, the positions before their first ones, as the completions of a
+// group share their prompt. Such sequences are neighbours, and prefixes[s] is the row of prefix_dk
+// and prefix_dv that holds position 0 of the prefix; -1: sequence s shares nothing. Their gradients
+// of the prefix's keys and values are added to those rows. The last sequence of the neighbours may
+// be the prefix itself, with first position 0: its dk and dv begin with the sums in those rows. It
+// may also come in a later call, which is given the same rows.
+//
+// Each element of dk, dv, prefix_dk and prefix_dv is one chain over the query rows in ascending
+// order, and for each row over the heads of the kv head in order; threads and calls do not change
+// that order.
 struct AttentionBackwardArgs {
   Tensor q;                 // [tokens, heads * head_dim]
   Tensor out;               // [tokens, heads * head_dim], the forward's
   Tensor dout;              // [tokens, heads * head_dim]
   Tensor max_and_sum;       // [tokens, heads, 2], the forward's
   Tensor sequence_offsets;  // [sequences + 1] int32
+  Tensor first_positions;   // [sequences] int32, or empty: all 0
+  Tensor prefixes;          // [sequences] int32, or empty: nothing is shared
   Tensor block_table;       // [sequences, max_blocks] int32
   Tensor k_cache;           // [blocks, kv_heads, head_dim, 64]
   Tensor v_cache;           // [blocks, kv_heads, 64, head_dim]
   Tensor dq;                // [tokens, heads * head_dim] out; rows may be strided
   Tensor dk;                // [tokens, kv_heads * head_dim] out; rows may be strided
   Tensor dv;                // [tokens, kv_heads * head_dim] out; rows may be strided
+  Tensor prefix_dk;         // [rows, kv_heads * head_dim] in and out; rows may be strided
+  Tensor prefix_dv;         // [rows, kv_heads * head_dim] in and out; rows may be strided
   int64_t heads = 0;
   double scale = 0;
 };

@@ -223,6 +223,24 @@ void AppendKv(Stream& stream, const AppendKvArgs& args) {
   });
 }
 
+void CopyKv(Stream& stream, const CopyKvArgs& args) {
+  const int64_t kv_heads = args.k_cache.shape[1], head_dim = args.k_cache.shape[2];
+  ParallelFor(stream, args.from.shape[0], [&](int64_t i) {
+    const int64_t block_size = kv_heads * head_dim * kKeyBlock;
+    const int64_t from = args.from.as<int32_t>()[i] * block_size;
+    const int64_t to = args.to.as<int32_t>()[i] * block_size;
+    const size_t count = static_cast<size_t>(args.counts.as<int32_t>()[i]);
+    real *keys = args.k_cache.as<real>(), *values = args.v_cache.as<real>();
+    for (int64_t column = 0; column < block_size; column += kKeyBlock) {
+      memcpy(keys + to + column, keys + from + column, count * sizeof(real));
+    }
+    for (int64_t head = 0; head < block_size; head += kKeyBlock * head_dim) {
+      memcpy(values + to + head, values + from + head,
+             count * static_cast<size_t>(head_dim) * sizeof(real));
+    }
+  });
+}
+
 void Attention(Stream& stream, const AttentionArgs& args) {
   const int64_t kv_heads = args.k_cache.shape[1], share = args.heads / kv_heads;
   const int64_t block_size = args.k_cache.shape[2] * kKeyBlock, tokens = args.q.shape[0];
