@@ -6,7 +6,7 @@
 
 namespace grouper::numerics {
 
-inline constexpr const char kCpuProfile[] = "cpu-fp32-1";
+inline constexpr const char kCpuProfile[] = "cpu-fp32-2";
 
 // Products: a packed weight is stored in panels of 32 output columns, [ceil(out / 32)][in][32].
 inline constexpr int64_t kPanelColumns = 32;

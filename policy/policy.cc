@@ -12,6 +12,36 @@
 #include "policy/memory/activation_bytes.h"
 
 namespace grouper {
+namespace {
+
+// Adds the gradient of the rows with logits to dx [tokens, width]. A tied head's own gradient is
+// left to TiedGradient.
+void HeadBackward(const BlockContext& c, const Weights& weights, const Tensor& dlogits,
+                  const Activations& acts, const PolicyTensors& grads, const Tensor& dx) {
+  const int64_t rows = dlogits.dim(0), d = c.config.width();
+  const Tensor dnormed = c.arena.Matrix("backward", c.dtype, rows, d);
+  const Tensor drows = c.arena.Matrix("backward", c.dtype, rows, d);
+  const Tensor inv = c.arena.Vector("backward", c.dtype, rows);
+  std::memset(drows.data, 0, static_cast<size_t>(drows.elements()) * SizeOf(c.dtype));
+  if (!c.config.tied_head()) {
+    MatmulWeightGrad(c.stream, {.x = acts.logit_normed, .dy = dlogits, .grad = grads.head});
+  }
+  Matmul(c.stream, {.x = dlogits,
+                    .weight = weights.transposed().head,
+                    .bias = {},
+                    .residual = {},
+                    .out = dnormed});
+  RmsNormBackward(c.stream, {.x = acts.logit_x,
+                             .gain = weights.tensors().final_norm,
+                             .dy = dnormed,
+                             .dx = drows,
+                             .dgain = grads.final_norm,
+                             .inv = inv,
+                             .eps = c.config.rms_norm_eps()});
+  EmbeddingBackward(c.stream, {.ids = c.batch.logit_rows, .dout = drows, .dtable = dx});
+}
+
+}  // namespace
 
 Policy::Policy(const PolicyConfig& config, DType dtype)
     : weights_(config, dtype), rope_(config, dtype) {}
@@ -81,47 +111,32 @@ void Policy::Forward(Stream& stream, const TokenBatch& batch, KvCache* cache,
       {.x = acts->logit_normed, .weight = w.head, .bias = {}, .residual = {}, .out = acts->logits});
 }
 
-void Policy::Backward(Stream& stream, const TokenBatch& batch, const Tensor& sequence_offsets,
+void Policy::Backward(Stream& stream, const TokenBatch& batch, const SequenceRows& sequences,
                       const KvCache& cache, const Tensor& dlogits, Activations* acts,
                       const PolicyTensors& grads) const {
   CHECK(acts->keep, "[policy] Backward needs a forward that kept its activations");
   const PolicyConfig& config = weights_.config();
   const PolicyTensors &w = weights_.tensors(), &t = weights_.transposed();
-  const int64_t tokens = batch.ids.dim(0), rows = batch.logit_rows.dim(0), d = config.width();
+  const int64_t tokens = batch.ids.dim(0), rows = batch.logit_rows.dim(0);
   Arena& arena = acts->arena;
   const Arena::Mark mark = arena.mark();
   const BlockContext context{stream, config, rope_, batch, dtype(), tokens, arena};
 
-  const Tensor dx = arena.Matrix("dx", dtype(), tokens, d);
-  const Tensor dnormed = arena.Matrix("backward", dtype(), rows, d);
-  const Tensor drows = arena.Matrix("backward", dtype(), rows, d);
-  const Tensor inv = arena.Vector("backward", dtype(), rows);
+  const Tensor dx = arena.Matrix("dx", dtype(), tokens, config.width());
   std::memset(dx.data, 0, static_cast<size_t>(dx.elements()) * SizeOf(dtype()));
-  std::memset(drows.data, 0, static_cast<size_t>(drows.elements()) * SizeOf(dtype()));
-  if (!config.tied_head()) {
-    MatmulWeightGrad(stream, {.x = acts->logit_normed, .dy = dlogits, .grad = grads.head});
-  }
-  Matmul(stream, {.x = dlogits, .weight = t.head, .bias = {}, .residual = {}, .out = dnormed});
-  RmsNormBackward(stream, {.x = acts->logit_x,
-                           .gain = w.final_norm,
-                           .dy = dnormed,
-                           .dx = drows,
-                           .dgain = grads.final_norm,
-                           .inv = inv,
-                           .eps = config.rms_norm_eps()});
-  EmbeddingBackward(stream, {.ids = batch.logit_rows, .dout = drows, .dtable = dx});
+  if (rows > 0) HeadBackward(context, weights_, dlogits, *acts, grads, dx);
 
   for (int64_t i = config.layers() - 1; i >= 0; --i) {
     const size_t layer = static_cast<size_t>(i);
     const LayerActivations& a = acts->layers[layer];
     FeedForwardBlockBackward(context, w.layers[layer], t.layers[layer], a, grads.layers[layer], dx);
     AttentionBlockBackward(context, w.layers[layer], t.layers[layer], cache.keys(i),
-                           cache.values(i), sequence_offsets, a, grads.layers[layer], dx);
+                           cache.values(i), sequences, i, a, grads.layers[layer], dx);
   }
   if (config.tied_head()) {
     TiedGradient(stream, {.ids = batch.ids,
                           .logit_rows = batch.logit_rows,
-                          .sequence_offsets = sequence_offsets,
+                          .sequence_offsets = sequences.offsets,
                           .normed = acts->logit_normed,
                           .dlogits = dlogits,
                           .dx = dx,

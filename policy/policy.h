@@ -31,10 +31,10 @@ class Policy {
   // calls.
   void Forward(Stream& stream, const TokenBatch& batch, KvCache* cache, Activations* acts) const;
 
-  // Continues the parameter gradients (layout of Weights) with those of a kept forward of whole
-  // sequences from position 0 in canonical order. dlogits [rows, vocab] is consumed.
-  // sequence_offsets [sequences + 1] int32. A micro-batch boundary between calls changes no bit.
-  void Backward(Stream& stream, const TokenBatch& batch, const Tensor& sequence_offsets,
+  // Continues the parameter gradients (layout of Weights) with those of a kept forward of sequences
+  // in canonical order, each from position 0 or from the end of its shared prefix on. dlogits
+  // [rows, vocab] is consumed. A micro-batch boundary between calls changes no bit.
+  void Backward(Stream& stream, const TokenBatch& batch, const SequenceRows& sequences,
                 const KvCache& cache, const Tensor& dlogits, Activations* acts,
                 const PolicyTensors& grads) const;
 

@@ -49,6 +49,13 @@ void AttentionBlockForward(const BlockContext& c, const LayerTensors& w, const T
                       .block_table = c.batch.block_table,
                       .k_cache = keys,
                       .v_cache = values});
+  if (!c.batch.copy_from.empty()) {
+    CopyKv(c.stream, {.from = c.batch.copy_from,
+                      .to = c.batch.copy_to,
+                      .counts = c.batch.copy_counts,
+                      .k_cache = keys,
+                      .v_cache = values});
+  }
   Attention(c.stream, {.q = a->qkv.Columns(0, q),
                        .sequence = c.batch.sequence,
                        .positions = c.batch.positions,
@@ -65,11 +72,14 @@ void AttentionBlockForward(const BlockContext& c, const LayerTensors& w, const T
 
 void AttentionBlockBackward(const BlockContext& c, const LayerTensors& w,
                             const LayerTensors& transposed, const Tensor& keys,
-                            const Tensor& values, const Tensor& sequence_offsets,
+                            const Tensor& values, const SequenceRows& sequences, int64_t layer,
                             const LayerActivations& a, const LayerTensors& grads,
                             const Tensor& dx) {
   const int64_t q = QueryWidth(c.config), kv = KvWidth(c.config);
   const Arena::Mark mark = c.arena.mark();
+  const Tensor prefix = sequences.prefix_gradients.empty()
+                            ? Tensor()
+                            : sequences.prefix_gradients[static_cast<size_t>(layer)];
   const Tensor dattended = c.arena.Matrix("backward", c.dtype, c.tokens, q);
   const Tensor dqkv = c.arena.Matrix("backward", c.dtype, c.tokens, QkvWidth(c.config));
   const Tensor dnormed = c.arena.Matrix("backward", c.dtype, c.tokens, c.config.width());
@@ -82,13 +92,17 @@ void AttentionBlockBackward(const BlockContext& c, const LayerTensors& w,
                                .out = a.attended,
                                .dout = dattended,
                                .max_and_sum = a.max_and_sum,
-                               .sequence_offsets = sequence_offsets,
+                               .sequence_offsets = sequences.offsets,
+                               .first_positions = sequences.first_positions,
+                               .prefixes = prefix.empty() ? Tensor() : sequences.prefixes,
                                .block_table = c.batch.block_table,
                                .k_cache = keys,
                                .v_cache = values,
                                .dq = dqkv.Columns(0, q),
                                .dk = dqkv.Columns(q, kv),
                                .dv = dqkv.Columns(q + kv, kv),
+                               .prefix_dk = prefix.empty() ? Tensor() : prefix.Columns(0, kv),
+                               .prefix_dv = prefix.empty() ? Tensor() : prefix.Columns(kv, kv),
                                .heads = c.config.attention().heads(),
                                .scale = SoftmaxScale(c.config)});
   Rotate(c, dqkv, true);

@@ -25,10 +25,11 @@ struct BlockContext {
 // a->middle = x + attention(norm(x)); fills input_normed, qkv, attended, max_and_sum.
 void AttentionBlockForward(const BlockContext& context, const LayerTensors& w, const Tensor& keys,
                            const Tensor& values, LayerActivations* a, bool keep);
-// dx [tokens, width] holds d(middle) on entry, d(x) on return.
+// dx [tokens, width] holds d(middle) on entry, d(x) on return. `layer` is the number of the layer,
+// which selects its gradient of shared prefixes.
 void AttentionBlockBackward(const BlockContext& context, const LayerTensors& w,
                             const LayerTensors& transposed, const Tensor& keys,
-                            const Tensor& values, const Tensor& sequence_offsets,
+                            const Tensor& values, const SequenceRows& sequences, int64_t layer,
                             const LayerActivations& a, const LayerTensors& grads, const Tensor& dx);
 
 // out = middle + feed_forward(norm(middle)). It is a mixture of experts when `w` has a router, else

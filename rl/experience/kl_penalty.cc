@@ -31,7 +31,8 @@ KlPenaltySum AddKlPenalties(const Config& config, Reference* reference, std::spa
   KlPenaltySum all;
   for (const Cut& cut : CutMicroBatches(sequences, cut_tokens)) {
     const auto micro = std::span(sequences).subspan(cut.begin, cut.end - cut.begin);
-    const std::span<const float> log_probs = reference->LogProbs(micro, RuleOf(config.sampling()));
+    const std::span<const float> log_probs =
+        reference->LogProbs(micro, RuleOf(config.sampling()), Routing::kLive, cut.part);
     size_t next = 0;
     for (const TrainSequence& s : micro) {
       double sum = 0;

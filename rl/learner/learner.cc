@@ -54,9 +54,12 @@ std::vector<Cut> Learner::MicroBatches(std::span<const TrainSequence> sequences)
 }
 
 void Learner::CountExperts() {
-  int64_t moe_layer = 0;
-  for (const LayerActivations& layer : pass_.activations().layers) {
-    if (!layer.experts.empty()) router_stats_.Count(moe_layer++, layer.experts);
+  for (const ComputedTokens& computed : pass_.computed()) {
+    int64_t moe_layer = 0;
+    for (const LayerActivations& layer : computed.activations->layers) {
+      if (layer.experts.empty()) continue;
+      router_stats_.Count(moe_layer++, layer.experts.Rows(computed.first_row, computed.tokens));
+    }
   }
 }
 
@@ -70,8 +73,9 @@ void Learner::Compare(std::span<const TrainSequence> sequences, MismatchCounts* 
                      .entropies = pass_.entropies().subspan(first, targets),
                      .kept_sizes = pass_.kept_sizes().subspan(first, targets),
                      .vocab_size = policy_->config().vocab_size()},
-                    pass_.activations(), pass_.token_offsets()[i], counts);
+                    counts);
   }
+  for (const ComputedTokens& computed : pass_.computed()) CompareExperts(computed, counts);
 }
 
 void Learner::StopOnMismatch(const MismatchCounts& check) const {
@@ -106,16 +110,16 @@ MismatchCounts Learner::Audit(std::span<const TrainSequence> sequences) {
   MismatchCounts counts;
   for (const Cut& cut : MicroBatches(sequences)) {
     const auto micro = sequences.subspan(cut.begin, cut.end - cut.begin);
-    pass_.Forward(micro, rule_, false);
+    pass_.Forward(micro, rule_, false, Routing::kLive, cut.part);
     Compare(micro, &counts);
   }
   StopOnMismatch(counts);
   return counts;
 }
 
-void Learner::Accumulate(std::span<const TrainSequence> micro, const PolicyLossRule& rule,
-                         const LossDenominators& denominators, const UpdateOptions& options,
-                         UpdateResult* result) {
+void Learner::Accumulate(std::span<const TrainSequence> micro, const std::optional<GroupPart>& part,
+                         const PolicyLossRule& rule, const LossDenominators& denominators,
+                         const UpdateOptions& options, UpdateResult* result) {
   const std::vector<float> recorded = RecordedLogProbs(micro);
   std::vector<double> advantages, dlog_probs(pass_.log_probs().size()), dentropies;
   for (const TrainSequence& s : micro) {
@@ -130,7 +134,7 @@ void Learner::Accumulate(std::span<const TrainSequence> micro, const PolicyLossR
   args.log_probs = pass_.log_probs();
   args.old_log_probs = recorded;
   if (options.reference != nullptr) {
-    args.ref_log_probs = options.reference->LogProbs(micro, rule_, options.routing);
+    args.ref_log_probs = options.reference->LogProbs(micro, rule_, options.routing, part);
     if (options.reference->version() == version_) {
       for (size_t t = 0; t < args.log_probs.size(); ++t) {
         CHECK(SameBits(args.ref_log_probs[t], args.log_probs[t]),
@@ -198,32 +202,28 @@ UpdateResult Learner::Update(std::vector<TrainSequence> minibatch, const UpdateO
   result.lr = options.lr;
   const LossDenominators denominators = CountMinibatch(minibatch, options.on_policy, &result);
   // A KL term or an entropy bonus gives every scored token a gradient.
-  const auto trains = [every_token = EveryTokenTrains(config_.loss())](const TrainSequence& s) {
-    return s.signal || (s.in_loss && every_token);
-  };
-  std::stable_partition(minibatch.begin(), minibatch.end(), trains);
-  const size_t trained =
-      static_cast<size_t>(std::count_if(minibatch.begin(), minibatch.end(), trains));
+  const bool every_token_trains = EveryTokenTrains(config_.loss());
+  bool any_trains = false;
+  for (TrainSequence& s : minibatch) {
+    s.trains = s.signal || (s.in_loss && every_token_trains);
+    any_trains = any_trains || s.trains;
+  }
+  PutTrainedFirst(&minibatch);
 
   optimizer_.ClearGrads();
   router_stats_.Clear();
   double entropy_sum = 0;
   int64_t entropy_tokens = 0;
-  const auto run = [&](std::span<const TrainSequence> part, bool backward) {
-    for (const Cut& cut : MicroBatches(part)) {
-      const auto micro = part.subspan(cut.begin, cut.end - cut.begin);
-      pass_.Forward(micro, rule_, backward, options.routing);
-      if (options.on_policy) Compare(micro, &result.check);
-      CountExperts();
-      result.tokens.forwarded += pass_.tokens();
-      for (float h : pass_.entropies()) entropy_sum += static_cast<double>(h);
-      entropy_tokens += static_cast<int64_t>(pass_.entropies().size());
-      if (backward) Accumulate(micro, rule, denominators, options, &result);
-    }
-  };
-  const std::span<const TrainSequence> packed(minibatch);
-  run(packed.first(trained), true);
-  run(packed.subspan(trained), false);
+  for (const Cut& cut : MicroBatches(minibatch)) {
+    const auto micro = std::span(minibatch).subspan(cut.begin, cut.end - cut.begin);
+    pass_.Forward(micro, rule_, cut.trains, options.routing, cut.part);
+    if (options.on_policy) Compare(micro, &result.check);
+    CountExperts();
+    result.tokens.forwarded += pass_.tokens();
+    for (float h : pass_.entropies()) entropy_sum += static_cast<double>(h);
+    entropy_tokens += static_cast<int64_t>(pass_.entropies().size());
+    if (cut.trains) Accumulate(micro, cut.part, rule, denominators, options, &result);
+  }
 
   StopOnMismatch(result.check);
   CHECK(std::isfinite(result.loss), "[learner] the loss is not finite, and no weight was changed",
@@ -231,7 +231,7 @@ UpdateResult Learner::Update(std::vector<TrainSequence> minibatch, const UpdateO
   result.entropy_mean = entropy_tokens > 0 ? entropy_sum / static_cast<double>(entropy_tokens) : 0;
   result.max_violation = router_stats_.MaxViolation();
   result.least_share = router_stats_.LeastShare();
-  if (trained == 0) return result;
+  if (!any_trains) return result;
   CHECK(denominators.tokens > 0, "[learner] an update must have a scored token");
   result.grad_norm = MoveWeights(options);
   result.updated = true;
@@ -250,7 +250,7 @@ Learner::SupervisedResult Learner::UpdateSupervised(std::span<const TrainSequenc
   double sum = 0;
   for (const Cut& cut : MicroBatches(sequences)) {
     const auto micro = sequences.subspan(cut.begin, cut.end - cut.begin);
-    pass_.Forward(micro, SamplingRule{}, true);
+    pass_.Forward(micro, SamplingRule{}, true, Routing::kLive, cut.part);
     CountExperts();
     result.tokens += pass_.tokens();
     for (float log_prob : pass_.log_probs()) sum -= static_cast<double>(log_prob);

@@ -71,9 +71,9 @@ class Learner {
   void Compare(std::span<const TrainSequence> sequences, MismatchCounts* counts);
   void CountExperts();
   // Adds the loss of the micro-batch that pass_ has just forwarded, and continues the gradient.
-  void Accumulate(std::span<const TrainSequence> micro, const PolicyLossRule& rule,
-                  const LossDenominators& denominators, const UpdateOptions& options,
-                  UpdateResult* result);
+  void Accumulate(std::span<const TrainSequence> micro, const std::optional<GroupPart>& part,
+                  const PolicyLossRule& rule, const LossDenominators& denominators,
+                  const UpdateOptions& options, UpdateResult* result);
   void StopOnMismatch(const MismatchCounts& check) const;
   // Clips the gradient, moves the weights and the router's bias. Returns the gradient's norm before
   // it was clipped.

@@ -45,23 +45,27 @@ void CompareKeptSets(const TrainSequence& s, std::span<const int32_t> kept_sizes
   }
 }
 
-void CompareExperts(const TrainSequence& s, const Activations& acts, int64_t first_token,
-                    MismatchCounts* counts) {
+}  // namespace
+
+void CompareExperts(const ComputedTokens& computed, MismatchCounts* counts) {
+  const TrainSequence& s = *computed.sequence;
+  const Activations& acts = *computed.activations;
   int64_t per_token = 0;
   for (const LayerActivations& layer : acts.layers) {
     if (!layer.experts.empty()) per_token += layer.experts.shape[1];
   }
   if (per_token == 0) return;
   const RecordedExperts experts_then(s, per_token);
-  for (int64_t t = 0; t < s.input_tokens(); ++t) {
-    int64_t i = 0;
+  for (int64_t i = 0; i < computed.tokens; ++i) {
+    const int64_t t = computed.first_token + i;
+    int64_t next = 0;
     for (size_t layer = 0; layer < acts.layers.size(); ++layer) {
       const Tensor& experts = acts.layers[layer].experts;
       if (experts.empty()) continue;
       const int64_t k = experts.shape[1];
       for (int64_t slot = 0; slot < k; ++slot) {
-        const int32_t now = experts.as<int32_t>()[(first_token + t) * k + slot];
-        const int32_t then = experts_then.At(t, i++);
+        const int32_t now = experts.as<int32_t>()[(computed.first_row + i) * k + slot];
+        const int32_t then = experts_then.At(t, next++);
         if (now == then) continue;
         ++counts->expert_mismatch;
         Note(counts, s, t,
@@ -73,8 +77,6 @@ void CompareExperts(const TrainSequence& s, const Activations& acts, int64_t fir
   }
 }
 
-}  // namespace
-
 void MismatchCounts::Add(const MismatchCounts& more) {
   tokens += more.tokens;
   logprob_mismatch += more.logprob_mismatch;
@@ -85,8 +87,7 @@ void MismatchCounts::Add(const MismatchCounts& more) {
   if (first.empty()) first = more.first;
 }
 
-void CompareSequence(const TrainSequence& s, const LearnerTokens& learner, const Activations& acts,
-                     int64_t first_token, MismatchCounts* counts) {
+void CompareSequence(const TrainSequence& s, const LearnerTokens& learner, MismatchCounts* counts) {
   CHECK(static_cast<size_t>(s.completion->rollout_log_probs_size()) == learner.log_probs.size(),
         "[mismatch] a completion must have one recorded log-prob per token",
         Named("rollout", s.rollout_id), Named("recorded", s.completion->rollout_log_probs_size()),
@@ -111,7 +112,6 @@ void CompareSequence(const TrainSequence& s, const LearnerTokens& learner, const
     Note(counts, s, s.targets[i], "sampler=" + BitsOf(then) + " learner=" + BitsOf(now));
   }
   CompareKeptSets(s, learner.kept_sizes, counts);
-  CompareExperts(s, acts, first_token, counts);
 }
 
 }  // namespace grouper

@@ -5,8 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "policy/memory/activations.h"
-#include "rl/learner/batch.h"
+#include "rl/learner/packed_pass.h"
 
 namespace grouper {
 
@@ -34,9 +33,10 @@ struct LearnerTokens {
   int64_t vocab_size = 0;
 };
 
-// Compares one sequence. The experts of its input tokens begin at row first_token of the
-// activations.
+// Compares the log-probs and kept sets of one sequence.
 void CompareSequence(const TrainSequence& sequence, const LearnerTokens& learner,
-                     const Activations& activations, int64_t first_token, MismatchCounts* counts);
+                     MismatchCounts* counts);
+// Compares the experts of the tokens that a pass computed.
+void CompareExperts(const ComputedTokens& computed, MismatchCounts* counts);
 
 }  // namespace grouper

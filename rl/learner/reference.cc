@@ -29,8 +29,9 @@ void Reference::Restore(const std::string& checkpoint, std::optional<uint64_t> v
 }
 
 std::span<const float> Reference::LogProbs(std::span<const TrainSequence> sequences,
-                                           const SamplingRule& rule, Routing routing) {
-  pass_.Forward(sequences, rule, false, routing);
+                                           const SamplingRule& rule, Routing routing,
+                                           const std::optional<GroupPart>& part) {
+  pass_.Forward(sequences, rule, false, routing, part);
   return pass_.log_probs();
 }
 

@@ -32,9 +32,10 @@ class Reference {
   // Takes the reference from a checkpoint of this run.
   void Restore(const std::string& checkpoint, std::optional<uint64_t> version);
 
-  // One log-prob per target, in order; valid until the next call.
+  // One log-prob per target, in order; valid until the next call. `part`: as for PackedPass.
   std::span<const float> LogProbs(std::span<const TrainSequence> sequences,
-                                  const SamplingRule& rule, Routing routing = Routing::kLive);
+                                  const SamplingRule& rule, Routing routing = Routing::kLive,
+                                  const std::optional<GroupPart>& part = {});
 
  private:
   Policy policy_;

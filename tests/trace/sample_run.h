@@ -35,7 +35,7 @@ inline constexpr uint32_t kSampleGroupSize = 3;
 inline TraceHeader SampleHeader() {
   TraceHeader header;
   header.set_run_id("sample");
-  header.set_numeric_profile("cpu-fp32-1");
+  header.set_numeric_profile("cpu-fp32-2");
   header.set_group_size(kSampleGroupSize);
   header.set_seed(7);
   header.set_resolved_config("steps: 4\n");

@@ -237,7 +237,7 @@ TEST(Learner, AnEntropyOutsideItsRangeIsCounted) {
     CompareSequence(
         all[0],
         {.log_probs = log_probs, .entropies = entropies, .kept_sizes = kept, .vocab_size = kVocab},
-        Activations("none"), 0, &counts);
+        &counts);
     EXPECT_EQ(counts.logprob_mismatch, 0);
     return counts.nonfinite;
   };

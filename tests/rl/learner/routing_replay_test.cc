@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <set>
 
 #include "base/error.h"
 #include "policy/init.h"
@@ -63,21 +64,30 @@ bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
 // Experts of the last pass that are not the recorded ones, by the written layout.
 int64_t OtherExperts(const PackedPass& pass, const std::vector<TrainSequence>& sequences,
                      const PolicyConfig& config) {
-  const int64_t k = config.moe().experts_per_token();
-  int64_t row = 0, others = 0;
-  for (const TrainSequence& s : sequences) {
+  const int64_t k = config.moe().experts_per_token(), per_token = k * MoeLayers(config);
+  int64_t others = 0, tokens = 0, expected = 0;
+  for (const ComputedTokens& computed : pass.computed()) {
+    const TrainSequence& s = *computed.sequence;
     const std::string bytes = s.group->prompt_experts() + s.completion->experts();
     const ExpertIds record(bytes, s.completion->expert_id_bytes());
-    size_t next = 0;
-    for (int64_t t = 0; t < s.input_tokens(); ++t, ++row) {
-      for (const LayerActivations& layer : pass.activations().layers) {
+    EXPECT_EQ(record.size(), static_cast<size_t>(s.input_tokens() * per_token));
+    tokens += computed.tokens;
+    for (int64_t i = 0; i < computed.tokens; ++i) {
+      size_t next = static_cast<size_t>((computed.first_token + i) * per_token);
+      for (const LayerActivations& layer : computed.activations->layers) {
         for (int64_t slot = 0; slot < (layer.experts.empty() ? 0 : k); ++slot) {
-          others += layer.experts.as<int32_t>()[row * k + slot] != record[next++];
+          others += layer.experts.as<int32_t>()[(computed.first_row + i) * k + slot] !=
+                    static_cast<uint8_t>(record.at(next++));
         }
       }
     }
-    EXPECT_EQ(next, record.size());
   }
+  // Each prompt once.
+  std::set<const Group*> groups;
+  for (const TrainSequence& s : sequences) {
+    expected += s.own_tokens() + (groups.insert(s.group).second ? s.shared_tokens : 0);
+  }
+  EXPECT_EQ(tokens, expected);
   return others;
 }
 
