@@ -33,33 +33,66 @@ int64_t Outputs(const Config& config) { return config.prompts_per_step() * confi
 
 int64_t AnswersOf(const EvalConfig& eval) { return eval.samples() + (eval.greedy() ? 1 : 0); }
 
-// The largest micro-batch: inputs, targets and blocks of the KV cache.
+// The largest micro-batch: rows of its pass, targets, blocks of the KV cache; and the rows of a
+// prompt that is computed in a pass of its own, because its group is divided.
 struct MicroBatch {
-  int64_t tokens = 0, targets = 0, blocks = 0;
+  int64_t tokens = 0, targets = 0, blocks = 0, prompt = 0;
 };
 
+// Blocks of `count` completions of n tokens each and of the `shared` tokens of their prompt.
+int64_t BlocksOfGroup(int64_t shared, int64_t count, int64_t n) {
+  return KvCache::BlocksFor(shared) +
+         count * (KvCache::BlocksFor(shared + n) - shared / numerics::kKeyBlock);
+}
+
+// Follows CutMicroBatches. A group whose completions are all as long as the cap may be divided;
+// one with shorter completions may be packed with others.
 MicroBatch LargestMicroBatch(const Config& config, const RunFacts& facts) {
   const int64_t cap = LongestCap(config.sampling());
   const int64_t cut = MicroBatchTokens(config.batch(), config.policy());
   const int64_t outputs = std::max<int64_t>(1, Outputs(config) / config.batch().minibatches());
-  // The last token of a sequence is never an input.
-  const int64_t longest = facts.longest_prompt + cap - 1;
-  const int64_t shortest = std::max<int64_t>(1, facts.shortest_prompt);
-  // A sequence that is longer than the cut is a micro-batch of its own.
-  if (longest > cut || outputs == 1) return {longest, cap, KvCache::BlocksFor(longest)};
-  MicroBatch most;
-  most.tokens = std::min(cut, outputs * longest);
-  // There are most targets when the shortest prompts have the longest completions.
-  const int64_t full = std::min(shortest + cap - 1, most.tokens);
-  const int64_t sequences = most.tokens / full, rest = most.tokens % full;
-  most.targets = sequences * (full - shortest + 1) + std::max<int64_t>(0, rest - shortest + 1);
-  // There are most blocks when all sequences have the length that leaves their last blocks
-  // emptiest.
-  for (int64_t length = shortest; length <= std::min(longest, most.tokens); ++length) {
-    most.blocks =
-        std::max(most.blocks, std::min(outputs, most.tokens / length) * KvCache::BlocksFor(length));
+  const int64_t group = std::min(config.group_size(), outputs);
+  const int64_t shared = facts.longest_prompt - 1;
+  const int64_t least_shared = std::max<int64_t>(1, facts.shortest_prompt) - 1;
+  const int64_t part = std::min(std::max(cut, cap), group * cap);
+  const int64_t whole = std::min(cut, outputs * (shared + cap));
+  MicroBatch most{.tokens = std::max(part, whole), .prompt = shared};
+  // A whole group has its prompt's rows, which have no targets, in the same pass.
+  most.targets = std::max(part, whole - std::min(whole, least_shared));
+  // The last blocks of prompts and completions are emptiest at some lengths. A minibatch may hold
+  // one completion of a group or all.
+  for (int64_t s = std::max(least_shared, shared - numerics::kKeyBlock + 1); s <= shared; ++s) {
+    for (int64_t n = 1; n <= cap; ++n) {
+      most.blocks = std::max(most.blocks,
+                             BlocksOfGroup(s, std::min(group, std::max<int64_t>(1, part / n)), n));
+      for (const int64_t members : {int64_t{1}, group}) {
+        const int64_t groups = std::min(outputs / members, cut / (s + members * n));
+        most.blocks = std::max(most.blocks, groups * BlocksOfGroup(s, members, n));
+      }
+    }
   }
   return most;
+}
+
+// The activations of the pass over the largest micro-batch, of the pass over a prompt, and the sums
+// of the prompts' gradients.
+struct LearnerBytes {
+  int64_t activations = 0, logits = 0;
+};
+
+LearnerBytes LearnerBytesOf(const PolicyConfig& policy, const MicroBatch& micro, bool keep) {
+  const ActivationBytes pass = ActivationBytesOf(
+      policy, kType, {.tokens = micro.tokens, .logit_rows = micro.targets, .keep = keep});
+  const ActivationBytes prompt =
+      ActivationBytesOf(policy, kType, {.tokens = micro.prompt, .keep = keep});
+  LearnerBytes bytes{Footprint(pass.total) - pass.logits, pass.logits};
+  if (micro.prompt == 0) return bytes;
+  bytes.activations += Footprint(prompt.total);
+  if (keep) {
+    bytes.activations += Footprint(policy.layers() * micro.prompt * 2 * KvWidth(policy) *
+                                   static_cast<int64_t>(SizeOf(kType)));
+  }
+  return bytes;
 }
 
 // The bytes of one output in the messages of a step, in the training sequences and in the trace's
@@ -88,10 +121,9 @@ void AddReference(const Config& config, const MicroBatch& micro, int64_t block_b
                        Footprint(weights.router_bias) +
                        Footprint(RopeTable::BytesOf(config.policy(), kType)),
                    MemoryRow::When::kFromStart, "loss.kl=NONE, policy.width, policy.layers"});
-  const ActivationBytes pass = ActivationBytesOf(
-      config.policy(), kType, {.tokens = micro.tokens, .logit_rows = micro.targets});
+  const LearnerBytes pass = LearnerBytesOf(config.policy(), micro, false);
   rows->push_back({"reference activations, KV cache",
-                   Footprint(pass.total) + Footprint(micro.blocks * block_bytes),
+                   pass.activations + pass.logits + Footprint(micro.blocks * block_bytes),
                    MemoryRow::When::kOnceReached,
                    "loss.kl=NONE, sampling.max_new_tokens, batch.max_tokens_per_micro_batch"});
 }
@@ -222,12 +254,10 @@ MemoryPlan PlanMemory(const Config& config, const RunFacts& facts) {
 
   rows.push_back({"rollout activations", RolloutActivations(config, facts), When::kOnceReached,
                   "rollout.max_running, rollout.prefill_tokens"});
-  const ActivationBytes pass = ActivationBytesOf(
-      policy, kType, {.tokens = micro.tokens, .logit_rows = micro.targets, .keep = true});
+  const LearnerBytes pass = LearnerBytesOf(policy, micro, true);
   const std::string lengths =
       "sampling.max_new_tokens, sampling.length_schedule, batch.max_tokens_per_micro_batch";
-  rows.push_back(
-      {"learner activations", Footprint(pass.total) - pass.logits, When::kOnceReached, lengths});
+  rows.push_back({"learner activations", pass.activations, When::kOnceReached, lengths});
   rows.push_back({"learner logits", pass.logits, When::kOnceReached, lengths});
   rows.push_back(
       {"learner KV cache", Footprint(micro.blocks * block_bytes), When::kOnceReached, lengths});

@@ -128,32 +128,33 @@ void RunAndCompare(const std::string& text, size_t prompt_bytes, int threads) {
 }
 
 TEST(PlanMemory, HoldsForAMixtureWhosePackedSequencesFillTheMicroBatch) {
-  // 80 + 49 - 1 inputs a sequence, two fill the 256 that are taken at a time.
+  // A group is divided: its prompt of 79 shared tokens, and four completions of 64, which fill the
+  // 256 that are taken at a time.
   RunAndCompare(R"(
     policy {
       width: 64 layers: 2 max_positions: 256 attention { heads: 4 kv_heads: 2 head_dim: 16 }
       moe { experts: 4 experts_per_token: 2 width: 64 shared_width: 64 }
     }
     rollout { kv_cache_bytes: 2000000 }
-    sampling { max_new_tokens: 49 })",
+    sampling { max_new_tokens: 64 })",
                 79, 1);
 }
 
-TEST(PlanMemory, HoldsForADensePolicyWithSequencesAboveTheCut) {
-  // 300 + 101 - 1 inputs, each a micro-batch of its own; two threads sample.
+TEST(PlanMemory, HoldsForADensePolicyWithCompletionsAboveTheCut) {
+  // 299 shared tokens and 260 of its own: each completion is a micro-batch. Two threads sample.
   RunAndCompare(R"(
     policy {
-      width: 48 layers: 3 max_positions: 512 tied_head: true dense_width: 96
+      width: 48 layers: 3 max_positions: 1024 tied_head: true dense_width: 96
       attention { heads: 3 kv_heads: 3 head_dim: 16 } moe { experts: 0 }
     }
     rollout { kv_cache_bytes: 8000000 prefill_tokens: 400 }
-    sampling { max_new_tokens: 101 })",
+    sampling { max_new_tokens: 260 })",
                 299, 2);
 }
 
 TEST(PlanMemory, HoldsForAReferenceAndSeveralMinibatches) {
   RunAndCompare(R"(
-    batch { minibatches: 2 }
+    batch { minibatches: 2 split: BY_GROUP }
     loss { kl: K3 kl_beta: 0.01 }
     reference { refresh_every: 3 }
     policy {
@@ -161,7 +162,7 @@ TEST(PlanMemory, HoldsForAReferenceAndSeveralMinibatches) {
       moe { experts: 4 experts_per_token: 2 width: 64 shared_width: 64 }
     }
     rollout { kv_cache_bytes: 2000000 }
-    sampling { max_new_tokens: 49 })",
+    sampling { max_new_tokens: 64 })",
                 79, 1);
 }
 
