@@ -260,17 +260,18 @@ Manifest VerifyCheckpoint(const std::string& folder) {
 
 void LoadCheckpoint(const std::string& folder, Policy* policy, Optimizer* optimizer) {
   const Manifest manifest = VerifyCheckpoint(folder);
-  USER_CHECK(
-      manifest.numeric_profile() == numerics::kCpuProfile,
-      "[checkpoint] the checkpoint was written under another numeric profile, so its bits would "
-      "not be reproduced; use the program that wrote it",
-      Named("checkpoint_profile", manifest.numeric_profile()),
-      Named("program_profile", numerics::kCpuProfile));
   Weights& weights = policy->weights();
   CheckSamePolicy(folder, CheckpointPolicyConfig(manifest), weights.config());
   CheckVouched(folder, manifest, kModelFile);
   if (optimizer != nullptr) {
     CheckVouched(folder, manifest, kOptimizerFile);
+    USER_CHECK(
+        manifest.numeric_profile() == numerics::kCpuProfile,
+        "[checkpoint] the checkpoint was written under another numeric profile, so its bits would "
+        "not be reproduced; resume it with the program that wrote it, or start a run with "
+        "init_from",
+        Named("checkpoint", folder), Named("checkpoint_profile", manifest.numeric_profile()),
+        Named("program_profile", numerics::kCpuProfile));
     USER_CHECK(manifest.tables_sha256() == policy->rope().Sha256(),
                "[checkpoint] the checkpoint was written with another table of rotations (other "
                "max_positions, or another C library's cosines), so its bits would not be "

@@ -29,8 +29,8 @@ void StoreManifest(const std::string& folder, const Manifest& manifest);
 Manifest VerifyCheckpoint(const std::string& folder);
 
 // Loads a verified checkpoint into the same policy; the caller must refresh the transposed weights.
-// kUser when a switch of the policy (max_positions aside), a tensor or the numeric profile differs.
-// With an optimizer it is a resume, which also needs the same table of rotations; with nullptr only
+// kUser when a switch of the policy (max_positions aside) or a tensor differs. With an optimizer it
+// is a resume, which also needs the same numeric profile and table of rotations; with nullptr only
 // the weights are loaded.
 void LoadCheckpoint(const std::string& folder, Policy* policy, Optimizer* optimizer);
 

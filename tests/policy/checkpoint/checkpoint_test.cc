@@ -106,6 +106,24 @@ TEST(Checkpoint, WeightsBiasAndMomentsComeBackBitForBit) {
   }
 }
 
+TEST(Checkpoint, AnotherProfileCannotBeResumedButGivesItsWeights) {
+  const TempFolder temp;
+  const std::string folder = JoinPath(temp.path(), "step-5");
+  World saved(1);
+  saved.Save(folder);
+  Manifest manifest = VerifyCheckpoint(folder);
+  manifest.set_numeric_profile("cpu-fp32-1");
+  StoreManifest(folder, manifest);
+  World loaded(2);
+  const std::string words =
+      UserErrorOf([&] { LoadCheckpoint(folder, &loaded.policy, &loaded.optimizer); });
+  EXPECT_NE(words.find("start a run with init_from"), std::string::npos) << words;
+  EXPECT_NE(words.find("checkpoint_profile=cpu-fp32-1"), std::string::npos) << words;
+  EXPECT_FALSE(SameBytes(loaded.policy.weights().values(), saved.policy.weights().values()));
+  LoadCheckpoint(folder, &loaded.policy, nullptr);
+  EXPECT_TRUE(SameBytes(loaded.policy.weights().values(), saved.policy.weights().values()));
+}
+
 // The header read by hand: names sorted, their bytes one after the other.
 TEST(Checkpoint, TheWeightsDigestIsOverTheFileFormInOrderOfName) {
   const TempFolder temp;

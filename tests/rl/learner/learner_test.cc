@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "policy/checkpoint/file_tensors.h"
 #include "policy/init.h"
+#include "rl/learner/reference.h"
 #include "rollout/engine/engine.h"
 #include "tests/testing/tiny_policy.h"
 
@@ -68,13 +69,53 @@ TEST(Learner, MicroBatchesThreadsAndInstructionSetsGiveTheSameWeights) {
     };
     const cpu::Isa best = cpu::AvailableIsas().front();
     reference = run(1, best, 1024);
-    for (int64_t max_tokens : {1, 37, 100, 400, 100000}) {
+    // Groups have 100 to 190 tokens: most of these cuts divide them, in many places.
+    for (int64_t max_tokens : {1, 37, 61, 100, 130, 400, 100000}) {
       EXPECT_EQ(run(1, best, max_tokens), reference) << max_tokens;
     }
     EXPECT_EQ(run(2, best, 300), reference);
     EXPECT_EQ(run(3, best, 300), reference);
     for (cpu::Isa isa : cpu::AvailableIsas())
       EXPECT_EQ(run(2, isa, 300), reference) << cpu::NameOf(isa);
+  }
+}
+
+// One completion of a group has no verdict and another no advantage, so the group has parts that
+// train and parts that do not; a reference processes the former. Each prompt is computed once.
+TEST(Learner, DividedGroupsOfWhichOnlySomeCompletionsTrainGiveTheSameUpdate) {
+  for (const LossConfig::Kl kl : {LossConfig::NONE, LossConfig::K3}) {
+    std::string weights;
+    UpdateResult reference_result;
+    for (int64_t max_tokens : {100000, 1, 37, 100, 250}) {
+      SCOPED_TRACE(max_tokens);
+      World world;
+      std::vector<Group> groups = world.Sample();
+      groups[2].mutable_scores(1)->set_status(reward::v1::ScoreResult::TIMEOUT);
+      groups[3].set_advantages(2, 0);
+      for (double& a : *groups[0].mutable_advantages()) a = 0;
+      Config config = Settings(max_tokens);
+      config.mutable_loss()->set_kl(kl);
+      config.mutable_loss()->set_kl_beta(kl == LossConfig::NONE ? 0 : 0.1);
+      Reference reference(world.policy, 0, world.stream);
+      Learner learner(&world.policy, config, world.stream);
+      const UpdateResult result =
+          learner.Update(SequencesOf(groups), {.lr = 1e-2, .reference = &reference});
+      EXPECT_EQ(result.check.total(), 0);
+      int64_t computed = 0, sampled = 0;
+      for (const Group& group : groups) {
+        computed += group.prompt().ids_size() - 1;
+        for (const Completion& c : group.completions()) sampled += c.ids_size();
+      }
+      EXPECT_EQ(result.tokens.forwarded, computed + sampled);
+      EXPECT_EQ(result.check.tokens, sampled);
+      if (weights.empty()) {
+        weights = WeightsSha256(world.policy.weights());
+        reference_result = result;
+      }
+      EXPECT_EQ(WeightsSha256(world.policy.weights()), weights);
+      EXPECT_EQ(result.max_violation, reference_result.max_violation) << "experts count once";
+      EXPECT_EQ(result.grad_norm, reference_result.grad_norm);
+    }
   }
 }
 
