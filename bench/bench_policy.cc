@@ -12,6 +12,7 @@
 #include "base/io/json.h"
 #include "bench/grpo_step.h"
 #include "bench/policy_speed.h"
+#include "bench/prompt_step.h"
 #include "kernels/cpu/parallel.h"
 
 namespace grouper::bench {
@@ -20,11 +21,13 @@ namespace {
 constexpr const char* kUsage =
     "usage: bench_policy [--threads N] [--model 0.4M|10M|100M] [--rounds N]\n"
     "                    [--micro-batch TOKENS] [--json]\n"
+    "       bench_policy --prompt-step [--threads N] [--model NAME] [--rounds N]\n"
     "       bench_policy --grpo-step [--threads N] [--steps N] [--run DIR]\n"
     "                    [--set a.b=c]... [--json]\n"
     "Measures training (forward, backward, AdamW) and decode of 64 sequences and of one, in "
     "tokens\n"
-    "per second; or the seconds of the quickstart's GRPO step and of its parts.\n"
+    "per second; or the seconds of the quickstart's GRPO step and of its parts; or of a step with\n"
+    "long prompts, with the prompts of a group computed once and with every completion alone.\n"
     "GROUPER_CPU=avx512|avx2|scalar chooses the instruction set.\n"
     "Example: taskset -c 0 bench_policy --threads 1 --model 10M --json\n";
 
@@ -34,7 +37,7 @@ struct Options {
   std::vector<std::string> set;  // settings of the GRPO step's run
   int64_t micro_batch = 0;       // tokens; 0: the whole batch
   int rounds = 3, steps = 8;
-  bool grpo_step = false, json = false;
+  bool grpo_step = false, prompt_step = false, json = false;
 };
 
 int NumberOf(const std::string& flag, const char* text) {
@@ -53,8 +56,8 @@ Options Parse(int argc, char** argv) {
       std::fputs(kUsage, stdout);
       std::exit(0);
     }
-    if (flag == "--json" || flag == "--grpo-step") {
-      (flag == "--json" ? o.json : o.grpo_step) = true;
+    if (flag == "--json" || flag == "--grpo-step" || flag == "--prompt-step") {
+      (flag == "--json" ? o.json : flag == "--grpo-step" ? o.grpo_step : o.prompt_step) = true;
       continue;
     }
     USER_CHECK(i + 1 < argc,
@@ -142,6 +145,20 @@ int RunStep(const Options& options) {
   return 0;
 }
 
+void PrintPromptStep(const Options& options, const PolicyCase& policy, Stream& stream) {
+  const PromptStep s = MeasurePromptStep(policy, options.rounds, stream);
+  const double before = s.generate + s.train_whole, after = s.generate + s.train_shared;
+  std::fprintf(
+      stderr,
+      "%-5s step with prompts of 512, %d thread(s), median of %d: %.3f s = generate %.3f + "
+      "train %.3f of %lld tokens | every completion alone: %.3f s, train %.3f of %lld "
+      "tokens | step %.2f times as fast, training %.2f | %.1f new tokens\n",
+      policy.name.c_str(), options.threads, options.rounds, after, s.generate, s.train_shared,
+      static_cast<long long>(s.shared_tokens), before, s.train_whole,
+      static_cast<long long>(s.whole_tokens), before / after, s.train_whole / s.train_shared,
+      s.mean_new_tokens);
+}
+
 int Run(int argc, char** argv) {
   const Options options = Parse(argc, argv);
   if (options.grpo_step) return RunStep(options);
@@ -152,6 +169,10 @@ int Run(int argc, char** argv) {
   for (const PolicyCase& policy : PolicyCases()) {
     if (!options.model.empty() && options.model != policy.name) continue;
     found = true;
+    if (options.prompt_step) {
+      PrintPromptStep(options, policy, stream);
+      continue;
+    }
     PrintPolicy(options, cpu::NameOf(stream.isa), policy,
                 MeasurePolicy(policy, options.rounds, options.micro_batch, stream));
   }

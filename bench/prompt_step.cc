@@ -1,0 +1,100 @@
+#include "bench/prompt_step.h"
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "policy/init.h"
+#include "rl/learner/learner.h"
+#include "rollout/engine/engine.h"
+
+namespace grouper::bench {
+namespace {
+
+constexpr int64_t kPrompts = 2, kPromptTokens = 512, kSamples = 16, kNewTokens = 64;
+
+double Now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+std::vector<Prompt> LongPrompts(int64_t vocab) {
+  std::vector<Prompt> prompts(kPrompts);
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    prompts[i].set_ordinal(i);
+    for (uint32_t t = 0; t < kPromptTokens; ++t) {
+      const PhiloxWords words = PhiloxAt(1, RandomStream::kDataOrder, i, t);
+      prompts[i].add_ids(3 + words[0] % static_cast<uint32_t>(vocab - 3));
+    }
+  }
+  return prompts;
+}
+
+// Every completion has a reward of its own, so all are trained on.
+void GiveAdvantages(std::vector<Group>* groups) {
+  for (Group& group : *groups) {
+    for (int i = 0; i < group.completions_size(); ++i) {
+      group.add_scores()->set_status(reward::v1::ScoreResult::SCORED);
+      group.add_advantages(i % 2 == 0 ? 1 : -1);
+    }
+  }
+}
+
+}  // namespace
+
+PromptStep MeasurePromptStep(const PolicyCase& policy, int rounds, Stream& stream) {
+  Config config;
+  *config.mutable_policy() = policy.config;
+  config.mutable_policy()->set_max_positions(kPromptTokens + kNewTokens);
+  config.mutable_batch()->set_max_tokens_per_micro_batch(4096);
+  Policy weights(config.policy(), DType::kFloat32);
+  InitRandom(1, &weights.weights(), stream);
+  const int64_t blocks =
+      kPrompts * (kSamples * 2 + KvCache::BlocksFor(kPromptTokens + kNewTokens) + 1);
+  RolloutConfig rollout;
+  rollout.set_kv_cache_bytes(2 * blocks * KvCache::BlockBytes(config.policy(), DType::kFloat32));
+  const auto tokenizer = Tokenizer::Numbers(config.policy().vocab_size());
+  Engine engine(weights, *tokenizer, rollout, stream);
+  Learner learner(&weights, config, stream);
+  GenerateOptions options;
+  options.group_size = kSamples;
+  options.max_new_tokens = kNewTokens;
+
+  PromptStep result;
+  std::vector<double> generate, shared, whole;
+  for (int round = 0; round <= rounds; ++round) {  // the first one only warms up
+    std::vector<Group> groups;
+    double begin = Now();
+    engine.Generate(LongPrompts(config.policy().vocab_size()), options, &groups);
+    if (round > 0) generate.push_back(Now() - begin);
+    GiveAdvantages(&groups);
+    const std::vector<TrainSequence> sequences = SequencesOf(groups);
+    std::vector<TrainSequence> copies = sequences;
+    int64_t sampled = 0;
+    for (TrainSequence& s : copies) {
+      s.shared_tokens = 0;
+      sampled += s.completion->ids_size();
+    }
+    result.mean_new_tokens = static_cast<double>(sampled) / static_cast<double>(copies.size());
+    // A learning rate of 0 leaves the weights as they are, so every round does the same work and
+    // every token is compared.
+    begin = Now();
+    result.shared_tokens = learner.Update(sequences, {.lr = 0}).tokens.forwarded;
+    if (round > 0) shared.push_back(Now() - begin);
+    begin = Now();
+    result.whole_tokens = learner.Update(copies, {.lr = 0}).tokens.forwarded;
+    if (round > 0) whole.push_back(Now() - begin);
+  }
+  result.generate = Median(generate);
+  result.train_shared = Median(shared);
+  result.train_whole = Median(whole);
+  return result;
+}
+
+}  // namespace grouper::bench
