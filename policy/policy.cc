@@ -1,8 +1,11 @@
 #include "policy/policy.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/error.h"
+#include "kernels/attention/attention.h"
+#include "kernels/cpu/parallel.h"
 #include "kernels/embed/embedding.h"
 #include "kernels/embed/packed_embedding.h"
 #include "kernels/gemm/matmul.h"
@@ -13,6 +16,13 @@
 
 namespace grouper {
 namespace {
+
+// The most keys that a token of the batch sees.
+int64_t LongestOf(const Tensor& positions) {
+  const int32_t* begin = positions.as<int32_t>();
+  const int64_t n = positions.dim(0);
+  return n == 0 ? 0 : int64_t{*std::max_element(begin, begin + n)} + 1;
+}
 
 // Adds the gradient of the rows with logits to dx [tokens, width]. A tied head's own gradient is
 // left to TiedGradient.
@@ -57,18 +67,22 @@ void Policy::Forward(Stream& stream, const TokenBatch& batch, KvCache* cache,
         Named("given", batch.given_experts.size()), Named("moe_layers", MoeLayers(config)));
   Arena& arena = acts->arena;
   arena.Reset();
-  arena.Reserve(static_cast<size_t>(
-      ActivationBytesOf(
-          config, dtype(),
-          {.tokens = tokens, .logit_rows = batch.logit_rows.dim(0), .keep = acts->keep})
-          .total));
+  const int64_t scratch = AttentionScratch(
+      stream.pool == nullptr ? 1 : stream.pool->threads(), tokens, LongestOf(batch.positions),
+      config.attention().heads(), config.attention().kv_heads(), config.attention().head_dim());
+  arena.Reserve(static_cast<size_t>(ActivationBytesOf(config, dtype(),
+                                                      {.tokens = tokens,
+                                                       .logit_rows = batch.logit_rows.dim(0),
+                                                       .keep = acts->keep,
+                                                       .attention_scratch = scratch})
+                                        .total));
   acts->layers.assign(static_cast<size_t>(config.layers()), {});
   for (int64_t i = 0; i < config.layers(); ++i) {
     if (!IsMoeLayer(config, i)) continue;
     acts->layers[static_cast<size_t>(i)].experts =
         arena.Matrix("experts", DType::kInt32, tokens, config.moe().experts_per_token());
   }
-  const BlockContext context{stream, config, rope_, batch, dtype(), tokens, arena};
+  const BlockContext context{stream, config, rope_, batch, dtype(), tokens, arena, scratch};
   // Rollout keeps one layer, whose input and output swap their memory.
   Tensor x = arena.Matrix("x", dtype(), tokens, d);
   Tensor spare = acts->keep ? Tensor() : arena.Matrix("x", dtype(), tokens, d);

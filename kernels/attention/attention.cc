@@ -1,7 +1,10 @@
 #include "kernels/attention/attention.h"
 
+#include <algorithm>
 #include <string>
 
+#include "kernels/attention/task_list.h"
+#include "kernels/cpu/parallel.h"
 #include "kernels/dispatch.h"
 #include "kernels/numerics.h"
 
@@ -99,6 +102,32 @@ void CopyKv(Stream& stream, const CopyKvArgs& args) {
   GROUPER_DISPATCH(CopyKv, stream, args, args.k_cache.dtype, CheckCopies(args, shape.blocks));
 }
 
+int64_t AttentionScratch(int64_t threads, int64_t tokens, int64_t longest, int64_t heads,
+                         int64_t kv_heads, int64_t head_dim) {
+  const int64_t splits = cpu::DivideForward(tokens, heads, kv_heads, longest, threads, true).splits;
+  return splits == 1 ? 0 : tokens * heads * splits * (head_dim + 2);
+}
+
+namespace {
+
+// Reads values, as CheckPlaces.
+void CheckForward(const Stream& stream, const AttentionArgs& args, const CacheShape& shape) {
+  CheckPlaces(args.sequence, args.positions, args.block_table, shape.blocks);
+  if (args.splits.empty()) return;
+  const int64_t tokens = args.q.dim(0);
+  int64_t longest = 0;
+  for (int64_t t = 0; t < tokens; ++t) {
+    longest = std::max<int64_t>(longest, args.positions.as<int32_t>()[t] + 1);
+  }
+  const int64_t threads = stream.pool == nullptr ? 1 : stream.pool->threads();
+  const int64_t needed =
+      AttentionScratch(threads, tokens, longest, args.heads, shape.kv_heads, shape.head_dim);
+  CHECK(args.splits.dim(0) >= needed, "[attention] splits has fewer elements than are needed",
+        Named("elements", args.splits.dim(0)), Named("needed", needed));
+}
+
+}  // namespace
+
 void Attention(Stream& stream, const AttentionArgs& args) {
   const CacheShape shape = CheckCaches(args.k_cache, args.v_cache);
   const int64_t tokens = args.q.dim(0);
@@ -114,8 +143,10 @@ void Attention(Stream& stream, const AttentionArgs& args) {
     const int64_t stats[3] = {tokens, args.heads, 2};
     CheckTensor("[attention] max_and_sum", args.max_and_sum, args.k_cache.dtype, 3, stats);
   }
-  GROUPER_DISPATCH(Attention, stream, args, args.k_cache.dtype,
-                   CheckPlaces(args.sequence, args.positions, args.block_table, shape.blocks));
+  if (!args.splits.empty()) {
+    CheckVector("[attention] splits", args.splits, args.k_cache.dtype, -1);
+  }
+  GROUPER_DISPATCH(Attention, stream, args, args.k_cache.dtype, CheckForward(stream, args, shape));
 }
 
 void AttentionBackward(Stream& stream, const AttentionBackwardArgs& args) {

@@ -42,6 +42,12 @@ struct CopyKvArgs {
 };
 GROUPER_OP(CopyKv)
 
+// The elements of scratch memory with which the threads can share the keys of a few long sequences;
+// 0 if there are rows enough for all threads. `longest`: the most keys that a token sees. Without
+// scratch the result is the same.
+int64_t AttentionScratch(int64_t threads, int64_t tokens, int64_t longest, int64_t heads,
+                         int64_t kv_heads, int64_t head_dim);
+
 // out = softmax(scale * q k^T) v over keys 0 .. position, for each token and head.
 struct AttentionArgs {
   Tensor q;            // [tokens, heads * head_dim], rotated; rows may be strided
@@ -53,6 +59,7 @@ struct AttentionArgs {
   Tensor out;          // [tokens, heads * head_dim]
   Tensor max_and_sum;  // [tokens, heads, 2] or empty: largest score m and sum of exp(score - m),
                        // which the backward reads
+  Tensor splits;       // scratch of AttentionScratch elements, or empty
   int64_t heads = 0;
   double scale = 0;
 };

@@ -123,35 +123,53 @@ GROUPER_INLINE void BlockStep(const QueryTile& tile, int64_t first, int64_t key,
                       rows);
 }
 
-// Merges the softmax of one split of keys into that of the splits before it.
-GROUPER_INLINE void Merge(TileState* total, const TileState& part, int64_t row, int64_t head_dim) {
-  const real m = part.m[row] > total->m[row] ? part.m[row] : total->m[row];
-  const real a1 = ExpReal(total->m[row] - m), a2 = ExpReal(part.m[row] - m);
-  total->l[row] = FmaReal(part.l[row], a2, total->l[row] * a1);
-  total->m[row] = m;
-  real* to = total->row[row];
-  for (int64_t d = 0; d < head_dim; d += kLanes) {
-    const int64_t n = head_dim - d;
-    const Lanes left = Mul(LoadFirst(to + d, n), Set(a1));
-    StoreFirst(to + d, Fma(LoadFirst(part.row[row] + d, n), Set(a2), left), n);
+// Keys [split, split + 512) of the rows that see them.
+template <bool kFetch>
+__attribute__((noinline)) void AttendSplit(const QueryTile& tile, int64_t split, TileState* state) {
+  const int64_t head_dim = tile.args.k_cache.shape[2], rows = tile.rows;
+  const int64_t end = tile.position[rows - 1] + 1;
+  Start(state, tile.RowFrom(split), rows, head_dim);
+  const int64_t last = split + numerics::kKeySplit < end ? split + numerics::kKeySplit : end;
+  for (int64_t key = split; key < last; key += kKeyBlock) {
+    const int64_t next = key + kKeyBlock < end ? tile.BlockAt(key + kKeyBlock) : tile.after;
+    BlockStep<kFetch>(tile, tile.RowFrom(key), key, next, state);
   }
 }
 
-template <bool kFetch>
-__attribute__((noinline)) void AttendTile(const QueryTile& tile, TileState* total) {
-  const int64_t head_dim = tile.args.k_cache.shape[2], rows = tile.rows;
-  const int64_t end = tile.position[rows - 1] + 1;
-  TileState part;
-  for (int64_t split = 0; split < end; split += numerics::kKeySplit) {
-    TileState* state = split == 0 ? total : &part;
-    const int64_t from = tile.RowFrom(split);
-    Start(state, from, rows, head_dim);
-    const int64_t last = split + numerics::kKeySplit < end ? split + numerics::kKeySplit : end;
-    for (int64_t key = split; key < last; key += kKeyBlock) {
-      const int64_t next = key + kKeyBlock < end ? tile.BlockAt(key + kKeyBlock) : tile.after;
-      BlockStep<kFetch>(tile, tile.RowFrom(key), key, next, state);
-    }
-    for (int64_t r = from; r < rows && split > 0; ++r) Merge(total, part, r, head_dim);
+// The running softmax of one row.
+struct RowState {
+  real *m, *l, *acc;
+};
+GROUPER_INLINE RowState StateOf(TileState* s, int64_t row) {
+  return {s->m + row, s->l + row, s->row[row]};
+}
+
+// Merges the softmax of one split of keys into that of the splits before it.
+GROUPER_INLINE void Merge(const RowState& total, const RowState& part, int64_t head_dim) {
+  const real m = *part.m > *total.m ? *part.m : *total.m;
+  const real a1 = ExpReal(*total.m - m), a2 = ExpReal(*part.m - m);
+  *total.l = FmaReal(*part.l, a2, *total.l * a1);
+  *total.m = m;
+  for (int64_t d = 0; d < head_dim; d += kLanes) {
+    const int64_t n = head_dim - d;
+    const Lanes left = Mul(LoadFirst(total.acc + d, n), Set(a1));
+    StoreFirst(total.acc + d, Fma(LoadFirst(part.acc + d, n), Set(a2), left), n);
+  }
+}
+
+GROUPER_INLINE void Finish(const AttentionArgs& args, int64_t token, int64_t head,
+                           const RowState& total) {
+  const int64_t head_dim = args.k_cache.shape[2];
+  real* out = args.out.as<real>() + token * args.out.row_stride + head * head_dim;
+  for (int64_t d = 0; d < head_dim; d += kLanes) {
+    const int64_t n = head_dim - d;
+    // + 0 makes the sign of a zero independent of skipped blocks.
+    StoreFirst(out + d, Add(Div(LoadFirst(total.acc + d, n), Set(*total.l)), Zero()), n);
+  }
+  if (!args.max_and_sum.empty()) {
+    real* stats = args.max_and_sum.as<real>() + (token * args.heads + head) * 2;
+    stats[0] = *total.m;
+    stats[1] = *total.l;
   }
 }
 
@@ -161,7 +179,7 @@ struct Run {
   int64_t t, tokens, head, group, after;
 };
 
-__attribute__((noinline)) void AttendRun(const AttentionArgs& args, const Run& run, bool fetch) {
+GROUPER_INLINE QueryTile TileOf(const AttentionArgs& args, const Run& run) {
   const int64_t head_dim = args.k_cache.shape[2], share = args.heads / args.k_cache.shape[1];
   const int64_t sequence = args.sequence.as<int32_t>()[run.t];
   QueryTile tile{args,
@@ -179,25 +197,90 @@ __attribute__((noinline)) void AttendRun(const AttentionArgs& args, const Run& r
       tile.position[r] = args.positions.as<int32_t>()[run.t + i];
     }
   }
-  TileState total;
-  if (fetch) {
-    AttendTile<true>(tile, &total);
-  } else {
-    AttendTile<false>(tile, &total);
+  return tile;
+}
+
+// All keys of a run's rows.
+template <bool kFetch>
+__attribute__((noinline)) void AttendRun(const AttentionArgs& args, const Run& run) {
+  const int64_t head_dim = args.k_cache.shape[2];
+  const QueryTile tile = TileOf(args, run);
+  TileState total, part;
+  for (int64_t split = 0; split <= tile.position[tile.rows - 1]; split += numerics::kKeySplit) {
+    AttendSplit<kFetch>(tile, split, split == 0 ? &total : &part);
+    for (int64_t r = tile.RowFrom(split); r < tile.rows && split > 0; ++r) {
+      Merge(StateOf(&total, r), StateOf(&part, r), head_dim);
+    }
   }
   for (int64_t r = 0; r < tile.rows; ++r) {
-    const int64_t token = run.t + r / run.group, h = run.head + r % run.group;
-    real* out = args.out.as<real>() + token * args.out.row_stride + h * head_dim;
-    for (int64_t d = 0; d < head_dim; d += kLanes) {
-      const int64_t n = head_dim - d;
-      // + 0 makes the sign of a zero independent of skipped blocks.
-      StoreFirst(out + d, Add(Div(LoadFirst(total.row[r] + d, n), Set(total.l[r])), Zero()), n);
+    Finish(args, run.t + r / run.group, run.head + r % run.group, StateOf(&total, r));
+  }
+}
+
+// The scratch memory: for each token, head and split of its keys the maximum, the sum and the
+// accumulator.
+GROUPER_INLINE RowState SplitState(const AttentionArgs& args, int64_t splits, int64_t token,
+                                   int64_t head, int64_t split) {
+  real* at = args.splits.as<real>() +
+             ((token * args.heads + head) * splits + split) * (args.k_cache.shape[2] + 2);
+  return {at, at + 1, at + 2};
+}
+
+// One split of the keys of a run's rows, left in scratch memory.
+template <bool kFetch>
+__attribute__((noinline)) void AttendRunSplit(const AttentionArgs& args, const Run& run,
+                                              int64_t splits, int64_t split) {
+  const size_t bytes = static_cast<size_t>(args.k_cache.shape[2]) * sizeof(real);
+  const QueryTile tile = TileOf(args, run);
+  if (tile.position[tile.rows - 1] < split * numerics::kKeySplit) return;
+  TileState part;
+  AttendSplit<kFetch>(tile, split * numerics::kKeySplit, &part);
+  for (int64_t r = tile.RowFrom(split * numerics::kKeySplit); r < tile.rows; ++r) {
+    const RowState to =
+        SplitState(args, splits, run.t + r / run.group, run.head + r % run.group, split);
+    *to.m = part.m[r];
+    *to.l = part.l[r];
+    memcpy(to.acc, part.row[r], bytes);
+  }
+}
+
+void MergeSplits(const AttentionArgs& args, int64_t splits, int64_t token, int64_t head) {
+  const int64_t position = args.positions.as<int32_t>()[token];
+  const RowState total = SplitState(args, splits, token, head, 0);
+  for (int64_t split = 1; split * numerics::kKeySplit <= position; ++split) {
+    Merge(total, SplitState(args, splits, token, head, split), args.k_cache.shape[2]);
+  }
+  Finish(args, token, head, total);
+}
+
+// Calls body(run) for each run of the tokens [begin, end), and for the heads of kv heads [kv,
+// kv_end).
+template <typename Body>
+GROUPER_INLINE void EachRun(const AttentionArgs& args, int64_t begin, int64_t end, int64_t kv_begin,
+                            int64_t kv_end, Body&& body) {
+  const int64_t kv_heads = args.k_cache.shape[1], share = args.heads / kv_heads;
+  const int64_t block_size = args.k_cache.shape[2] * kKeyBlock;
+  const int64_t group = share < kMaxRows ? share : kMaxRows, most = kMaxRows / group;
+  const int32_t *sequence = args.sequence.as<int32_t>(), *positions = args.positions.as<int32_t>();
+  const auto first_block = [&](int64_t t) {
+    return args.block_table.as<int32_t>()[sequence[t] * args.block_table.row_stride];
+  };
+  for (int64_t t = begin; t < end;) {
+    int64_t run = 1;
+    while (run < most && t + run < end && sequence[t + run] == sequence[t] &&
+           positions[t + run] == positions[t] + run) {
+      ++run;
     }
-    if (!args.max_and_sum.empty()) {
-      real* stats = args.max_and_sum.as<real>() + (token * args.heads + h) * 2;
-      stats[0] = total.m[r];
-      stats[1] = total.l[r];
+    const int64_t next_token = t + run < end ? t + run : t;
+    for (int64_t kv = kv_begin; kv < kv_end; ++kv) {
+      const int64_t after = kv + 1 < kv_end ? first_block(t) * kv_heads + kv + 1
+                                            : first_block(next_token) * kv_heads + kv_begin;
+      for (int64_t h = 0; h < share; h += group) {
+        body(
+            Run{t, run, kv * share + h, share - h < group ? share - h : group, after * block_size});
+      }
     }
+    t += run;
   }
 }
 
@@ -242,38 +325,34 @@ void CopyKv(Stream& stream, const CopyKvArgs& args) {
 }
 
 void Attention(Stream& stream, const AttentionArgs& args) {
-  const int64_t kv_heads = args.k_cache.shape[1], share = args.heads / kv_heads;
-  const int64_t block_size = args.k_cache.shape[2] * kKeyBlock, tokens = args.q.shape[0];
-  const int32_t *sequence = args.sequence.as<int32_t>(), *positions = args.positions.as<int32_t>();
-  const auto first_block = [&](int64_t t) {
-    return args.block_table.as<int32_t>()[sequence[t] * args.block_table.row_stride];
-  };
-  // A tile has up to `group` heads of a kv head, a task up to `grain` tokens.
-  const int64_t group = share < kMaxRows ? share : kMaxRows, grain = kMaxRows / group;
-  int64_t keys = 0;
-  for (int64_t t = 0; t < tokens; ++t) keys += positions[t] + 1;
-  const int64_t bytes = keys * kv_heads * 2 * args.k_cache.shape[2] * int64_t{sizeof(real)};
-  ParallelRows(stream, tokens, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end;) {
-      int64_t run = 1;
-      while (run < grain && t + run < end && sequence[t + run] == sequence[t] &&
-             positions[t + run] == positions[t] + run) {
-        ++run;
+  const int64_t kv_heads = args.k_cache.shape[1], head_dim = args.k_cache.shape[2];
+  const int64_t tokens = args.q.shape[0];
+  int64_t keys = 0, longest = 0;
+  for (int64_t t = 0; t < tokens; ++t) {
+    const int64_t seen = args.positions.as<int32_t>()[t] + 1;
+    keys += seen;
+    longest = seen > longest ? seen : longest;
+  }
+  const bool fetch = keys * kv_heads * 2 * head_dim * int64_t{sizeof(real)} > kFetchBytes;
+  const int64_t threads = stream.pool == nullptr ? 1 : stream.pool->threads();
+  const ForwardTasks tasks =
+      DivideForward(tokens, args.heads, kv_heads, longest, threads, !args.splits.empty());
+  const int64_t parts = tasks.heads_apart ? kv_heads : 1, splits = tasks.splits;
+  ParallelFor(stream, tasks.Count(tokens, kv_heads), [&](int64_t task) {
+    const int64_t split = task % splits, kv = task / splits % parts;
+    const int64_t begin = task / splits / parts * tasks.tokens;
+    const int64_t end = begin + tasks.tokens < tokens ? begin + tasks.tokens : tokens;
+    EachRun(args, begin, end, kv, parts == 1 ? kv_heads : kv + 1, [&](const Run& run) {
+      if (splits > 1) {
+        (fetch ? AttendRunSplit<true> : AttendRunSplit<false>)(args, run, splits, split);
+      } else {
+        (fetch ? AttendRun<true> : AttendRun<false>)(args, run);
       }
-      const int64_t next_token = t + run < end ? t + run : t;
-      for (int64_t kv = 0; kv < kv_heads; ++kv) {
-        const int64_t after = kv + 1 < kv_heads ? first_block(t) * kv_heads + kv + 1
-                                                : first_block(next_token) * kv_heads;
-        for (int64_t h = 0; h < share; h += group) {
-          AttendRun(
-              args,
-              {t, run, kv * share + h, share - h < group ? share - h : group, after * block_size},
-              bytes > kFetchBytes);
-        }
-      }
-      t += run;
-    }
+    });
   });
+  if (splits == 1) return;
+  ParallelFor(stream, tokens * args.heads,
+              [&](int64_t row) { MergeSplits(args, splits, row / args.heads, row % args.heads); });
 }
 
 }  // namespace grouper::cpu::GROUPER_VARIANT

@@ -5,15 +5,13 @@
 #pragma once
 
 #include "kernels/attention/attention.h"
+#include "kernels/attention/task_list.h"
 #include "kernels/cpu/lanes.h"
 
 namespace grouper::cpu::GROUPER_VARIANT {
 namespace {
 
 using numerics::kKeyBlock;
-// Rows of a tile: tokens of one run times query heads of one kv head.
-constexpr int64_t kMaxRows = 48;
-
 // Accumulators of a product, counted in vectors: as many as fit into the registers together with
 // two operands.
 #if defined(GROUPER_FORM_AVX512)

@@ -56,6 +56,9 @@ void AttentionBlockForward(const BlockContext& c, const LayerTensors& w, const T
                       .k_cache = keys,
                       .v_cache = values});
   }
+  const Arena::Mark mark = c.arena.mark();
+  const Tensor splits =
+      c.attention_scratch > 0 ? c.arena.Vector("splits", c.dtype, c.attention_scratch) : Tensor();
   Attention(c.stream, {.q = a->qkv.Columns(0, q),
                        .sequence = c.batch.sequence,
                        .positions = c.batch.positions,
@@ -64,8 +67,10 @@ void AttentionBlockForward(const BlockContext& c, const LayerTensors& w, const T
                        .v_cache = values,
                        .out = a->attended,
                        .max_and_sum = a->max_and_sum,
+                       .splits = splits,
                        .heads = heads,
                        .scale = SoftmaxScale(c.config)});
+  c.arena.ReturnTo(mark);
   Matmul(c.stream,
          {.x = a->attended, .weight = w.out_proj, .bias = {}, .residual = a->x, .out = a->middle});
 }

@@ -20,6 +20,7 @@ struct BlockContext {
   DType dtype;
   int64_t tokens;
   Arena& arena;
+  int64_t attention_scratch = 0;  // elements that the forward pass of attention can use
 };
 
 // a->middle = x + attention(norm(x)); fills input_normed, qkv, attended, max_and_sum.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <initializer_list>
 
+#include "kernels/attention/attention.h"
 #include "kernels/memory.h"
 
 namespace grouper {
@@ -56,19 +57,34 @@ struct Pieces {
 
 }  // namespace
 
+int64_t MostAttentionScratch(const PolicyConfig& config, int64_t threads, int64_t tokens,
+                             int64_t longest) {
+  const AttentionConfig& a = config.attention();
+  int64_t most = 0;
+  // With two tokens a thread there are tasks enough without scratch.
+  for (int64_t t = 1; t <= std::min(tokens, 2 * threads); ++t) {
+    most = std::max(most,
+                    AttentionScratch(threads, t, longest, a.heads(), a.kv_heads(), a.head_dim()));
+  }
+  return most;
+}
+
 ActivationBytes ActivationBytesOf(const PolicyConfig& config, DType dtype, const PassShape& shape) {
   const Pieces pieces{config, static_cast<int64_t>(SizeOf(dtype)), shape.tokens};
   const int64_t d = config.width();
   int64_t lasting = MoeLayers(config) * Piece(shape.tokens * config.moe().experts_per_token(), 4) +
                     pieces.Tokens({d});
   int64_t interior = 0, scratch = 0;
+  const int64_t splits =
+      shape.attention_scratch > 0 ? Piece(shape.attention_scratch, pieces.size) : 0;
   for (int64_t i = 0; i < config.layers(); ++i) {
     const bool mixture = IsMoeLayer(config, i);
-    const int64_t layer = pieces.AttentionForward(shape.keep) + pieces.FeedForwardForward(mixture);
+    const int64_t attention = pieces.AttentionForward(shape.keep);
+    const int64_t layer = attention + pieces.FeedForwardForward(mixture);
     if (shape.keep) {
       lasting += pieces.Tokens({d}) + layer;
     } else {
-      interior = std::max(interior, layer);
+      interior = std::max({interior, layer, attention + splits});
     }
     scratch = std::max({scratch, pieces.AttentionBackward(), pieces.FeedForwardBackward(mixture)});
   }
@@ -77,7 +93,7 @@ ActivationBytes ActivationBytesOf(const PolicyConfig& config, DType dtype, const
   if (shape.keep) {
     const int64_t backward =
         pieces.Tokens({d}) + pieces.Rows(shape.logit_rows, {d, d, 1}) + scratch;
-    bytes.total = lasting + bytes.logits + backward;
+    bytes.total = lasting + std::max(bytes.logits + backward, splits);
   } else {
     // The last layer returns its interior to the arena before the head runs.
     bytes.total = lasting + pieces.Tokens({d}) + std::max(interior, bytes.logits);

@@ -55,7 +55,10 @@ MicroBatch LargestMicroBatch(const Config& config, const RunFacts& facts) {
   const int64_t shared = facts.longest_prompt - 1;
   const int64_t least_shared = std::max<int64_t>(1, facts.shortest_prompt) - 1;
   const int64_t part = std::min(std::max(cut, cap), group * cap);
-  const int64_t whole = std::min(cut, outputs * (shared + cap));
+  const bool spread =
+      config.batch().minibatches() > 1 && config.batch().split() == BatchConfig::BY_OUTPUT;
+  const int64_t groups = std::min(config.prompts_per_step(), spread ? outputs : outputs / group);
+  const int64_t whole = std::min(cut, groups * shared + outputs * cap);
   MicroBatch most{.tokens = std::max(part, whole), .prompt = shared};
   // A whole group has its prompt's rows, which have no targets, in the same pass.
   most.targets = std::max(part, whole - std::min(whole, least_shared));
@@ -66,8 +69,8 @@ MicroBatch LargestMicroBatch(const Config& config, const RunFacts& facts) {
       most.blocks = std::max(most.blocks,
                              BlocksOfGroup(s, std::min(group, std::max<int64_t>(1, part / n)), n));
       for (const int64_t members : {int64_t{1}, group}) {
-        const int64_t groups = std::min(outputs / members, cut / (s + members * n));
-        most.blocks = std::max(most.blocks, groups * BlocksOfGroup(s, members, n));
+        const int64_t packed = std::min(groups, cut / (s + members * n));
+        most.blocks = std::max(most.blocks, packed * BlocksOfGroup(s, members, n));
       }
     }
   }
@@ -80,9 +83,15 @@ struct LearnerBytes {
   int64_t activations = 0, logits = 0;
 };
 
-LearnerBytes LearnerBytesOf(const PolicyConfig& policy, const MicroBatch& micro, bool keep) {
-  const ActivationBytes pass = ActivationBytesOf(
-      policy, kType, {.tokens = micro.tokens, .logit_rows = micro.targets, .keep = keep});
+LearnerBytes LearnerBytesOf(const PolicyConfig& policy, const MicroBatch& micro, bool keep,
+                            int threads) {
+  const int64_t scratch =
+      MostAttentionScratch(policy, threads, micro.tokens, policy.max_positions());
+  const ActivationBytes pass = ActivationBytesOf(policy, kType,
+                                                 {.tokens = micro.tokens,
+                                                  .logit_rows = micro.targets,
+                                                  .keep = keep,
+                                                  .attention_scratch = scratch});
   const ActivationBytes prompt =
       ActivationBytesOf(policy, kType, {.tokens = micro.prompt, .keep = keep});
   LearnerBytes bytes{Footprint(pass.total) - pass.logits, pass.logits};
@@ -112,7 +121,7 @@ int64_t RolloutBytes(const Config& config, const RunFacts& facts) {
          config.prompts_per_step() * facts.longest_prompt * (4 + experts);
 }
 
-void AddReference(const Config& config, const MicroBatch& micro, int64_t block_bytes,
+void AddReference(const Config& config, const MicroBatch& micro, int64_t block_bytes, int threads,
                   std::vector<MemoryRow>* rows) {
   if (!NeedsReference(config.loss())) return;
   const Weights::Bytes weights = Weights::BytesOf(config.policy(), kType);
@@ -121,7 +130,7 @@ void AddReference(const Config& config, const MicroBatch& micro, int64_t block_b
                        Footprint(weights.router_bias) +
                        Footprint(RopeTable::BytesOf(config.policy(), kType)),
                    MemoryRow::When::kFromStart, "loss.kl=NONE, policy.width, policy.layers"});
-  const LearnerBytes pass = LearnerBytesOf(config.policy(), micro, false);
+  const LearnerBytes pass = LearnerBytesOf(config.policy(), micro, false, threads);
   rows->push_back({"reference activations, KV cache",
                    pass.activations + pass.logits + Footprint(micro.blocks * block_bytes),
                    MemoryRow::When::kOnceReached,
@@ -247,14 +256,14 @@ MemoryPlan PlanMemory(const Config& config, const RunFacts& facts) {
                   Footprint(weights.values) + Footprint(Optimizer::NormBytes(elements)),
                   When::kFromStart, shape});
   const MicroBatch micro = LargestMicroBatch(config, facts);
-  AddReference(config, micro, block_bytes, &rows);
+  AddReference(config, micro, block_bytes, facts.threads, &rows);
   rows.push_back({"rollout KV cache",
                   Footprint(config.rollout().kv_cache_bytes() / block_bytes * block_bytes),
                   When::kFromStart, "rollout.kv_cache_bytes"});
 
   rows.push_back({"rollout activations", RolloutActivations(config, facts), When::kOnceReached,
                   "rollout.max_running, rollout.prefill_tokens"});
-  const LearnerBytes pass = LearnerBytesOf(policy, micro, true);
+  const LearnerBytes pass = LearnerBytesOf(policy, micro, true, facts.threads);
   const std::string lengths =
       "sampling.max_new_tokens, sampling.length_schedule, batch.max_tokens_per_micro_batch";
   rows.push_back({"learner activations", pass.activations, When::kOnceReached, lengths});

@@ -45,11 +45,18 @@ int64_t EngineActivationBytes(const PolicyConfig& policy, DType dtype, const Rol
                               const RolloutShape& shape, int threads) {
   int64_t whole = 0, share = 0;
   for (const LargestStep& step : LargestSteps(policy, dtype, config, shape)) {
-    const auto bytes = [&](int64_t tokens) {
+    const auto bytes = [&](int64_t tokens, int64_t scratch = 0) {
       return ActivationBytesOf(policy, dtype,
-                               {.tokens = tokens, .logit_rows = std::min(tokens, step.rows)})
+                               {.tokens = tokens,
+                                .logit_rows = std::min(tokens, step.rows),
+                                .attention_scratch = scratch})
           .total;
     };
+    if (threads > 1) {
+      const int64_t few = std::min<int64_t>(step.tokens, 2 * threads);
+      whole = std::max(
+          whole, bytes(few, MostAttentionScratch(policy, threads, few, shape.longest_sequence)));
+    }
     whole = std::max(
         whole, bytes(threads == 1 ? step.tokens : std::min(step.tokens, step.item * threads - 1)));
     const int64_t equal = (step.tokens + threads - 1) / threads;
