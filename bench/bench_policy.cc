@@ -13,6 +13,7 @@
 #include "bench/grpo_step.h"
 #include "bench/policy_speed.h"
 #include "bench/prompt_step.h"
+#include "bench/tail_step.h"
 #include "kernels/cpu/parallel.h"
 
 namespace grouper::bench {
@@ -21,13 +22,14 @@ namespace {
 constexpr const char* kUsage =
     "usage: bench_policy [--threads N] [--model 0.4M|10M|100M] [--rounds N]\n"
     "                    [--micro-batch TOKENS] [--json]\n"
-    "       bench_policy --prompt-step [--threads N] [--model NAME] [--rounds N]\n"
+    "       bench_policy --prompt-step|--tail [--threads N] [--model NAME] [--rounds N]\n"
     "       bench_policy --grpo-step [--threads N] [--steps N] [--run DIR]\n"
     "                    [--set a.b=c]... [--json]\n"
     "Measures training (forward, backward, AdamW) and decode of 64 sequences and of one, in "
     "tokens\n"
     "per second; or the seconds of the quickstart's GRPO step and of its parts; or of a step with\n"
-    "long prompts, with the prompts of a group computed once and with every completion alone.\n"
+    "long prompts, with the prompts of a group computed once and with every completion alone; or\n"
+    "of a decoded token, and of an update, when one sequence of 8 k tokens remains.\n"
     "GROUPER_CPU=avx512|avx2|scalar chooses the instruction set.\n"
     "Example: taskset -c 0 bench_policy --threads 1 --model 10M --json\n";
 
@@ -37,7 +39,7 @@ struct Options {
   std::vector<std::string> set;  // settings of the GRPO step's run
   int64_t micro_batch = 0;       // tokens; 0: the whole batch
   int rounds = 3, steps = 8;
-  bool grpo_step = false, prompt_step = false, json = false;
+  bool grpo_step = false, prompt_step = false, tail = false, json = false;
 };
 
 int NumberOf(const std::string& flag, const char* text) {
@@ -56,8 +58,11 @@ Options Parse(int argc, char** argv) {
       std::fputs(kUsage, stdout);
       std::exit(0);
     }
-    if (flag == "--json" || flag == "--grpo-step" || flag == "--prompt-step") {
-      (flag == "--json" ? o.json : flag == "--grpo-step" ? o.grpo_step : o.prompt_step) = true;
+    if (flag == "--json" || flag == "--grpo-step" || flag == "--prompt-step" || flag == "--tail") {
+      (flag == "--json"        ? o.json
+       : flag == "--grpo-step" ? o.grpo_step
+       : flag == "--tail"      ? o.tail
+                               : o.prompt_step) = true;
       continue;
     }
     USER_CHECK(i + 1 < argc,
@@ -169,6 +174,14 @@ int Run(int argc, char** argv) {
   for (const PolicyCase& policy : PolicyCases()) {
     if (!options.model.empty() && options.model != policy.name) continue;
     found = true;
+    if (options.tail) {
+      const TailStep s = MeasureTail(policy, options.rounds, stream);
+      std::fprintf(stderr,
+                   "%-5s one sequence of 8 k tokens, %d thread(s): %.3f ms per decoded token | "
+                   "%.3f s per update\n",
+                   policy.name.c_str(), options.threads, 1e3 * s.token, s.update);
+      continue;
+    }
     if (options.prompt_step) {
       PrintPromptStep(options, policy, stream);
       continue;
