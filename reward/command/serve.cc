@@ -33,12 +33,7 @@ bool LifelineEnded(int timeout_ms) {
 int RunServe(const ServeOptions& options) {
   const std::stop_token stop = StopOnSignals();
   const Jail jail;
-  if (!jail.standing()) {
-    LogWarn("[jail] this service does not judge programs: " + jail.problem());
-  } else if (!jail.problem().empty()) {
-    LogInfo("[jail] programs are isolated by tier " + std::string(NameOf(jail.tier())) +
-            ", not by a better one: " + jail.problem());
-  }
+  if (!jail.standing()) LogWarn("[jail] this service does not judge programs: " + jail.problem());
   const MathGrader math;
   const CodeGrader code(&jail);
   const Scorer scorer(&math, &code);
@@ -49,7 +44,6 @@ int RunServe(const ServeOptions& options) {
   service_options.insecure = options.insecure;
   service_options.code_serving = jail.standing();
   service_options.isolation = jail.isolation();
-  service_options.isolation_tier = jail.tier();
   RewardService service(&scorer, service_options);
   if (options.report_port) {
     const std::string line = service.address() + "\n";

@@ -16,7 +16,6 @@
 #include <vector>
 
 #include "base/error.h"
-#include "reward/jail/confined_process.h"
 #include "reward/jail/harness.h"
 
 namespace grouper {
@@ -28,18 +27,14 @@ constexpr int kResultFd = 3, kFilterFd = 4;
 constexpr size_t kMostComplaintBytes = 400;
 
 // The arguments that isolate the box. The root is a tmpfs that is made read-only, and so is /dev.
+// There is one malloc arena, because each further one reserves 64 MB, and whether a thread gets one
+// depends on timing.
 constexpr const char kWalls[] =
     "--unshare-all --unshare-user --disable-userns --die-with-parent --new-session "
     "--ro-bind /usr /usr --symlink usr/lib /lib --symlink usr/lib64 /lib64 --symlink usr/bin /bin "
     "--dev /dev --remount-ro /dev --remount-ro / --chdir / "
-    "--clearenv --hostname jail --cap-drop ALL --seccomp 4";
-// There is one malloc arena, because each further one reserves 64 MB, and whether a thread gets one
-// depends on timing.
-constexpr std::pair<const char*, const char*> kEnvironment[] = {{"PATH", "/usr/bin"},
-                                                                {"LANG", "C.UTF-8"},
-                                                                {"PYTHONHASHSEED", "0"},
-                                                                {"MALLOC_ARENA_MAX", "1"},
-                                                                {"PWD", "/"}};
+    "--clearenv --setenv PATH /usr/bin --setenv LANG C.UTF-8 --setenv PYTHONHASHSEED 0 "
+    "--setenv MALLOC_ARENA_MAX 1 --hostname jail --cap-drop ALL --seccomp 4";
 // Python is not started with -I, because it would then ignore PYTHONHASHSEED, and the order of sets
 // would differ from run to run. The environment contains only our variables anyway.
 constexpr const char kPythonFlags[] = "-s -S -B -c";
@@ -49,14 +44,7 @@ void AppendWords(const std::string& words, std::vector<std::string>* out) {
   for (std::string word; in >> word;) out->push_back(word);
 }
 
-std::vector<std::string> Python(const JailPrograms& programs) {
-  std::vector<std::string> argv{programs.python};
-  AppendWords(kPythonFlags, &argv);
-  argv.push_back(kPythonHarness);
-  return argv;
-}
-
-std::vector<std::string> Bubblewrap(const JailPrograms& programs) {
+std::vector<std::string> Arguments(const JailPrograms& programs) {
   std::vector<std::string> argv;
   // As root, bubblewrap would map uid 0 to 0 and leave kernel settings writable.
   if (geteuid() == 0) {
@@ -64,10 +52,9 @@ std::vector<std::string> Bubblewrap(const JailPrograms& programs) {
   }
   argv.push_back(programs.bwrap);
   AppendWords(kWalls, &argv);
-  for (const auto& [name, value] : kEnvironment) {
-    for (const char* word : {"--setenv", name, value}) argv.push_back(word);
-  }
-  for (std::string& word : Python(programs)) argv.push_back(std::move(word));
+  argv.push_back(programs.python);
+  AppendWords(kPythonFlags, &argv);
+  argv.push_back(kPythonHarness);
   return argv;
 }
 
@@ -107,47 +94,22 @@ int TakeNonBlocking(int* fd) {
 
 }  // namespace
 
-Box::Box(const JailPrograms& programs, const BoxWalls& walls, unsigned number) {
+Box::Box(const JailPrograms& programs, const std::string& filter) {
   Pipe in, out, bpf, complaint;
-  if (walls.tier == PROCESS) {
-    std::vector<std::string> environment;
-    for (const auto& [name, value] : kEnvironment) {
-      environment.push_back(std::string(name) + "=" + value);
-    }
-    pid_ = StartConfined({.argv = Python(programs),
-                          .environment = environment,
-                          .in = in.read_end,
-                          .out = out.write_end,
-                          .complaint = complaint.write_end,
-                          .landlock = walls.landlock,
-                          .number = number,
-                          .filter = walls.filter},
-                         &start_problem_);
-  } else {
-    // A pipe holds far more than the filter, so this write never waits.
-    const ssize_t written = write(bpf.write_end, walls.filter.data(), walls.filter.size());
-    if (written != static_cast<ssize_t>(walls.filter.size())) {
-      start_problem_ = "the system-call filter does not fit a pipe";
-      return;
-    }
-    SpawnBubblewrap(programs, in.read_end, out.write_end, bpf.read_end, complaint.write_end);
+  // A pipe holds far more than the filter, so this write never waits.
+  const ssize_t written = write(bpf.write_end, filter.data(), filter.size());
+  if (written != static_cast<ssize_t>(filter.size())) {
+    start_problem_ = "the system-call filter does not fit a pipe";
+    return;
   }
-  if (pid_ > 0) {
-    // The call is made by number, because the header of glibc 2.36 declares it only for C.
-    pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
-    if (pidfd_ < 0) {
-      start_problem_ = std::string("no pidfd: ") + std::strerror(errno);
-      Kill();
-    }
-  }
+  Spawn(programs, in.read_end, out.write_end, bpf.read_end, complaint.write_end);
   input_ = TakeNonBlocking(&in.write_end);
   output_ = TakeNonBlocking(&out.read_end);
   complaint_ = TakeNonBlocking(&complaint.read_end);
 }
 
-void Box::SpawnBubblewrap(const JailPrograms& programs, int in, int out, int filter,
-                          int complaint) {
-  const std::vector<std::string> argv = Bubblewrap(programs);
+void Box::Spawn(const JailPrograms& programs, int in, int out, int filter, int complaint) {
+  const std::vector<std::string> argv = Arguments(programs);
   std::vector<char*> raw;
   for (const std::string& arg : argv) raw.push_back(const_cast<char*>(arg.c_str()));
   raw.push_back(nullptr);
@@ -178,6 +140,13 @@ void Box::SpawnBubblewrap(const JailPrograms& programs, int in, int out, int fil
   if (error != 0) {
     pid_ = -1;
     start_problem_ = "cannot start " + argv[0] + ": " + std::strerror(error);
+    return;
+  }
+  // The call is made by number, because the header of glibc 2.36 declares it only for C.
+  pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
+  if (pidfd_ < 0) {
+    start_problem_ = std::string("no pidfd: ") + std::strerror(errno);
+    Kill();
   }
 }
 

@@ -27,7 +27,6 @@ constexpr std::chrono::seconds kStartTime{20};
 constexpr int kLookMs = 50;
 // Room for the nonces and event names around the values.
 constexpr int64_t kFrameBytes = 4096;
-constexpr int kMostThreads = 64;
 
 // 128 random bits in hexadecimal, with which the harness signs its lines.
 std::string Nonce() {
@@ -56,18 +55,13 @@ Clock::time_point After(double seconds) {
 // One conversation with the harness.
 class Session {
  public:
-  // processes: the most threads of the submission's user; 0 sets no limit.
-  Session(const JailRequest& request, int processes, Box* box)
-      : request_(request),
-        processes_(processes),
-        box_(*box),
-        nonce_(Nonce()),
-        limit_(Clock::now() + kStartTime) {}
+  Session(const JailRequest& request, Box* box)
+      : request_(request), box_(*box), nonce_(Nonce()), limit_(Clock::now() + kStartTime) {}
 
   JailResult Talk(const std::function<bool(size_t, const std::string&)>& next) {
     const double cpu = std::ceil(std::max(1.0, request_.limits.cpu_seconds));
     Send(nonce_ + "\n(" + std::to_string(static_cast<int64_t>(cpu)) + "," +
-         std::to_string(request_.limits.memory_bytes) + "," + std::to_string(processes_) + ")\n");
+         std::to_string(request_.limits.memory_bytes) + ")\n");
     std::string event;
     if (!Receive(&event)) return result_;
     if (event != "ready") return Finish(End::kBroken, "the harness spoke out of turn");
@@ -211,7 +205,6 @@ class Session {
   }
 
   const JailRequest& request_;
-  const int processes_;
   Box& box_;
   const std::string nonce_;
   bool started_ = false;
@@ -224,68 +217,30 @@ class Session {
 
 }  // namespace
 
-const char* NameOf(IsolationTier tier) {
-  return tier == NAMESPACES ? "namespaces" : tier == PROCESS ? "process" : "none";
-}
-
-Jail::Jail(Options options)
-    : options_(std::move(options)),
-      landlock_(options_.most_landlock_abi),
-      boxes_(static_cast<unsigned>(getpid()) * 97) {
-  for (const IsolationTier tier : {NAMESPACES, PROCESS}) {
-    if (tier > options_.most) continue;
-    std::string wrong;
-    if (tier < options_.least) {
-      wrong = std::string("is below the least accepted tier, ") + NameOf(options_.least);
-    } else {
-      try {
-        wrong = TryTier(tier);
-      } catch (const Error& error) {
-        wrong = error.message();
+Jail::Jail(Options options) : options_(std::move(options)) {
+  try {
+    for (const std::string& program : {options_.bwrap, options_.setpriv, options_.python}) {
+      if (!FileExists(program)) {
+        problem_ = program + " is missing; install the packages bubblewrap, util-linux and python3";
+        return;
       }
     }
-    if (wrong.empty()) return;
-    walls_.tier = NOT_ISOLATED;
-    if (!problem_.empty()) problem_ += "; ";
-    problem_ += std::string("tier ") + NameOf(tier) + ": " + wrong;
+    filter_ = CompileSeccompFilter();
+    problem_ = Probe();
+  } catch (const Error& error) {
+    problem_ = error.message();
   }
-}
-
-std::string Jail::TryTier(IsolationTier tier) {
-  const JailPrograms& programs = options_.programs;
-  std::vector<std::string> needed{programs.python};
-  if (tier == NAMESPACES) needed = {programs.bwrap, programs.setpriv, programs.python};
-  for (const std::string& program : needed) {
-    if (!FileExists(program)) {
-      return program + " is missing; install the packages " +
-             (tier == NAMESPACES ? "bubblewrap, util-linux and python3" : "python3");
-    }
-  }
-  if (tier == PROCESS && !landlock_.problem().empty()) return landlock_.problem();
-  walls_.filter = CompileSeccompFilter(
-      {.namespaces = tier == NAMESPACES,
-       .refuse_truncation = tier == PROCESS && !landlock_.refuses_truncation()});
-  walls_.landlock = landlock_.fd();
-  walls_.tier = tier;
-  return Probe();
 }
 
 std::string Jail::isolation() const {
-  if (tier() == NAMESPACES) return "namespaces: bubblewrap, seccomp, rlimits; no cgroup";
-  if (tier() == PROCESS) {
-    return "process: Landlock version " + std::to_string(landlock_.abi()) +
-           ", seccomp, rlimits; no namespaces, no cgroup";
-  }
-  return problem_;
+  return standing() ? "bubblewrap: namespaces, seccomp, rlimits; no cgroup" : problem_;
 }
 
 std::string Jail::Probe() const {
   JailRequest request;
   request.program = kProbeProgram;
   request.entry = "probe";
-  request.calls = {tier() == NAMESPACES ? "(True, True)"
-                   : geteuid() == 0     ? "(False, True)"
-                                        : "(False, False)"};
+  request.calls = {"()"};
   request.limits.wall_seconds = 10;
   std::string found;
   const JailResult result = Run(request, [&](size_t, const std::string& json) {
@@ -293,10 +248,8 @@ std::string Jail::Probe() const {
     return true;
   });
   if (result.end != End::kFinished || found.empty()) {
-    return "the probe did not end (" + result.detail + ")" +
-           (tier() == NAMESPACES ? "; are user namespaces switched off on this machine or in this "
-                                   "container?"
-                                 : "");
+    return "the probe did not end (" + result.detail +
+           "); are user namespaces switched off on this machine?";
   }
   return found == "[]" ? "" : "the walls do not stand: " + found;
 }
@@ -304,20 +257,17 @@ std::string Jail::Probe() const {
 JailResult Jail::Run(const JailRequest& request,
                      const std::function<bool(size_t, const std::string&)>& next) const {
   JailResult broken;
-  if (!standing()) {
+  if (!problem_.empty()) {
     broken.detail = problem_;
     return broken;
   }
   const SigpipeGuard guard;
-  Box box(options_.programs, walls_, boxes_.fetch_add(1));
+  Box box(options_, filter_);
   if (!box.start_problem().empty()) {
     broken.detail = box.start_problem();
     return broken;
   }
-  // The kernel counts the threads of a user. Without namespaces, a box has a user of its own only
-  // where this program is root; elsewhere the memory limit alone bounds the threads.
-  const bool own_user = tier() == NAMESPACES || geteuid() == 0;
-  return Session(request, own_user ? kMostThreads : 0, &box).Talk(next);
+  return Session(request, &box).Talk(next);
 }
 
 }  // namespace grouper

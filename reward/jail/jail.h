@@ -1,15 +1,10 @@
-// Runs one Python submission apart from the machine, in the best way that this machine allows:
-//   NAMESPACES  inside bubblewrap, with its own user, pid, network, mount, ipc, uts and cgroup
-//               namespaces, a read-only /usr and nothing else of the host, and no /proc.
-//   PROCESS     where namespaces are not to be had, as in most containers: one process under
-//               Landlock, which can open /usr and a few devices to read and nothing to write.
-// Both have no environment, a system-call filter (no new processes, no network, no signals to
-// others) and resource limits. A tier is used only if a probe shows that it holds on this machine;
-// if none does, nothing runs. docs/running.md lists what each tier holds. Thread-safe; each Run
-// owns its process. The jail does not protect against kernel bugs. Expected outputs never enter it.
+// Runs one Python submission inside bubblewrap: with its own user, pid, network, mount, ipc, uts
+// and cgroup namespaces, a read-only /usr and nothing else of the host, nothing writable, no /proc,
+// no environment, a system-call filter and resource limits. If the jail cannot be shown to hold on
+// this machine, nothing runs. Thread-safe; each Run owns its process. The jail does not protect
+// against kernel bugs. Expected outputs never enter it.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <functional>
 #include <stop_token>
@@ -17,7 +12,6 @@
 #include <vector>
 
 #include "reward/jail/box.h"
-#include "reward/jail/landlock.h"
 
 namespace grouper {
 
@@ -58,20 +52,13 @@ struct JailResult {
 
 class Jail {
  public:
-  struct Options {
-    JailPrograms programs = {};
-    IsolationTier least = PROCESS;    // a lower tier is not used
-    IsolationTier most = NAMESPACES;  // tests of tier PROCESS lower it
-    int most_landlock_abi = 1000;     // tests of older kernels lower it
-  };
-  // Tries the tiers from the best one down, and probes each.
+  using Options = JailPrograms;
+  // Builds the system-call filter and tests once whether the jail holds.
   explicit Jail(Options options);
   Jail() : Jail(Options{}) {}
 
   // False: nothing will be run; problem() says why and what to do.
-  bool standing() const { return tier() != NOT_ISOLATED; }
-  IsolationTier tier() const { return walls_.tier; }
-  // Why better tiers than tier() are not used, and what to do; empty if it is the best.
+  bool standing() const { return problem_.empty(); }
   const std::string& problem() const { return problem_; }
   // The isolation in words, or the problem, as capabilities and health show it.
   std::string isolation() const;
@@ -82,18 +69,10 @@ class Jail {
                  const std::function<bool(size_t call, const std::string& json)>& next) const;
 
  private:
-  // Sets walls_ up and tests them. Returns what is wrong; empty if the tier holds.
-  std::string TryTier(IsolationTier tier);
   std::string Probe() const;
-
   Options options_;
-  LandlockRules landlock_;
-  BoxWalls walls_;
+  std::string filter_;  // compiled BPF program
   std::string problem_;
-  mutable std::atomic<unsigned> boxes_;  // started so far; begins anywhere
 };
-
-// The tier's name in options and messages: "namespaces", "process", "none".
-const char* NameOf(IsolationTier tier);
 
 }  // namespace grouper

@@ -16,36 +16,24 @@ def fork():
     if os.fork() == 0:
         os._exit(0)  # else both would answer
 
-# namespaces: whether the box has its own; own_user: whether its user runs nothing else.
-def probe(namespaces, own_user):
+def probe():
     found = []
-    if namespaces and sorted(os.listdir('/')) != ['bin', 'dev', 'lib', 'lib64', 'usr']:
+    if sorted(os.listdir('/')) != ['bin', 'dev', 'lib', 'lib64', 'usr']:
         found.append('sees ' + ' '.join(sorted(os.listdir('/'))))
-    for path in ('/', '/dev', '/dev/shm', '/usr', '/usr/lib', '/tmp', '/var/tmp'):
+    for path in ('/', '/dev', '/dev/shm', '/usr', '/usr/lib', '/tmp'):
         tries('writes to ' + path, lambda: open(path + '/probe', 'w'), found)
-        tries('makes a folder in ' + path, lambda: os.mkdir(path + '/probe'), found)
-    for path in ('/etc/passwd', '/etc/hostname', '/proc/self/status', '/proc/1/environ'):
-        tries('reads ' + path, lambda: open(path), found)
-    for path in ('/etc', '/proc', '/home', '/root', '/tmp'):
-        tries('lists ' + path, lambda: os.listdir(path), found)
     for family in (1, 2, 10, 16, 17, 38, 40):
         tries('opens a socket of family %d' % family, lambda: socket.socket(family, 1), found)
     tries('forks', fork, found)
-    tries('truncates files', lambda: os.truncate('/etc/passwd', 1 << 40), found)
-    if not namespaces:
-        for pid in (os.getppid(), -1, 0):
-            tries('signals %d' % pid, lambda: os.kill(pid, 0), found)
-        tries('changes limits of others',
-              lambda: resource.prlimit(os.getppid(), resource.RLIMIT_CORE, (0, 0)), found)
     tries('takes a gigabyte', lambda: bytearray(1 << 30), found)
     tries('asks for shared memory', lambda: os.memfd_create('probe'), found)
     tries('raises its limits', lambda: resource.setrlimit(resource.RLIMIT_AS, (-1, -1)), found)
     tries('sets a mode', lambda: os.chmod('/dev/null', 0o777), found)
     if os.getuid() == 0 or os.geteuid() == 0:
         found.append('is root')
-    if namespaces and os.getpid() > 9:
+    if os.getpid() > 9:
         found.append('sees the pids of the host')
-    if namespaces and os.uname().nodename != 'jail':
+    if os.uname().nodename != 'jail':
         found.append('sees the name of the host')
     if sys.flags.hash_randomization:
         found.append('hashes differ between runs')
@@ -53,7 +41,7 @@ def probe(namespaces, own_user):
     if set(os.environ) - ours:
         found.append('has an environment')
     soft = resource.getrlimit
-    if soft(resource.RLIMIT_CPU)[1] == -1 or (own_user and soft(resource.RLIMIT_NPROC)[1] > 64):
+    if soft(resource.RLIMIT_CPU)[1] == -1 or soft(resource.RLIMIT_NPROC)[1] > 64:
         found.append('has no limits')
     return found
 )python";

@@ -1,23 +1,16 @@
 #include "reward/jail/seccomp_filter.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <iterator>
-#include <string_view>
-
 #include "base/error.h"
-#include "reward/jail/confined_process.h"
 
 namespace grouper {
 namespace {
@@ -164,67 +157,9 @@ class Filter {
 
 }  // namespace
 
-namespace {
-
-// The commands of fcntl that copy descriptors and read or set their flags. The others can send
-// signals to other processes.
-constexpr int kAllowedFcntl[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD,      F_SETFD,
-                                 F_GETFL, F_SETFL,         F_GETPIPE_SZ, F_GETLK};
-
-// Without namespaces, these calls could reach other processes, or files that Landlock leaves alone.
-// Their arguments are compared with all 64 bits, so a value that the kernel would shorten is no way
-// round.
-constexpr const char* kPartlyAllowed[] = {
-    "kill",  "tgkill", "tkill",     "prlimit64", "sched_setaffinity", "fcntl",
-    "prctl", "sendto", "utimensat", "truncate",  "get_robust_list"};
-
-bool IsPartlyAllowed(std::string_view name) {
-  return std::find(std::begin(kPartlyAllowed), std::end(kPartlyAllowed), name) !=
-         std::end(kPartlyAllowed);
-}
-
-void AddRulesWithoutNamespaces(bool refuse_truncation, Filter* filter) {
-  const auto own = static_cast<uint64_t>(kOwnPid);
-  for (const char* name : {"kill", "tgkill"}) {
-    filter->Add(SCMP_ACT_ALLOW, name, SCMP_A0_64(SCMP_CMP_EQ, own, 0));
-    filter->Add(SCMP_ACT_ERRNO(EPERM), name, SCMP_A0_64(SCMP_CMP_NE, own, 0));
-  }
-  for (const char* name : {"prlimit64", "sched_setaffinity"}) {
-    filter->Add(SCMP_ACT_ALLOW, name, SCMP_A0_64(SCMP_CMP_EQ, 0, 0));
-    filter->Add(SCMP_ACT_ALLOW, name, SCMP_A0_64(SCMP_CMP_EQ, own, 0));
-  }
-  for (const int command : kAllowedFcntl) {
-    filter->Add(SCMP_ACT_ALLOW, "fcntl",
-                SCMP_A1_64(SCMP_CMP_EQ, static_cast<uint64_t>(command), 0));
-  }
-  // Not PR_SET_PDEATHSIG, by which the process dies with its service.
-  for (const int option : {PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, PR_CAPBSET_READ}) {
-    filter->Add(SCMP_ACT_ALLOW, "prctl", SCMP_A0_64(SCMP_CMP_EQ, static_cast<uint64_t>(option), 0));
-  }
-  // Only to the other end of a pair: an address could name the socket of a service.
-  filter->Add(SCMP_ACT_ALLOW, "sendto", SCMP_A4_64(SCMP_CMP_EQ, 0, 0));
-  filter->Add(SCMP_ACT_ERRNO(EPERM), "utimensat");
-  if (refuse_truncation) {
-    filter->Add(SCMP_ACT_ERRNO(EPERM), "truncate");
-    filter->Add(SCMP_ACT_ALLOW, "open", SCMP_A1_64(SCMP_CMP_MASKED_EQ, O_TRUNC, 0));
-    filter->Add(SCMP_ACT_ERRNO(EPERM), "open", SCMP_A1_64(SCMP_CMP_MASKED_EQ, O_TRUNC, O_TRUNC));
-    filter->Add(SCMP_ACT_ALLOW, "openat", SCMP_A2_64(SCMP_CMP_MASKED_EQ, O_TRUNC, 0));
-    filter->Add(SCMP_ACT_ERRNO(EPERM), "openat", SCMP_A2_64(SCMP_CMP_MASKED_EQ, O_TRUNC, O_TRUNC));
-  } else {
-    filter->Add(SCMP_ACT_ALLOW, "truncate");
-  }
-}
-
-}  // namespace
-
-std::string CompileSeccompFilter(const FilterOptions& options) {
+std::string CompileSeccompFilter() {
   Filter filter;
-  for (const std::string_view name : kAllowed) {
-    if (!options.namespaces && IsPartlyAllowed(name)) continue;
-    if (options.refuse_truncation && (name == "open" || name == "openat")) continue;
-    filter.Add(SCMP_ACT_ALLOW, name.data());
-  }
-  if (!options.namespaces) AddRulesWithoutNamespaces(options.refuse_truncation, &filter);
+  for (const char* name : kAllowed) filter.Add(SCMP_ACT_ALLOW, name);
   for (const char* name : kRefused) filter.Add(SCMP_ACT_ERRNO(EPERM), name);
   // Threads are allowed, processes are not. The flags of clone3 cannot be inspected, so it seems
   // not to exist, and libc falls back to clone.

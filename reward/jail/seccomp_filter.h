@@ -7,14 +7,7 @@
 
 namespace grouper {
 
-struct FilterOptions {
-  // False: the process shares the machine's pids and sockets, so the filter also keeps it from
-  // signalling and changing other processes. StartConfined replaces kOwnPid by its pid.
-  bool namespaces = true;
-  bool refuse_truncation = false;  // where Landlock cannot
-};
-
 // kInternal when libseccomp refuses.
-std::string CompileSeccompFilter(const FilterOptions& options);
+std::string CompileSeccompFilter();
 
 }  // namespace grouper

@@ -88,31 +88,26 @@ void ExpectClosed(const Jail& jail, const std::string& words) {
 }
 
 TEST(Jail, IsClosedWithoutBubblewrap) {
-  ExpectClosed(Jail({.programs = {.bwrap = "/nowhere/bwrap"}, .least = NAMESPACES}),
-               "/nowhere/bwrap is missing; install");
+  ExpectClosed(Jail({.bwrap = "/nowhere/bwrap"}), "/nowhere/bwrap is missing; install");
 }
 
 TEST(Jail, IsClosedWithoutPython) {
-  ExpectClosed(Jail({.programs = {.python = "/nowhere/python3"}}),
-               "/nowhere/python3 is missing; install");
+  ExpectClosed(Jail({.python = "/nowhere/python3"}), "/nowhere/python3 is missing; install");
 }
 
 TEST(Jail, IsClosedWhenBubblewrapDoesNothing) {
-  ExpectClosed(Jail({.programs = {.bwrap = "/usr/bin/true"}, .least = NAMESPACES}),
-               "the probe did not end");
+  ExpectClosed(Jail({.bwrap = "/usr/bin/true"}), "the probe did not end");
 }
 
 TEST(Jail, IsClosedWhenBubblewrapComplains) {
   const FakeBubblewrap fake("echo 'setting up uid map: Permission denied' >&2; exit 1\n");
-  ExpectClosed(Jail({.programs = {.bwrap = fake.path()}, .least = NAMESPACES}),
-               "setting up uid map: Permission denied");
+  ExpectClosed(Jail({.bwrap = fake.path()}), "setting up uid map: Permission denied");
 }
 
 TEST(Jail, IsClosedWhenBubblewrapBuildsNoWalls) {
   const FakeBubblewrap fake(
       "while [ \"$1\" != /usr/bin/python3 ]; do shift; done\nexec \"$@\" 4<&-\n");
-  ExpectClosed(Jail({.programs = {.bwrap = fake.path()}, .least = NAMESPACES}),
-               "the walls do not stand");
+  ExpectClosed(Jail({.bwrap = fake.path()}), "the walls do not stand");
 }
 
 class StandingJail : public testing::Test {
