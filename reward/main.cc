@@ -26,6 +26,11 @@ int Run(int argc, char** argv) {
   serve_app->add_option("--threads", serve.threads, "math workers")->check(CLI::Range(1, 1024));
   serve_app->add_option("--code-slots", serve.code_slots, "programs judged at once")
       ->check(CLI::Range(1, 256));
+  const CLI::IsMember tier({"process", "namespaces"});
+  const char* const tier_help = "least isolation in which programs are judged";
+  serve_app->add_option("--min-isolation", serve.min_isolation, tier_help)
+      ->check(tier)
+      ->capture_default_str();
   serve_app->add_flag("--report-port", serve.report_port,
                       "write host:port to descriptor 3 and end when descriptor 4 is closed");
   serve_app->add_flag("--insecure-i-know", serve.insecure,
@@ -41,6 +46,9 @@ int Run(int argc, char** argv) {
   score_app->add_option("--rubric", score.rubric_file, "textproto of a Rubric");
   score_app->add_option("--threads", score.threads, "threads; 0: the cores")
       ->check(CLI::Range(0, 1024));
+  score_app->add_option("--min-isolation", score.min_isolation, tier_help)
+      ->check(tier)
+      ->capture_default_str();
   bool json = false;
   score_app->add_flag("--json", json, "accepted for uniformity: the output is JSONL anyway");
   score_app->footer("Example: grouper-reward score answers.jsonl --mode line --marker 'A:'");

@@ -6,12 +6,16 @@
 
 namespace grouper {
 
+// The least tier of isolation in which programs are judged: namespaces or process.
+inline constexpr const char kLeastIsolation[] = "process";
+
 struct ScoreOptions {
   std::string file = "-";   // JSONL, "-": standard input
   std::string mode;         // boxed, answer_tag, gsm8k, line, whole; empty: the rubric's
   std::string marker;       // of mode line
   std::string rubric_file;  // textproto of one Rubric
   int threads = 0;          // 0: the cores
+  std::string min_isolation = kLeastIsolation;
 };
 // JSONL rows {id, completion, answer | golds | problem, ...rubric fields} to JSONL results on
 // standard output, in order. 0: every line was handled; kUser (exit 2) names file, line and field.
@@ -23,6 +27,7 @@ struct ServeOptions {
   int code_slots = 2;
   bool report_port =
       false;  // "host:port" on descriptor 3; end-of-file on descriptor 4 ends the service
+  std::string min_isolation = kLeastIsolation;
   bool insecure = false;  // allow an address beyond loopback without TLS
 };
 int RunServe(const ServeOptions& options);

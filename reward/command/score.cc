@@ -239,7 +239,7 @@ int RunScore(const ScoreOptions& options) {
   if (!options.marker.empty()) defaults.set_marker(options.marker);
   CheckRubric(defaults);
   const MathGrader math;
-  const LazyCodeGrader code;
+  const LazyCodeGrader code(Jail::AtLeast(options.min_isolation));
   const Scorer scorer(&math, &code);
   const size_t threads = options.threads > 0 ? static_cast<size_t>(options.threads)
                                              : std::max(1u, std::thread::hardware_concurrency());

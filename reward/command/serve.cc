@@ -32,8 +32,13 @@ bool LifelineEnded(int timeout_ms) {
 
 int RunServe(const ServeOptions& options) {
   const std::stop_token stop = StopOnSignals();
-  const Jail jail;
-  if (!jail.standing()) LogWarn("[jail] this service does not judge programs: " + jail.problem());
+  const Jail jail(Jail::AtLeast(options.min_isolation));
+  if (!jail.standing()) {
+    LogWarn("[jail] this service does not judge programs: " + jail.problem());
+  } else if (!jail.problem().empty()) {
+    LogInfo("[jail] programs are judged in the weaker tier " + std::string(TierWord(jail.tier())) +
+            ", because a stronger one does not hold: " + jail.problem());
+  }
   const MathGrader math;
   const CodeGrader code(&jail);
   const Scorer scorer(&math, &code);
@@ -44,6 +49,7 @@ int RunServe(const ServeOptions& options) {
   service_options.insecure = options.insecure;
   service_options.code_serving = jail.standing();
   service_options.isolation = jail.isolation();
+  service_options.isolation_tier = jail.tier();
   RewardService service(&scorer, service_options);
   if (options.report_port) {
     const std::string line = service.address() + "\n";

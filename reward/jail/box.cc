@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,12 +12,14 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
 #include "reward/jail/harness.h"
+#include "reward/jail/walled_start.h"
 
 namespace grouper {
 namespace {
@@ -37,14 +40,18 @@ constexpr const char kWalls[] =
     "--setenv MALLOC_ARENA_MAX 1 --hostname jail --cap-drop ALL --seccomp 4";
 // Python is not started with -I, because it would then ignore PYTHONHASHSEED, and the order of sets
 // would differ from run to run. The environment contains only our variables anyway.
-constexpr const char kPythonFlags[] = "-s -S -B -c";
+constexpr const char* kPythonFlags[] = {"-s", "-S", "-B", "-c"};
+
+// The same environment as bubblewrap's.
+constexpr const char* kEnvironment[] = {"PATH=/usr/bin", "LANG=C.UTF-8", "PYTHONHASHSEED=0",
+                                        "MALLOC_ARENA_MAX=1"};
 
 void AppendWords(const std::string& words, std::vector<std::string>* out) {
   std::istringstream in(words);
   for (std::string word; in >> word;) out->push_back(word);
 }
 
-std::vector<std::string> Arguments(const JailPrograms& programs) {
+std::vector<std::string> BubblewrapArguments(const JailPrograms& programs) {
   std::vector<std::string> argv;
   // As root, bubblewrap would map uid 0 to 0 and leave kernel settings writable.
   if (geteuid() == 0) {
@@ -53,9 +60,17 @@ std::vector<std::string> Arguments(const JailPrograms& programs) {
   argv.push_back(programs.bwrap);
   AppendWords(kWalls, &argv);
   argv.push_back(programs.python);
-  AppendWords(kPythonFlags, &argv);
+  argv.insert(argv.end(), std::begin(kPythonFlags), std::end(kPythonFlags));
   argv.push_back(kPythonHarness);
   return argv;
+}
+
+// As exec takes them: pointers into `words`, and an end.
+std::vector<char*> Pointers(const std::vector<std::string>& words) {
+  std::vector<char*> raw;
+  for (const std::string& word : words) raw.push_back(const_cast<char*>(word.c_str()));
+  raw.push_back(nullptr);
+  return raw;
 }
 
 void CloseFd(int* fd) {
@@ -94,25 +109,54 @@ int TakeNonBlocking(int* fd) {
 
 }  // namespace
 
-Box::Box(const JailPrograms& programs, const std::string& filter) {
-  Pipe in, out, bpf, complaint;
-  // A pipe holds far more than the filter, so this write never waits.
-  const ssize_t written = write(bpf.write_end, filter.data(), filter.size());
-  if (written != static_cast<ssize_t>(filter.size())) {
-    start_problem_ = "the system-call filter does not fit a pipe";
-    return;
+Box::Box(const JailPrograms& programs, const Walls& walls) {
+  Pipe in, out, complaint;
+  if (walls.namespaces) {
+    Pipe bpf;
+    // A pipe holds far more than the filter, so this write never waits.
+    const ssize_t written = write(bpf.write_end, walls.filter.data(), walls.filter.size());
+    if (written != static_cast<ssize_t>(walls.filter.size())) {
+      start_problem_ = "the system-call filter does not fit a pipe";
+      return;
+    }
+    SpawnBubblewrap(programs, in.read_end, out.write_end, bpf.read_end, complaint.write_end);
+  } else {
+    SpawnWalled(programs, walls, in.read_end, out.write_end, complaint.write_end);
   }
-  Spawn(programs, in.read_end, out.write_end, bpf.read_end, complaint.write_end);
+  if (pid_ > 0) {
+    // The call is made by number, because the header of glibc 2.36 declares it only for C.
+    pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
+    if (pidfd_ < 0) {
+      start_problem_ = std::string("no pidfd: ") + std::strerror(errno);
+      Kill();
+    }
+  }
   input_ = TakeNonBlocking(&in.write_end);
   output_ = TakeNonBlocking(&out.read_end);
   complaint_ = TakeNonBlocking(&complaint.read_end);
 }
 
-void Box::Spawn(const JailPrograms& programs, int in, int out, int filter, int complaint) {
-  const std::vector<std::string> argv = Arguments(programs);
-  std::vector<char*> raw;
-  for (const std::string& arg : argv) raw.push_back(const_cast<char*>(arg.c_str()));
-  raw.push_back(nullptr);
+void Box::SpawnWalled(const JailPrograms& programs, const Walls& walls, int in, int out,
+                      int complaint) {
+  std::vector<std::string> argv = {programs.python};
+  argv.insert(argv.end(), std::begin(kPythonFlags), std::end(kPythonFlags));
+  argv.push_back(kPythonHarness);
+  const std::vector<std::string> environment(std::begin(kEnvironment), std::end(kEnvironment));
+  const std::vector<char*> raw_argv = Pointers(argv), raw_environment = Pointers(environment);
+  pid_ = StartWalled({.argv = raw_argv.data(),
+                      .environment = raw_environment.data(),
+                      .input = in,
+                      .output = out,
+                      .complaint = complaint,
+                      .landlock = walls.landlock.fd(),
+                      .filter = &walls.filter});
+  if (pid_ < 0) start_problem_ = std::string("cannot start a process: ") + std::strerror(errno);
+}
+
+void Box::SpawnBubblewrap(const JailPrograms& programs, int in, int out, int filter,
+                          int complaint) {
+  const std::vector<std::string> argv = BubblewrapArguments(programs);
+  const std::vector<char*> raw = Pointers(argv);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, in, 0);
@@ -140,13 +184,6 @@ void Box::Spawn(const JailPrograms& programs, int in, int out, int filter, int c
   if (error != 0) {
     pid_ = -1;
     start_problem_ = "cannot start " + argv[0] + ": " + std::strerror(error);
-    return;
-  }
-  // The call is made by number, because the header of glibc 2.36 declares it only for C.
-  pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
-  if (pidfd_ < 0) {
-    start_problem_ = std::string("no pidfd: ") + std::strerror(errno);
-    Kill();
   }
 }
 
@@ -204,6 +241,14 @@ double Starved(pid_t pid) {
 }
 
 }  // namespace
+
+int Box::Threads() const {
+  struct stat folder {};
+  const std::string path = "/proc/" + std::to_string(pid_) + "/task";
+  // The links of a folder are itself, its entry in its parent, and one for each folder in it.
+  if (pid_ <= 0 || stat(path.c_str(), &folder) != 0) return 0;
+  return std::max(0, static_cast<int>(folder.st_nlink) - 2);
+}
 
 double Box::SecondsStarved() const { return pid_ > 0 ? Starved(pid_) : 0; }
 

@@ -21,7 +21,7 @@ def harness():
     def literal(text):
         return eval(text, {'__builtins__': {}})
     nonce = line()
-    cpu, memory = literal(line())
+    cpu, memory, threads = literal(line())
     def put(data):
         while data:
             data = data[write(3, data):]
@@ -36,7 +36,8 @@ def harness():
     limit(resource.RLIMIT_CORE, (0, 0))
     limit(resource.RLIMIT_FSIZE, (0, 0))
     limit(resource.RLIMIT_NOFILE, (64, 64))
-    limit(resource.RLIMIT_NPROC, (64, 64))
+    if threads:
+        limit(resource.RLIMIT_NPROC, (threads, threads))
     limit(resource.RLIMIT_STACK, (8 << 20, 8 << 20))
     limit(resource.RLIMIT_DATA, (memory, memory))
     limit(resource.RLIMIT_AS, (memory, memory))

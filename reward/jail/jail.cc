@@ -13,18 +13,30 @@
 #include "base/io/file.h"
 #include "reward/jail/probe.h"
 #include "reward/jail/seccomp_filter.h"
+#include "reward/jail/walled_start.h"
 
 namespace grouper {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 using End = JailResult::End;
+using reward::v1::IsolationTier;
+
+constexpr const char* kNoNamespaces =
+    "are user namespaces switched off? On a machine of your own set the sysctls "
+    "user.max_user_namespaces=10000, kernel.unprivileged_userns_clone=1 and "
+    "kernel.apparmor_restrict_unprivileged_userns=0, as far as they exist; start a container with "
+    "--security-opt seccomp=unconfined --security-opt apparmor=unconfined";
+constexpr const char* kNoProcess =
+    "does Python start, and may root in this container become another user (capabilities SETUID "
+    "and SETGID)?";
 
 // The time from the spawn to the harness's first line. It is our time, so it does not count against
 // the submission's limits.
 constexpr std::chrono::seconds kStartTime{20};
 // The longest time between two looks at the stop token.
 constexpr int kLookMs = 50;
+constexpr int kMostThreads = 64;
 // Room for the nonces and event names around the values.
 constexpr int64_t kFrameBytes = 4096;
 
@@ -52,16 +64,26 @@ Clock::time_point After(double seconds) {
          std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
 }
 
+// True where RLIMIT_NPROC would count the threads of the whole service, so that the session counts
+// those of the box itself.
+bool CountsThreads(const Walls& walls) { return !walls.namespaces && !WalledHasOwnUser(); }
+
 // One conversation with the harness.
 class Session {
  public:
-  Session(const JailRequest& request, Box* box)
-      : request_(request), box_(*box), nonce_(Nonce()), limit_(Clock::now() + kStartTime) {}
+  // count_threads: too many of them end the run here, because no limit of the kernel does.
+  Session(const JailRequest& request, bool count_threads, Box* box)
+      : request_(request),
+        count_threads_(count_threads),
+        box_(*box),
+        nonce_(Nonce()),
+        limit_(Clock::now() + kStartTime) {}
 
   JailResult Talk(const std::function<bool(size_t, const std::string&)>& next) {
     const double cpu = std::ceil(std::max(1.0, request_.limits.cpu_seconds));
     Send(nonce_ + "\n(" + std::to_string(static_cast<int64_t>(cpu)) + "," +
-         std::to_string(request_.limits.memory_bytes) + ")\n");
+         std::to_string(request_.limits.memory_bytes) + "," +
+         (count_threads_ ? "None" : std::to_string(kMostThreads)) + ")\n");
     std::string event;
     if (!Receive(&event)) return result_;
     if (event != "ready") return Finish(End::kBroken, "the harness spoke out of turn");
@@ -182,6 +204,10 @@ class Session {
     pollfd fds[2] = {{box_.output(), POLLIN, 0},
                      {to_send_.empty() ? -1 : box_.input(), POLLOUT, 0}};
     poll(fds, 2, wait);
+    if (count_threads_ && started_ && box_.Threads() > kMostThreads) {
+      Finish(End::kException, "too many threads");
+      return false;
+    }
     if ((fds[1].revents & (POLLOUT | POLLERR)) != 0) {
       const ssize_t n = write(box_.input(), to_send_.data(), to_send_.size());
       if (n > 0) to_send_.erase(0, static_cast<size_t>(n));
@@ -205,6 +231,7 @@ class Session {
   }
 
   const JailRequest& request_;
+  const bool count_threads_;
   Box& box_;
   const std::string nonce_;
   bool started_ = false;
@@ -217,57 +244,112 @@ class Session {
 
 }  // namespace
 
-Jail::Jail(Options options) : options_(std::move(options)) {
-  try {
-    for (const std::string& program : {options_.bwrap, options_.setpriv, options_.python}) {
-      if (!FileExists(program)) {
-        problem_ = program + " is missing; install the packages bubblewrap, util-linux and python3";
-        return;
-      }
-    }
-    filter_ = CompileSeccompFilter();
-    problem_ = Probe();
-  } catch (const Error& error) {
-    problem_ = error.message();
+Jail::Jail(JailOptions options) : options_(std::move(options)) {
+  std::string& python = options_.programs.python;
+  for (const char* path : {"/usr/bin/python3", "/usr/local/bin/python3"}) {
+    if (python.empty() && FileExists(path)) python = path;
   }
+  if (python.empty()) python = "/usr/bin/python3";
+  if (!FileExists(python)) {
+    problem_ = python + " is missing; install the package python3";
+    return;
+  }
+  for (const IsolationTier tier : options_.tiers) {
+    std::string why;
+    try {
+      why = Try(tier);
+    } catch (const Error& error) {
+      why = error.message();
+    }
+    if (why.empty()) {
+      tier_ = tier;
+      return;
+    }
+    if (!problem_.empty()) problem_ += "; ";
+    problem_ += std::string("tier ") + TierWord(tier) + ": " + why;
+  }
+  walls_.reset();
+}
+
+JailOptions Jail::AtLeast(const std::string& least) {
+  JailOptions options;
+  USER_CHECK(least == "process" || least == "namespaces",
+             "[jail] the least isolation must be process or namespaces", Named("given", least));
+  if (least == "namespaces") options.tiers = {reward::v1::NAMESPACES};
+  return options;
+}
+
+const char* TierWord(IsolationTier tier) {
+  return tier == reward::v1::NAMESPACES ? "namespaces"
+         : tier == reward::v1::PROCESS  ? "process"
+                                        : "none";
+}
+
+// Empty: the tier holds.
+std::string Jail::Try(IsolationTier tier) {
+  const bool namespaces = tier == reward::v1::NAMESPACES;
+  walls_ = std::make_unique<Walls>();
+  walls_->namespaces = namespaces;
+  walls_->filter = CompileSeccompFilter(namespaces);
+  if (!namespaces && !walls_->landlock.problem().empty()) return walls_->landlock.problem();
+  if (namespaces) {
+    for (const std::string& program : {options_.programs.bwrap, options_.programs.setpriv}) {
+      if (!FileExists(program))
+        return program + " is missing; install the packages bubblewrap and util-linux";
+    }
+  }
+  return Probe();
 }
 
 std::string Jail::isolation() const {
-  return standing() ? "bubblewrap: namespaces, seccomp, rlimits; no cgroup" : problem_;
+  switch (tier_) {
+    case reward::v1::NAMESPACES:
+      return "namespaces (bubblewrap), seccomp, rlimits; no cgroup";
+    case reward::v1::PROCESS:
+      return "one process: Landlock version " + std::to_string(walls_->landlock.abi()) +
+             ", seccomp, rlimits; no namespaces, no cgroup" +
+             (problem_.empty() ? "" : "; " + problem_);
+    default:
+      return problem_;
+  }
 }
 
 std::string Jail::Probe() const {
   JailRequest request;
   request.program = kProbeProgram;
   request.entry = "probe";
-  request.calls = {"()"};
+  request.calls = {std::string("(") + (walls_->namespaces ? "True" : "False") + "," +
+                   (CountsThreads(*walls_) ? "False" : "True") + ")"};
   request.limits.wall_seconds = 10;
   std::string found;
-  const JailResult result = Run(request, [&](size_t, const std::string& json) {
+  const JailResult result = RunInBox(request, [&](size_t, const std::string& json) {
     found = json;
     return true;
   });
-  if (result.end != End::kFinished || found.empty()) {
-    return "the probe did not end (" + result.detail +
-           "); are user namespaces switched off on this machine?";
-  }
-  return found == "[]" ? "" : "the walls do not stand: " + found;
+  if (result.end == End::kFinished && found == "[]") return "";
+  if (result.end == End::kFinished && !found.empty()) return "the walls do not stand: " + found;
+  return "the probe did not end (" + result.detail + "); " +
+         (walls_->namespaces ? kNoNamespaces : kNoProcess);
 }
 
 JailResult Jail::Run(const JailRequest& request,
                      const std::function<bool(size_t, const std::string&)>& next) const {
+  if (standing()) return RunInBox(request, next);
   JailResult broken;
-  if (!problem_.empty()) {
-    broken.detail = problem_;
-    return broken;
-  }
+  broken.detail = problem_;
+  return broken;
+}
+
+JailResult Jail::RunInBox(const JailRequest& request,
+                          const std::function<bool(size_t, const std::string&)>& next) const {
   const SigpipeGuard guard;
-  Box box(options_, filter_);
+  Box box(options_.programs, *walls_);
   if (!box.start_problem().empty()) {
+    JailResult broken;
     broken.detail = box.start_problem();
     return broken;
   }
-  return Session(request, &box).Talk(next);
+  return Session(request, CountsThreads(*walls_), &box).Talk(next);
 }
 
 }  // namespace grouper

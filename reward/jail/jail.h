@@ -1,16 +1,20 @@
-// Runs one Python submission inside bubblewrap: with its own user, pid, network, mount, ipc, uts
-// and cgroup namespaces, a read-only /usr and nothing else of the host, nothing writable, no /proc,
-// no environment, a system-call filter and resource limits. If the jail cannot be shown to hold on
-// this machine, nothing runs. Thread-safe; each Run owns its process. The jail does not protect
-// against kernel bugs. Expected outputs never enter it.
+// Runs one Python submission isolated from the machine, in the best of two tiers. NAMESPACES:
+// inside bubblewrap, with its own user, pid, network, mount, ipc, uts and cgroup namespaces, a
+// read-only /usr and nothing else of the host. PROCESS, for containers that allow no namespaces:
+// one process under Landlock that may read /usr and nothing else. In both: nothing writable, no
+// /proc, no environment, a system-call filter and resource limits. If no tier can be shown to hold
+// on this machine, nothing runs. Thread-safe; each Run owns its process. The jail does not protect
+// against kernel bugs. Expected outputs never enter it. docs/running.md says what each tier holds.
 #pragma once
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <stop_token>
 #include <string>
 #include <vector>
 
+#include "proto/reward.pb.h"
 #include "reward/jail/box.h"
 
 namespace grouper {
@@ -50,15 +54,28 @@ struct JailResult {
   size_t answered = 0;  // calls with a value
 };
 
+struct JailOptions {
+  JailPrograms programs;
+  // They are tried in this order. To leave one out is to refuse it.
+  std::vector<reward::v1::IsolationTier> tiers = {reward::v1::NAMESPACES, reward::v1::PROCESS};
+};
+
+// namespaces, process or none.
+const char* TierWord(reward::v1::IsolationTier tier);
+
 class Jail {
  public:
-  using Options = JailPrograms;
-  // Builds the system-call filter and tests once whether the jail holds.
-  explicit Jail(Options options);
-  Jail() : Jail(Options{}) {}
+  // Tests once which tier holds.
+  explicit Jail(JailOptions options);
+  Jail() : Jail(JailOptions{}) {}
+  // Refuses the tiers below `least`, which is "process" or "namespaces". kUser for other words.
+  static JailOptions AtLeast(const std::string& least);
 
-  // False: nothing will be run; problem() says why and what to do.
-  bool standing() const { return problem_.empty(); }
+  // False: nothing will be run.
+  bool standing() const { return tier_ != reward::v1::NOT_ISOLATED; }
+  reward::v1::IsolationTier tier() const { return tier_; }
+  // Why each tier that was tried does not hold, and what to do. Not empty although the jail stands:
+  // the first tier fell.
   const std::string& problem() const { return problem_; }
   // The isolation in words, or the problem, as capabilities and health show it.
   std::string isolation() const;
@@ -69,9 +86,13 @@ class Jail {
                  const std::function<bool(size_t call, const std::string& json)>& next) const;
 
  private:
+  std::string Try(reward::v1::IsolationTier tier);
   std::string Probe() const;
-  Options options_;
-  std::string filter_;  // compiled BPF program
+  JailResult RunInBox(const JailRequest& request,
+                      const std::function<bool(size_t call, const std::string& json)>& next) const;
+  JailOptions options_;
+  std::unique_ptr<Walls> walls_;  // of the tier that is tried, then of the one that stands
+  reward::v1::IsolationTier tier_ = reward::v1::NOT_ISOLATED;
   std::string problem_;
 };
 

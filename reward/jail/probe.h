@@ -4,7 +4,9 @@
 
 namespace grouper {
 
-// The source defines probe(), which takes no argument and returns a list of words.
+// The source defines probe(namespaces, limits_threads), which returns a list of words. Both are
+// truth values: whether the box has namespaces of its own, and whether the kernel counts its
+// threads.
 extern const char kProbeProgram[];
 
 }  // namespace grouper

@@ -1,11 +1,13 @@
 #include "reward/jail/seccomp_filter.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
@@ -22,24 +24,21 @@ constexpr const char* kAllowed[] = {
     "read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "open",
     "openat", "close", "close_range", "lseek", "stat", "fstat", "lstat", "newfstatat", "statx",
     "access", "faccessat", "faccessat2", "readlink", "readlinkat", "getcwd", "chdir", "fchdir",
-    "getdents", "getdents64", "fcntl", "dup", "dup2", "dup3", "pipe", "pipe2", "poll", "ppoll",
-    "select", "pselect6", "epoll_create", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait",
+    "getdents", "getdents64", "dup", "dup2", "dup3", "pipe", "pipe2", "poll", "ppoll", "select",
+    "pselect6", "epoll_create", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait",
     "eventfd", "eventfd2", "umask", "fsync", "statfs", "fstatfs",
-    // these meet a read-only file system
-    "mkdir", "mkdirat", "unlink", "unlinkat", "rmdir", "rename", "renameat", "renameat2",
-    "truncate", "ftruncate", "utimensat",
     // a pair of connected ends for event loops
-    "sendto", "recvfrom", "shutdown", "getsockname", "getsockopt", "setsockopt",
+    "recvfrom", "shutdown", "getsockname", "getsockopt", "setsockopt",
     // memory
     "mmap", "munmap", "mprotect", "mremap", "madvise", "brk", "mincore", "msync", "membarrier",
     // signals
     "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "rt_sigsuspend",
-    "rt_sigtimedwait", "sigaltstack", "kill", "tgkill", "tkill", "pause", "alarm", "setitimer",
-    "getitimer", "restart_syscall",
+    "rt_sigtimedwait", "sigaltstack", "kill", "tgkill", "pause", "alarm", "setitimer", "getitimer",
+    "restart_syscall",
     // the process and its threads
     "exit", "exit_group", "execve", "wait4", "waitid", "getpid", "gettid", "getppid", "getuid",
     "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups", "getpgrp", "getpgid",
-    "getsid", "arch_prctl", "prctl", "capget", "capset", "set_tid_address", "set_robust_list",
+    "getsid", "arch_prctl", "capget", "capset", "set_tid_address", "set_robust_list",
     "get_robust_list", "rseq", "futex", "sched_yield", "sched_getaffinity", "sched_setaffinity",
     "sched_getparam", "sched_getscheduler", "sched_get_priority_max", "sched_get_priority_min",
     "getpriority", "getrlimit", "setrlimit", "prlimit64", "getrusage", "times", "sysinfo", "uname",
@@ -48,6 +47,26 @@ constexpr const char* kAllowed[] = {
     "clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time",
     "timer_create", "timer_settime", "timer_gettime", "timer_delete", "timer_getoverrun",
     "timerfd_create", "timerfd_settime", "timerfd_gettime"};
+
+// Calls that change files. In namespaces they meet a read-only file system; elsewhere they get its
+// answer, because Landlock does not cover all of them.
+constexpr const char* kWriters[] = {"mkdir",    "mkdirat",   "unlink",   "unlinkat",
+                                    "rmdir",    "rename",    "renameat", "renameat2",
+                                    "truncate", "ftruncate", "utimensat"};
+
+// Calls that reach other processes and sockets unless their arguments are limited. A process in
+// namespaces of its own sees none.
+constexpr const char* kNeedNamespaces[] = {"tkill", "prctl", "fcntl", "sendto"};
+
+// Without namespaces: what the interpreter asks about itself. PR_SET_PDEATHSIG is not among them,
+// or the process could outlive the service.
+constexpr unsigned kAllowedPrctl[] = {PR_GET_NAME,     PR_SET_NAME,         PR_GET_DUMPABLE,
+                                      PR_CAPBSET_READ, PR_GET_NO_NEW_PRIVS, PR_GET_SECCOMP};
+
+// Without namespaces: nothing that sends signals (F_SETOWN, F_SETSIG, F_NOTIFY) or takes leases.
+constexpr unsigned kAllowedFcntl[] = {
+    F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD,     F_SETFD,     F_GETFL,      F_SETFL,     F_GETLK,
+    F_SETLK, F_SETLKW,        F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_GETPIPE_SZ};
 
 // Calls that programs and attackers try, and that are refused (EPERM) instead of seeming not to
 // exist.
@@ -157,8 +176,32 @@ class Filter {
 
 }  // namespace
 
-std::string CompileSeccompFilter() {
+namespace {
+
+void LimitArguments(Filter* filter) {
+  for (const unsigned option : kAllowedPrctl) {
+    filter->Add(SCMP_ACT_ALLOW, "prctl", SCMP_A0_64(SCMP_CMP_EQ, option, 0));
+  }
+  for (const unsigned command : kAllowedFcntl) {
+    filter->Add(SCMP_ACT_ALLOW, "fcntl", SCMP_A1_64(SCMP_CMP_EQ, command, 0));
+  }
+  // With an address, one end of a pair would reach any datagram socket of the machine.
+  filter->Add(SCMP_ACT_ALLOW, "sendto", SCMP_A4_64(SCMP_CMP_EQ, 0, 0));
+  filter->Add(SCMP_ACT_ERRNO(EPERM), "sendto", SCMP_A4_64(SCMP_CMP_NE, 0, 0));
+}
+
+}  // namespace
+
+std::string CompileSeccompFilter(bool in_namespaces) {
   Filter filter;
+  for (const char* name : kWriters) {
+    filter.Add(in_namespaces ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EROFS), name);
+  }
+  if (in_namespaces) {
+    for (const char* name : kNeedNamespaces) filter.Add(SCMP_ACT_ALLOW, name);
+  } else {
+    LimitArguments(&filter);
+  }
   for (const char* name : kAllowed) filter.Add(SCMP_ACT_ALLOW, name);
   for (const char* name : kRefused) filter.Add(SCMP_ACT_ERRNO(EPERM), name);
   // Threads are allowed, processes are not. The flags of clone3 cannot be inspected, so it seems

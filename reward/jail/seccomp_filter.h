@@ -7,7 +7,9 @@
 
 namespace grouper {
 
-// kInternal when libseccomp refuses.
-std::string CompileSeccompFilter();
+// in_namespaces: the process sees no other process, no writable file and no socket of the machine.
+// Otherwise the filter also limits arguments that would reach them; calls that name a process by
+// its number are limited by walled_start.h. kInternal when libseccomp refuses.
+std::string CompileSeccompFilter(bool in_namespaces);
 
 }  // namespace grouper

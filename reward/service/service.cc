@@ -146,6 +146,7 @@ struct RewardService::State final : public reward::v1::Reward::Service {
     response->set_grader_version(kGraderVersion);
     if (options.code_serving) response->add_languages("python");
     response->set_isolation(options.isolation);
+    response->set_isolation_tier(options.isolation_tier);
     response->set_max_items(static_cast<uint32_t>(max_items));
     response->set_max_message_bytes(kMaxMessageBytes);
     return grpc::Status::OK;

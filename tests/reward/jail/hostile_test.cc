@@ -6,8 +6,10 @@
 
 #include <chrono>
 #include <thread>
+#include <tuple>
 
 #include "reward/code/code_grader.h"
+#include "tests/reward/jail/standing_jail.h"
 
 namespace grouper {
 namespace {
@@ -62,6 +64,11 @@ const Submission kSubmissions[] = {
      Result::WA},
     {"thread_bomb",
      "import threading, time\n"
+     "def f(x):\n    while True: threading.Thread(target=time.sleep, args=(9,)).start()",
+     Result::RE},
+    {"thread_bomb_of_small_stacks",
+     "import threading, time\n"
+     "threading.stack_size(32768)\n"
      "def f(x):\n    while True: threading.Thread(target=time.sleep, args=(9,)).start()",
      Result::RE},
     {"kills_itself", "import os\ndef f(x): os.kill(os.getpid(), 9)", Result::RE},
@@ -216,29 +223,41 @@ bool NothingIsLeft() {
   return false;
 }
 
-class Hostile : public testing::TestWithParam<Submission> {};
+using Tier = reward::v1::IsolationTier;
+
+class Hostile : public testing::TestWithParam<std::tuple<Tier, Submission>> {};
 
 TEST_P(Hostile, GetsItsVerdict) {
   ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
-  const Jail jail;
-  ASSERT_TRUE(jail.standing()) << jail.problem();
+  const auto& [tier, submission] = GetParam();
+  const Jail& jail = JailOf(tier);
+  SKIP_UNLESS_STANDING(jail);
   const CodeGrader grader(&jail);
-  const Judgement j = grader.Grade(Item(GetParam().program), QuickRubric(), {});
+  const Judgement j = grader.Grade(Item(submission.program), QuickRubric(), {});
   EXPECT_EQ(j.status, Result::SCORED) << j.reason;
-  EXPECT_EQ(Result::Verdict_Name(j.verdict), Result::Verdict_Name(GetParam().verdict))
+  EXPECT_EQ(Result::Verdict_Name(j.verdict), Result::Verdict_Name(submission.verdict))
       << j.reason << (j.tests.empty() ? "" : " " + j.tests.back().detail());
-  EXPECT_EQ(j.right(), GetParam().verdict == Result::AC);
+  EXPECT_EQ(j.right(), submission.verdict == Result::AC);
   EXPECT_TRUE(NothingIsLeft());
   // The next one is not disturbed.
   EXPECT_EQ(grader.Grade(Item("def f(x): return 1 + x"), QuickRubric(), {}).verdict, Result::AC);
 }
 
-INSTANTIATE_TEST_SUITE_P(Submissions, Hostile, testing::ValuesIn(kSubmissions),
-                         [](const auto& each) { return std::string(each.param.name); });
+INSTANTIATE_TEST_SUITE_P(Submissions, Hostile,
+                         testing::Combine(testing::ValuesIn(kTiers),
+                                          testing::ValuesIn(kSubmissions)),
+                         [](const auto& each) {
+                           return std::string(TierWord(std::get<0>(each.param))) + "_" +
+                                  std::get<1>(each.param).name;
+                         });
 
-TEST(HostileBytes, SourceThatIsNoTextIsACompileError) {
-  const Jail jail;
-  ASSERT_TRUE(jail.standing()) << jail.problem();
+class HostileBytes : public testing::TestWithParam<Tier> {};
+INSTANTIATE_TEST_SUITE_P(Tiers, HostileBytes, testing::ValuesIn(kTiers),
+                         [](const auto& each) { return std::string(TierWord(each.param)); });
+
+TEST_P(HostileBytes, SourceThatIsNoTextIsACompileError) {
+  const Jail& jail = JailOf(GetParam());
+  SKIP_UNLESS_STANDING(jail);
   const CodeGrader grader(&jail);
   const std::string good = "def f(x): return x + 1\n";
   for (const std::string& bad : {std::string("a = '\xff\xfe'\n"), std::string("#\0\n", 3)}) {
@@ -246,7 +265,7 @@ TEST(HostileBytes, SourceThatIsNoTextIsACompileError) {
   }
 }
 
-TEST(HostileBytes, ExpectedValuesAreNowhereInside) {
+TEST_P(HostileBytes, ExpectedValuesAreNowhereInside) {
   // Every string that the process can reach, and every frame.
   const std::string program =
       "import gc, sys\n"
@@ -260,8 +279,8 @@ TEST(HostileBytes, ExpectedValuesAreNowhereInside) {
   reward::v1::ScoreItem item = Item(program);
   item.mutable_code()->mutable_problem()->mutable_cases(0)->set_expected_json("\"nothing\"");
   item.mutable_code()->mutable_problem()->mutable_cases(1)->set_expected_json("\"open sesame\"");
-  const Jail jail;
-  ASSERT_TRUE(jail.standing()) << jail.problem();
+  const Jail& jail = JailOf(GetParam());
+  SKIP_UNLESS_STANDING(jail);
   const CodeGrader grader(&jail);
   const Judgement j = grader.Grade(item, QuickRubric(), {});
   EXPECT_EQ(j.verdict, Result::WA);

@@ -14,8 +14,10 @@
 #include <fstream>
 #include <thread>
 
+#include "base/error.h"
 #include "reward/code/code_grader.h"
 #include "reward/scorer.h"
+#include "tests/reward/jail/standing_jail.h"
 
 namespace grouper {
 namespace {
@@ -87,36 +89,65 @@ void ExpectClosed(const Jail& jail, const std::string& words) {
   EXPECT_FALSE(score.has_reward());
 }
 
+// The tier of namespaces alone, with these programs.
+Jail Bubblewrapped(const std::string& bwrap) {
+  return Jail({.programs = {.bwrap = bwrap}, .tiers = {reward::v1::NAMESPACES}});
+}
+
 TEST(Jail, IsClosedWithoutBubblewrap) {
-  ExpectClosed(Jail({.bwrap = "/nowhere/bwrap"}), "/nowhere/bwrap is missing; install");
+  ExpectClosed(Bubblewrapped("/nowhere/bwrap"), "/nowhere/bwrap is missing; install");
 }
 
 TEST(Jail, IsClosedWithoutPython) {
-  ExpectClosed(Jail({.python = "/nowhere/python3"}), "/nowhere/python3 is missing; install");
+  ExpectClosed(Jail({.programs = {.python = "/nowhere/python3"}}),
+               "/nowhere/python3 is missing; install");
+}
+
+TEST(Jail, IsClosedWithoutATier) {
+  const Jail jail({.programs = {}, .tiers = {}});
+  EXPECT_FALSE(jail.standing());
+  EXPECT_EQ(jail.tier(), reward::v1::NOT_ISOLATED);
+}
+
+TEST(Jail, FallsBackToOneProcessAndSaysWhy) {
+  const Jail jail({.programs = {.bwrap = "/nowhere/bwrap"}});
+  SKIP_UNLESS_STANDING(jail);
+  EXPECT_EQ(jail.tier(), reward::v1::PROCESS);
+  EXPECT_NE(jail.problem().find("tier namespaces: /nowhere/bwrap is missing"), std::string::npos)
+      << jail.problem();
+  EXPECT_NE(jail.isolation().find("Landlock"), std::string::npos) << jail.isolation();
+}
+
+TEST(Jail, TakesNoTierBelowTheLeast) {
+  EXPECT_EQ(Jail::AtLeast("namespaces").tiers, Only(reward::v1::NAMESPACES).tiers);
+  EXPECT_EQ(Jail::AtLeast("process").tiers.size(), 2u);
+  for (const char* word : {"", "none", "PROCESS"}) EXPECT_THROW(Jail::AtLeast(word), Error);
 }
 
 TEST(Jail, IsClosedWhenBubblewrapDoesNothing) {
-  ExpectClosed(Jail({.bwrap = "/usr/bin/true"}), "the probe did not end");
+  ExpectClosed(Bubblewrapped("/usr/bin/true"), "the probe did not end");
 }
 
 TEST(Jail, IsClosedWhenBubblewrapComplains) {
   const FakeBubblewrap fake("echo 'setting up uid map: Permission denied' >&2; exit 1\n");
-  ExpectClosed(Jail({.bwrap = fake.path()}), "setting up uid map: Permission denied");
+  ExpectClosed(Bubblewrapped(fake.path()), "setting up uid map: Permission denied");
 }
 
 TEST(Jail, IsClosedWhenBubblewrapBuildsNoWalls) {
   const FakeBubblewrap fake(
       "while [ \"$1\" != /usr/bin/python3 ]; do shift; done\nexec \"$@\" 4<&-\n");
-  ExpectClosed(Jail({.bwrap = fake.path()}), "the walls do not stand");
+  ExpectClosed(Bubblewrapped(fake.path()), "the walls do not stand");
 }
 
-class StandingJail : public testing::Test {
+class StandingJail : public testing::TestWithParam<reward::v1::IsolationTier> {
  protected:
-  void SetUp() override { ASSERT_TRUE(jail_.standing()) << jail_.problem(); }
-  Jail jail_;
+  void SetUp() override { SKIP_UNLESS_STANDING(jail_); }
+  const Jail& jail_ = JailOf(GetParam());
 };
+INSTANTIATE_TEST_SUITE_P(Tiers, StandingJail, testing::ValuesIn(kTiers),
+                         [](const auto& each) { return std::string(TierWord(each.param)); });
 
-TEST_F(StandingJail, AnswersCallAfterCall) {
+TEST_P(StandingJail, AnswersCallAfterCall) {
   JailResult result;
   const std::vector<std::string> values = Values(
       jail_, Request("def f(x): return {'v': [x, None, 1.5, 'a\\u00e9\"\\n']}", {"[1]", "[True]"}),
@@ -128,7 +159,7 @@ TEST_F(StandingJail, AnswersCallAfterCall) {
   EXPECT_EQ(values[1], R"({"v":[true,null,1.5,"a\u00e9\"\u000a"]})");
 }
 
-TEST_F(StandingJail, StopsWhereTheJudgeHasSeenEnough) {
+TEST_P(StandingJail, StopsWhereTheJudgeHasSeenEnough) {
   size_t seen = 0;
   const JailResult result = jail_.Run(Request("def f(x): return x", {"[1]", "[2]", "[3]"}),
                                       [&](size_t, const std::string&) { return ++seen < 2; });
@@ -136,18 +167,18 @@ TEST_F(StandingJail, StopsWhereTheJudgeHasSeenEnough) {
   EXPECT_EQ(seen, 2u);
 }
 
-TEST_F(StandingJail, GivesTheSameAnswerInEveryRun) {
+TEST_P(StandingJail, GivesTheSameAnswerInEveryRun) {
   const JailRequest request = Request(
       "import os\n"
       "def f(): return [list({'ab', 'cd', 'ef', 'gh', 'ij'}), hash('a'), os.uname().nodename,\n"
-      "                 sorted(os.environ), os.getcwd(), os.getpid(), os.umask(0)]");
+      "                 sorted(os.environ), os.getcwd(), os.umask(0)]");
   JailResult result;
   const std::vector<std::string> first = Values(jail_, request, &result);
   ASSERT_EQ(first.size(), 1u);
   for (int run = 0; run < 3; ++run) EXPECT_EQ(Values(jail_, request, &result), first);
 }
 
-TEST_F(StandingJail, TakesWhatOrdinaryProgramsUse) {
+TEST_P(StandingJail, TakesWhatOrdinaryProgramsUse) {
   JailRequest request = Request(
       "import ast, asyncio, bisect, collections, contextlib, copy, csv, dataclasses, datetime, "
       "enum\n"
@@ -170,7 +201,7 @@ TEST_F(StandingJail, TakesWhatOrdinaryProgramsUse) {
   EXPECT_EQ(values[0], R"([204,5,[1],10,"e3b0","0.3"])");
 }
 
-TEST_F(StandingJail, OutlivesAReaderThatDied) {
+TEST_P(StandingJail, OutlivesAReaderThatDied) {
   // The process ends between its first value and the second call, which meets a closed pipe.
   const JailResult result = jail_.Run(Request("import os, threading\n"
                                               "def f(x):\n"
@@ -185,7 +216,7 @@ TEST_F(StandingJail, OutlivesAReaderThatDied) {
   EXPECT_EQ(result.answered, 1u);
 }
 
-TEST_F(StandingJail, EndsAtTheServicesDeadline) {
+TEST_P(StandingJail, EndsAtTheServicesDeadline) {
   JailRequest request = Request("import time\ndef f(): time.sleep(60)");
   request.deadline = Clock::now() + milliseconds(150);
   JailResult result;
@@ -195,7 +226,7 @@ TEST_F(StandingJail, EndsAtTheServicesDeadline) {
 }
 
 // Twelve others want the one processor: a tenth of a second of work takes more than one.
-TEST_F(StandingJail, AStarvedProgramIsNoSleeper) {
+TEST_P(StandingJail, AStarvedProgramIsNoSleeper) {
   cpu_set_t before, one;
   CPU_ZERO(&one);
   ASSERT_EQ(sched_getaffinity(0, sizeof(before), &before), 0);
@@ -230,7 +261,7 @@ TEST_F(StandingJail, AStarvedProgramIsNoSleeper) {
   EXPECT_EQ(slept.end, End::kWallLimit) << slept.detail;
 }
 
-TEST_F(StandingJail, EndsWhenCancelled) {
+TEST_P(StandingJail, EndsWhenCancelled) {
   for (const char* program :
        {"import time\ndef f(): time.sleep(60)", "import os, time\nos.close(3)\ntime.sleep(60)"}) {
     std::stop_source stop;
@@ -248,7 +279,7 @@ TEST_F(StandingJail, EndsWhenCancelled) {
   }
 }
 
-TEST_F(StandingJail, SlotsDoNotDisturbEachOther) {
+TEST_P(StandingJail, SlotsDoNotDisturbEachOther) {
   // Threads are counted per jail: together these would pass any one limit.
   const JailRequest request = Request(
       "import threading, time\n"
