@@ -15,6 +15,9 @@ void Adamw(Stream& stream, const AdamwArgs& args) {
   CheckVector("[adamw] grad", args.grad, dtype, n);
   CheckVector("[adamw] m", args.m, dtype, n);
   CheckVector("[adamw] v", args.v, dtype, n);
+  if (!args.not_finite.empty()) {
+    CheckVector("[adamw] not_finite", args.not_finite, DType::kInt32, 1);
+  }
   CHECK(args.update >= 1, "[adamw] updates count from 1", Named("update", args.update));
   GROUPER_DISPATCH(Adamw, stream, args, dtype);
 }

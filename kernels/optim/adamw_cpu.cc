@@ -21,6 +21,7 @@ void Adamw(Stream& stream, const AdamwArgs& args) {
   const Lanes lr = Set(static_cast<real>(args.lr));
   const Lanes decay = Set(static_cast<real>(args.lr * args.weight_decay));
   ParallelRows(stream, args.param.shape[0], 16384, [&](int64_t begin, int64_t end) {
+    Lanes finite = Zero();  // turns into NaN for good at the first number that is not finite
     for (int64_t i = begin; i < end; i += kLanes) {
       const int64_t n = end - i;
       real *p = args.param.as<real>() + i, *m = args.m.as<real>() + i, *v = args.v.as<real>() + i;
@@ -30,9 +31,16 @@ void Adamw(Stream& stream, const AdamwArgs& args) {
       Lanes x = LoadFirst(p, n);
       x = Sub(x, Mul(decay, x));
       const Lanes step = Div(Div(m1, c1), Add(Sqrt(Div(v1, c2)), eps));
-      StoreFirst(p, Sub(x, Mul(lr, step)), n);
+      x = Sub(x, Mul(lr, step));
+      StoreFirst(p, x, n);
       StoreFirst(m, m1, n);
       StoreFirst(v, v1, n);
+      Lanes seen = Fma(x, Zero(), Fma(m1, Zero(), Mul(v1, Zero())));  // 0, or NaN
+      if (n < kLanes) seen = Select(FirstMask(n), seen, Zero());  // no element is behind the rest
+      finite = Add(finite, seen);
+    }
+    if (!args.not_finite.empty() && Bits(Equal(finite, finite)) != 0xffffu) {
+      __atomic_store_n(args.not_finite.as<int32_t>(), 1, __ATOMIC_RELAXED);
     }
   });
 }

@@ -207,6 +207,9 @@ void WriteFolder(const std::string& temporary, const Policy& policy, Optimizer* 
 
 void SaveCheckpoint(const std::string& folder, const Policy& policy, Optimizer* optimizer,
                     Manifest manifest, const Policy* reference) {
+  CHECK(optimizer == nullptr || !optimizer->spoiled(),
+        "[checkpoint] an update has spoiled these weights, so nothing is saved",
+        Named("checkpoint", folder));
   const std::string temporary = folder + ".tmp";
   try {
     WriteFolder(temporary, policy, optimizer, std::move(manifest), reference);

@@ -15,7 +15,8 @@
 namespace grouper {
 
 // Writes folder. The caller sets counters and offsets in `manifest`; files and hashes are filled
-// in. optimizer may be nullptr (weights only), and so may reference. A folder of this name is
+// in. optimizer may be nullptr (weights only), and so may reference. kInternal when the optimizer
+// has spoiled the weights. A folder of this name is
 // replaced in one step. DiskFull when there is no room: nothing remains of the try, and the call
 // may be repeated.
 void SaveCheckpoint(const std::string& folder, const Policy& policy, Optimizer* optimizer,

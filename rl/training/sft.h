@@ -23,9 +23,12 @@ class SftTrainer {
   // stop was requested, and the state was saved.
   TrainResult Run(std::stop_token stop);
 
+  // Makes the next update, without a checkpoint.
+  void Step();
+  Learner& learner() { return learner_; }
+
  private:
   RunState State() { return {config_, run_, disk_wait_, session_, learner_}; }
-  void Step();
   void PrintProgress(const Learner::SupervisedResult& update);
   void Save();
 

@@ -204,6 +204,58 @@ TEST(Adamw, InstructionSetsAndThreadsAgree) {
   }
 }
 
+// Where a bad number is put before the update, and whether the update must report it. Element 50020
+// is in the last, incomplete group of lanes.
+TEST(Adamw, ReportsWhatIsNotFiniteOnEveryInstructionSetAndThreadCount) {
+  const int64_t n = 50021;
+  const double nan = std::numeric_limits<double>::quiet_NaN(),
+               inf = std::numeric_limits<double>::infinity();
+  struct Case {
+    const char* name;
+    char where;  // 'p', 'm', 'v', or '-' for nowhere
+    int64_t element;
+    double value;
+    double lr, eps;
+    bool bad;
+  };
+  const std::vector<Case> cases = {
+      {"all is finite", '-', 0, 0, 1e-2, 1e-8, false},
+      {"eps 0, no gradient is 0", '-', 0, 0, 1e-2, 0, false},
+      {"a NaN weight", 'p', 7, nan, 1e-2, 1e-8, true},
+      {"the last weight", 'p', n - 1, inf, 1e-2, 1e-8, true},
+      {"a first moment", 'm', 16384, nan, 0, 1e-8, true},
+      {"a second moment that leaves the weight as it is", 'v', 40000, inf, 1e-2, 1e-8, true},
+      {"the last second moment", 'v', n - 1, inf, 1e-2, 1e-8, true},
+      {"a learning rate beyond fp32", '-', 0, 0, 1e39, 1e-8, true},
+  };
+  Owned g = Normal(DType::kFloat32, {n}, 9);
+  for (int64_t i = 0; i < n; ++i) {
+    if (g.Get(i) == 0) g.Put(i, 1);
+  }
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    for (cpu::Isa isa : cpu::AvailableIsas()) {
+      for (int threads : {1, 3}) {
+        SCOPED_TRACE(std::string(cpu::NameOf(isa)) + " threads " + std::to_string(threads));
+        cpu::ThreadPool pool(threads);
+        Stream stream{isa, threads > 1 ? &pool : nullptr};
+        Owned p = Normal(DType::kFloat32, {n}, 8), m(DType::kFloat32, {n}), v(DType::kFloat32, {n}),
+              flag(DType::kInt32, {1});
+        if (c.where == 'p') p.Put(c.element, c.value);
+        if (c.where == 'm') m.Put(c.element, c.value);
+        if (c.where == 'v') v.Put(c.element, c.value);
+        const AdamwArgs args{
+            .param = p, .grad = g, .m = m, .v = v, .lr = c.lr, .eps = c.eps, .not_finite = flag};
+        Adamw(stream, args);
+        EXPECT_EQ(flag.Get(0), c.bad ? 1 : 0);
+        flag.Put(0, 1);  // a flag that is set stays set
+        Adamw(stream, args);
+        EXPECT_EQ(flag.Get(0), 1);
+      }
+    }
+  }
+}
+
 TEST(GradSquares, SumsBlocksLeftToRightAndReportsWhatIsNotFinite) {
   const int64_t n = 10000;
   Owned g = Normal(DType::kFloat32, {n}, 10), blocks(DType::kFloat64, {3});

@@ -11,10 +11,13 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/io/file.h"
+#include "policy/checkpoint/checkpoint.h"
 #include "policy/checkpoint/file_tensors.h"
 #include "policy/init.h"
 #include "rl/learner/reference.h"
 #include "rollout/engine/engine.h"
+#include "tests/testing/temp_folder.h"
 #include "tests/testing/tiny_policy.h"
 
 namespace grouper {
@@ -321,6 +324,52 @@ TEST(Optimizer, NonFiniteGradientNamesTheTensorAndMovesNothing) {
     EXPECT_NE(error.message().find(parameter.name + "[2]"), std::string::npos) << error.message();
   }
   EXPECT_EQ(WeightsSha256(world.policy.weights()), before);
+}
+
+// The report is the same for every number of threads and every instruction set.
+TEST(Optimizer, AnUpdateThatSpoilsAWeightOrAMomentNamesItAndNothingCanBeSaved) {
+  testing_support::TempFolder folder;
+  struct Case {
+    const char* spoiled;  // the words of the report
+    int which;            // 0: the learning rate, 1: m, 2: v
+    double lr;
+  };
+  for (const Case& c : {Case{"first=weight embedding[0] ", 0, 1e39},
+                        Case{"first=weight layers.0.qkv[70] ", 1, 1e-2},
+                        Case{"first=second moment layers.0.qkv[70] ", 2, 1e-2}}) {
+    SCOPED_TRACE(c.spoiled);
+    for (int threads : {1, 3}) {
+      for (cpu::Isa isa : cpu::AvailableIsas()) {
+        World world(threads, isa);
+        Optimizer optimizer(&world.policy.weights());
+        optimizer.ClearGrads();
+        const int64_t n = world.policy.weights().elements();
+        for (int64_t i = 0; i < n; ++i) static_cast<float*>(optimizer.grads().data())[i] = 0.25f;
+        const auto qkv = std::find_if(world.policy.weights().parameters().begin(),
+                                      world.policy.weights().parameters().end(),
+                                      [](const Parameter& p) { return p.name == "layers.0.qkv"; });
+        ASSERT_NE(qkv, world.policy.weights().parameters().end());
+        Buffer& moment = c.which == 1 ? optimizer.m() : optimizer.v();
+        if (c.which != 0) {
+          static_cast<float*>(moment.data())[qkv->offset + 70] =
+              std::numeric_limits<float>::infinity();
+        }
+        try {
+          optimizer.Update(world.stream, {}, c.lr);
+          FAIL() << "the update was kept";
+        } catch (const Error& error) {
+          EXPECT_EQ(error.kind(), ErrorKind::kUser);
+          EXPECT_NE(error.message().find(c.spoiled), std::string::npos) << error.message();
+          EXPECT_NE(error.message().find("optimizer.lr"), std::string::npos) << error.message();
+        }
+        EXPECT_TRUE(optimizer.spoiled());
+        const std::string checkpoint = JoinPath(folder.path(), "checkpoint");
+        EXPECT_THROW(SaveCheckpoint(checkpoint, world.policy, &optimizer, {}), Error);
+        EXPECT_FALSE(FolderExists(checkpoint));
+        EXPECT_THROW(optimizer.Update(world.stream, {}, 1e-2), Error) << "it goes on all the same";
+      }
+    }
+  }
 }
 
 TEST(Learner, SupervisedUpdatesLowerTheLoss) {
