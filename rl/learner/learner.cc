@@ -129,6 +129,9 @@ void Learner::Accumulate(std::span<const TrainSequence> micro, const std::option
     dentropies.insert(dentropies.end(), s.targets.size(),
                       -config_.loss().entropy() * TokenWeight(rule, denominators, n));
   }
+  for (size_t t = 0; t < dentropies.size(); ++t) {
+    result->loss += dentropies[t] * static_cast<double>(pass_.entropies()[t]);
+  }
   PolicyLossArgs args;
   args.offsets = pass_.target_offsets();
   args.log_probs = pass_.log_probs();

@@ -62,7 +62,7 @@ struct TokenCounts {
 struct UpdateResult {
   MismatchCounts check;
   bool updated = false;  // false: no completion had signal; weights and version are unchanged
-  double loss = 0;
+  double loss = 0;       // with the KL and the entropy term, where the loss has them
   double lr = 0;
   double grad_norm = 0;
   double entropy_mean = 0;

@@ -137,6 +137,29 @@ TEST(Learner, LearningRateZeroMovesNothing) {
   }
 }
 
+TEST(Learner, TheLossHasTheEntropyTermAndItsCheckSeesIt) {
+  World world;
+  const std::vector<Group> groups = world.Sample();
+  const auto update = [&](double entropy) {
+    Config config = Settings();
+    config.mutable_loss()->set_entropy(entropy);
+    return Learner(&world.policy, config, world.stream).Update(groups, 0);
+  };
+  const UpdateResult without = update(0);
+  for (double entropy : {0.01, -0.5}) {
+    const UpdateResult with = update(entropy);
+    // Every completion is in the loss, so the weighted sum over the tokens is the mean.
+    EXPECT_NEAR(with.loss, without.loss - entropy * without.entropy_mean, 1e-9) << entropy;
+  }
+  try {
+    update(1e308);
+    FAIL() << "an infinite loss was taken";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kInternal);
+    EXPECT_NE(error.message().find("the loss is not finite"), std::string::npos) << error.message();
+  }
+}
+
 TEST(Learner, GroupsWithoutSignalChangeNoBit) {
   // Backpropagating zero advantages explicitly gives the bits of leaving them out.
   World world;
