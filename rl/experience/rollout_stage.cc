@@ -89,6 +89,7 @@ std::optional<StepRollout> RolloutStage::Run(const StepStart& start, std::stop_t
   options.weights_digest = start.weights_digest;
   const DynamicSamplingConfig& dynamic = config_.dynamic_sampling();
   StepRollout out;
+  out.length_cap = options.max_new_tokens;
   for (;;) {
     if (!Round(start, options, &out, stop)) return std::nullopt;
     ++out.rounds;

@@ -26,6 +26,7 @@ struct StepStart {
 struct StepRollout {
   std::vector<Group> groups;  // scored, in order of prompt; groups not to train on are `dropped`
   int64_t rounds = 0;
+  int64_t length_cap = 0;    // the most new tokens of a completion of this step
   int64_t missing = 0;       // groups that dynamic_sampling.max_rounds rounds did not bring
   GeneratorStats generator;  // of this step alone
   double generate_seconds = 0;

@@ -6,7 +6,6 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "rl/algorithm/length_schedule.h"
 #include "rl/algorithm/loss_rule.h"
 #include "rl/algorithm/sampling_settings.h"
 
@@ -194,11 +193,10 @@ LossDenominators Learner::CountMinibatch(std::span<const TrainSequence> minibatc
 }
 
 UpdateResult Learner::Update(std::vector<TrainSequence> minibatch, const UpdateOptions& options) {
-  // L of aggregation CONST: the cap of the step that sampled these completions.
-  const uint64_t sampled_at =
-      minibatch.empty() ? version_ : minibatch.front().completion->spans(0).policy_version();
-  const PolicyLossRule rule =
-      LossRuleOf(config_.loss(), LengthCapAt(config_.sampling(), static_cast<int64_t>(sampled_at)));
+  CHECK(config_.loss().aggregation() != LossConfig::CONST || options.length_cap >= 1,
+        "[learner] loss.aggregation CONST needs the length cap of the step",
+        Named("length_cap", options.length_cap));
+  const PolicyLossRule rule = LossRuleOf(config_.loss(), options.length_cap);
   CHECK(!KlInLoss(config_.loss()) || options.reference != nullptr,
         "[learner] loss.kl needs a reference policy");
   UpdateResult result;

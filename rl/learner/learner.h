@@ -21,6 +21,9 @@ namespace grouper {
 
 struct UpdateOptions {
   double lr = 0;
+  // The most new tokens of the completions: the cap under which the step was sampled, which is the
+  // L of loss.aggregation CONST. The other aggregations do not need it.
+  int64_t length_cap = 0;
   // True when the minibatch was sampled under the current weights: then every token is compared by
   // bits, and every ratio is 1. False for the later minibatches of a step.
   bool on_policy = true;
@@ -40,9 +43,11 @@ class Learner {
   // on a mismatch (with config.check FAIL), on a log-prob, loss or gradient that is not finite, and
   // on a KL that must be 0 but is not.
   UpdateResult Update(std::vector<TrainSequence> minibatch, const UpdateOptions& options);
-  // An update on all groups of a step as one minibatch.
+  // An update on all groups of a step, sampled with at most sampling.max_new_tokens, as one
+  // minibatch.
   UpdateResult Update(std::span<const Group> groups, double lr) {
-    return Update(SequencesOf(groups, config_.loss().truncated()), {.lr = lr});
+    return Update(SequencesOf(groups, config_.loss().truncated()),
+                  {.lr = lr, .length_cap = config_.sampling().max_new_tokens()});
   }
 
   // Compares sequences that were sampled under the current weights and computes no gradient.

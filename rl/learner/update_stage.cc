@@ -47,7 +47,7 @@ UpdateStage::UpdateStage(const Config& config, const std::string& run_folder, co
       learner_(learner),
       reference_(reference) {}
 
-StepUpdate UpdateStage::Run(int64_t step, std::span<const Group> groups) {
+StepUpdate UpdateStage::Run(int64_t step, std::span<const Group> groups, int64_t length_cap) {
   std::vector<std::vector<TrainSequence>> minibatches =
       SplitStep(config_, step, SequencesOf(groups, config_.loss().truncated()));
   StepUpdate result;
@@ -67,6 +67,7 @@ StepUpdate UpdateStage::Run(int64_t step, std::span<const Group> groups) {
     UpdateOptions options;
     options.lr = LearningRateAt(config_.optimizer(), static_cast<int64_t>(learner_->version()),
                                 UpdatesOf(config_));
+    options.length_cap = length_cap;
     options.on_policy = learner_->version() == sampled_at;
     if (!options.on_policy && Replays(config_)) options.routing = Routing::kReplay;
     options.reference = KlInLoss(config_.loss()) ? reference_ : nullptr;

@@ -35,8 +35,8 @@ class UpdateStage {
 
   // Throws what Learner::Update throws, after the failed update was repeated once (second_try.h).
   // The minibatches before the failed one have changed the weights, so nothing of the step may be
-  // saved.
-  StepUpdate Run(int64_t step, std::span<const Group> groups);
+  // saved. length_cap: the most new tokens under which the groups were sampled.
+  StepUpdate Run(int64_t step, std::span<const Group> groups, int64_t length_cap);
 
  private:
   Config config_;

@@ -149,7 +149,7 @@ void Trainer::Learn(StepExperience experience, std::stop_token stop) {
   KILL_POINT("step.traced");
 
   const Stopwatch training;
-  const StepUpdate update = updates_.Run(next_step_, rollout.groups);
+  const StepUpdate update = updates_.Run(next_step_, rollout.groups, rollout.length_cap);
   const double train_seconds = training.Seconds();
   KILL_POINT("step.updated");
   weights_digest_ = session_.policy().weights().Digest();

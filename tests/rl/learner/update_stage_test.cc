@@ -63,7 +63,7 @@ struct World {
   }
   StepUpdate Step(int64_t step) {
     groups = Sample();
-    return stage->Run(step, groups);
+    return stage->Run(step, groups, 20);
   }
   int64_t Sampled() const {
     int64_t tokens = 0;
@@ -102,6 +102,25 @@ TEST(UpdateStage, TheFirstRatioIsExactlyOneAndLaterOnesAreNot) {
   }
   EXPECT_EQ(world.learner->version(), 8u);
   EXPECT_EQ(world.learner->optimizer().updates(), 8);
+}
+
+TEST(UpdateStage, TheLengthCapOfTheLossIsTheOneThatTheStepWasSampledUnder) {
+  Config config = Settings();
+  config.mutable_loss()->set_aggregation(LossConfig::CONST);
+  config.mutable_optimizer()->set_lr(0);
+  // What the settings say about another version plays no part.
+  MergeTextproto(
+      "sampling { max_new_tokens: 7 length_schedule { from_update: 1 max_new_tokens: 9 } }", "test",
+      &config);
+  World world(config);
+  world.groups = world.Sample();
+  const StepUpdate short_cap = world.stage->Run(0, world.groups, 20),
+                   long_cap = world.stage->Run(0, world.groups, 80);
+  for (size_t m = 0; m < 4; ++m) {
+    EXPECT_NE(short_cap.updates[m].loss, 0);
+    EXPECT_NEAR(long_cap.updates[m].loss, short_cap.updates[m].loss / 4, 1e-12) << m;
+  }
+  EXPECT_THROW(world.stage->Run(0, world.groups, 0), Error) << "nobody has set it";
 }
 
 TEST(UpdateStage, WithoutAnAuditTheLaterMinibatchesAreCountedAsNotCompared) {
@@ -145,7 +164,7 @@ TEST(UpdateStage, AReferenceThatIsNotWhatItSaysStopsTheRun) {
   world.reference->Refresh(other, world.learner->version());
   const std::string before = WeightsSha256(world.policy.weights());
   try {
-    world.stage->Run(0, world.groups);
+    world.stage->Run(0, world.groups, 20);
     FAIL();
   } catch (const Error& error) {
     EXPECT_NE(error.message().find("the reference is this very policy"), std::string::npos)
@@ -221,7 +240,7 @@ TEST(UpdateStage, AWrongBitOfALaterMinibatchStopsTheRunBeforeTheFirstUpdate) {
   }
   const std::string before = WeightsSha256(world.policy.weights());
   try {
-    world.stage->Run(0, world.groups);
+    world.stage->Run(0, world.groups, 20);
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(ExitCode(error.kind()), 1);
