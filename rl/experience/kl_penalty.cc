@@ -11,7 +11,8 @@
 
 namespace grouper {
 
-KlPenaltySum AddKlPenalties(const Config& config, Reference* reference, std::span<Group> groups) {
+KlPenaltySum AddKlPenalties(const Config& config, PackedPass* sampler, Reference* reference,
+                            std::span<Group> groups) {
   CHECK(reference != nullptr, "[kl] a KL penalty needs a reference policy");
   std::vector<TrainSequence> sequences;
   std::map<uint64_t, double*> places;  // by rollout id
@@ -27,12 +28,15 @@ KlPenaltySum AddKlPenalties(const Config& config, Reference* reference, std::spa
   }
   SortCanonically(&sequences);
   const KlRule rule = KlRuleOf(config.loss());
+  const SamplingRule sampling = RuleOf(config.sampling());
   const int64_t cut_tokens = MicroBatchTokens(config.batch(), reference->policy().config());
   KlPenaltySum all;
   for (const Cut& cut : CutMicroBatches(sequences, cut_tokens)) {
     const auto micro = std::span(sequences).subspan(cut.begin, cut.end - cut.begin);
+    if (sampling.filtered()) sampler->Forward(micro, sampling, false, Routing::kLive, cut.part);
+    const Tensor kept_sets = sampling.filtered() ? sampler->FindKeptSets() : Tensor();
     const std::span<const float> log_probs =
-        reference->LogProbs(micro, RuleOf(config.sampling()), Routing::kLive, cut.part);
+        reference->LogProbs(micro, sampling, kept_sets, Routing::kLive, cut.part);
     size_t next = 0;
     for (const TrainSequence& s : micro) {
       double sum = 0;

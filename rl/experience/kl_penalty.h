@@ -10,6 +10,7 @@
 
 #include "proto/config.pb.h"
 #include "proto/trace.pb.h"
+#include "rl/learner/packed_pass.h"
 #include "rl/learner/reference.h"
 
 namespace grouper {
@@ -20,8 +21,10 @@ struct KlPenaltySum {
 };
 
 // Sets kl_penalties of every group that is not dropped; the scores keep the rewards of their
-// verdicts. The penalties of a group depend on no other group. kInternal, naming the rollout, when
-// a penalty is not finite.
-KlPenaltySum AddKlPenalties(const Config& config, Reference* reference, std::span<Group> groups);
+// verdicts. The penalties of a group depend on no other group. With sampling filters the reference
+// needs the ids that the sampler kept; `sampler`, a pass over the weights that sampled, is run to
+// find them again. kInternal, naming the rollout, when a penalty is not finite.
+KlPenaltySum AddKlPenalties(const Config& config, PackedPass* sampler, Reference* reference,
+                            std::span<Group> groups);
 
 }  // namespace grouper

@@ -65,6 +65,8 @@ class Learner {
   SupervisedResult UpdateSupervised(std::span<const TrainSequence> sequences, double lr);
 
   Optimizer& optimizer() { return optimizer_; }
+  // The pass of the updates, which may serve others between two updates.
+  PackedPass& pass() { return pass_; }
   // Updates that changed the weights: the policy version.
   uint64_t version() const { return version_; }
   void set_version(uint64_t version) { version_ = version; }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "kernels/sampling/kept_sets.h"
 #include "kernels/sampling/token_log_probs.h"
 #include "rl/learner/recorded_experts.h"
 
@@ -256,9 +257,10 @@ void PackedPass::Run(Rows* rows, bool keep, Routing routing) {
 }
 
 void PackedPass::Forward(std::span<const TrainSequence> sequences, const SamplingRule& rule,
-                         bool keep, Routing routing, const std::optional<GroupPart>& part) {
+                         bool keep, Routing routing, const std::optional<GroupPart>& part,
+                         const Tensor& kept_sets) {
   CheckSequences(sequences);
-  rule_ = rule;
+  rule_ = kept_sets.empty() ? rule : SamplingRule{.temperature = rule.temperature};
   part_ = part;
   computed_.clear();
   rows_.pieces.clear();
@@ -271,18 +273,30 @@ void PackedPass::Forward(std::span<const TrainSequence> sequences, const Samplin
     AddWholeGroups(sequences);
   }
   Run(&rows_, keep, routing);
+  if (!kept_sets.empty()) {
+    MaskLogits(stream_, {.sets = kept_sets, .logits = rows_.activations.logits});
+  }
   const int64_t rows = rows_.batch.logit_rows.dim(0);
   const Tensor log_probs = rows_.arena.Vector("log_probs", policy_->dtype(), rows);
   const Tensor entropies = rows_.arena.Vector("entropies", policy_->dtype(), rows);
   kept_sizes_ = rows_.arena.Vector("kept_sizes", DType::kInt32, rows);
   TokenLogProbs(stream_, {.logits = rows_.activations.logits,
                           .targets = rows_.targets,
-                          .rule = rule,
+                          .rule = rule_,
                           .log_probs = log_probs,
                           .entropies = entropies,
                           .kept_sizes = kept_sizes_});
   CopyReals(log_probs, &log_probs_);
   CopyReals(entropies, &entropies_);
+}
+
+Tensor PackedPass::FindKeptSets() {
+  if (!rule_.filtered()) return {};
+  const Tensor& logits = rows_.activations.logits;
+  const Tensor sets = rows_.arena.Matrix("kept_sets", DType::kInt32, logits.dim(0),
+                                    KeptSetWords(policy_->config().vocab_size()));
+  KeptSets(stream_, {.logits = logits, .rule = rule_, .sets = sets});
+  return sets;
 }
 
 void PackedPass::Backward(std::span<const double> dlog_probs, std::span<const double> dentropies,

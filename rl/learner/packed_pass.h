@@ -36,9 +36,15 @@ class PackedPass {
   // keep, a call of Backward may follow. kReplay needs sequences that have a record of experts; a
   // dense policy has nothing to replay. Sequences that share a prompt must be neighbours. If they
   // are a part of their group, the parts must come one after the other, and the first decides
-  // whether the prompt is kept for a backward pass.
+  // whether the prompt is kept for a backward pass. With kept_sets, of another pass over the same
+  // sequences, each target's distribution is the one over its set, instead of what the rule's
+  // filters keep of this policy's logits.
   void Forward(std::span<const TrainSequence> sequences, const SamplingRule& rule, bool keep,
-               Routing routing = Routing::kLive, const std::optional<GroupPart>& part = {});
+               Routing routing = Routing::kLive, const std::optional<GroupPart>& part = {},
+               const Tensor& kept_sets = {});
+  // The sets that the rule's filters left at every target of the last Forward, to be called before
+  // Backward; empty without filters. Valid until the next Forward (kernels/sampling/kept_sets.h).
+  Tensor FindKeptSets();
   std::span<const float> log_probs() const { return log_probs_; }
   std::span<const float> entropies() const { return entropies_; }
   // Sizes of the sets that the rule's filters leave; 0 without filters.

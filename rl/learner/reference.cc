@@ -29,9 +29,11 @@ void Reference::Restore(const std::string& checkpoint, std::optional<uint64_t> v
 }
 
 std::span<const float> Reference::LogProbs(std::span<const TrainSequence> sequences,
-                                           const SamplingRule& rule, Routing routing,
-                                           const std::optional<GroupPart>& part) {
-  pass_.Forward(sequences, rule, false, routing, part);
+                                           const SamplingRule& rule, const Tensor& kept_sets,
+                                           Routing routing, const std::optional<GroupPart>& part) {
+  CHECK(rule.filtered() == !kept_sets.empty(),
+        "[reference] the sampler's kept sets are needed exactly when it filters");
+  pass_.Forward(sequences, rule, false, routing, part, kept_sets);
   return pass_.log_probs();
 }
 

@@ -32,9 +32,13 @@ class Reference {
   // Takes the reference from a checkpoint of this run.
   void Restore(const std::string& checkpoint, std::optional<uint64_t> version);
 
-  // One log-prob per target, in order; valid until the next call. `part`: as for PackedPass.
+  // One log-prob per target, in order; valid until the next call. They are those of the reference's
+  // distribution over the ids that the sampler kept: with filters in the rule, `kept_sets` are the
+  // sampler's sets of the same sequences (PackedPass::FindKeptSets), without filters it is empty.
+  // `part`: as for PackedPass.
   std::span<const float> LogProbs(std::span<const TrainSequence> sequences,
-                                  const SamplingRule& rule, Routing routing = Routing::kLive,
+                                  const SamplingRule& rule, const Tensor& kept_sets,
+                                  Routing routing = Routing::kLive,
                                   const std::optional<GroupPart>& part = {});
 
  private:

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "kernels/memory.h"
+#include "kernels/sampling/kept_sets.h"
 #include "policy/layers/rope_table.h"
 #include "policy/memory/activation_bytes.h"
 #include "policy/memory/kv_cache.h"
@@ -12,6 +13,7 @@
 #include "policy/weights.h"
 #include "rl/algorithm/length_schedule.h"
 #include "rl/algorithm/loss_rule.h"
+#include "rl/algorithm/sampling_settings.h"
 #include "rl/algorithm/schedule.h"
 #include "rl/learner/batch.h"
 #include "rl/learner/update_stage.h"
@@ -131,8 +133,12 @@ void AddReference(const Config& config, const MicroBatch& micro, int64_t block_b
                        Footprint(RopeTable::BytesOf(config.policy(), kType)),
                    MemoryRow::When::kFromStart, "loss.kl=NONE, policy.width, policy.layers"});
   const LearnerBytes pass = LearnerBytesOf(config.policy(), micro, false, threads);
+  const int64_t kept_sets = RuleOf(config.sampling()).filtered()
+                                ? 4 * micro.targets * KeptSetWords(config.policy().vocab_size())
+                                : 0;
   rows->push_back({"reference activations, KV cache",
-                   pass.activations + pass.logits + Footprint(micro.blocks * block_bytes),
+                   pass.activations + pass.logits + Footprint(kept_sets) +
+                       Footprint(micro.blocks * block_bytes),
                    MemoryRow::When::kOnceReached,
                    "loss.kl=NONE, sampling.max_new_tokens, batch.max_tokens_per_micro_batch"});
 }

@@ -134,7 +134,7 @@ std::optional<StepExperience> Trainer::Collect(std::stop_token stop) {
   StepExperience experience{.rollout = std::move(*rollout), .penalties = {}};
   std::vector<Group>& groups = experience.rollout.groups;
   if (KlInReward(config_.loss())) {
-    experience.penalties = AddKlPenalties(config_, reference_.get(), groups);
+    experience.penalties = AddKlPenalties(config_, &learner_.pass(), reference_.get(), groups);
   }
   for (Group& group : groups) {
     group.set_step(next_step_);

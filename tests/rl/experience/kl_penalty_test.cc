@@ -23,7 +23,8 @@ class KlPenaltyTest : public ::testing::Test {
   KlPenaltyTest()
       : stream_{cpu::AvailableIsas().front(), nullptr},
         policy_(testing::PolicyShapes(kVocab)[1].second, DType::kFloat32),
-        other_(policy_.config(), DType::kFloat32) {
+        other_(policy_.config(), DType::kFloat32),
+        sampler_(&policy_, stream_) {
     InitRandom(4, &policy_.weights(), stream_);
     InitRandom(5, &other_.weights(), stream_);
     MergeTextproto("loss { kl: K3 kl_beta: 0.25 kl_place: IN_REWARD } advantage { kind: CENTERED }",
@@ -40,13 +41,14 @@ class KlPenaltyTest : public ::testing::Test {
     Config config = config_;
     config.mutable_batch()->set_max_tokens_per_micro_batch(cut_tokens);
     std::vector<Group> groups = groups_;
-    sum_ = AddKlPenalties(config, reference, groups);
+    sum_ = AddKlPenalties(config, &sampler_, reference, groups);
     for (Group& group : groups) AssignAdvantages(config.advantage(), &group);
     return groups;
   }
 
   Stream stream_;
   Policy policy_, other_;
+  PackedPass sampler_;
   Config config_;
   std::vector<Group> groups_;
   KlPenaltySum sum_;
@@ -76,7 +78,7 @@ TEST_F(KlPenaltyTest, ItIsBetaTimesTheSumAndComesOffTheReward) {
     double mean = 0;
     for (int i = 0; i < 4; ++i) {
       const std::vector<TrainSequence> one = {SequenceOf(group, i)};
-      const std::span<const float> ref = reference.LogProbs(one, SamplingRule());
+      const std::span<const float> ref = reference.LogProbs(one, SamplingRule(), {});
       double sum = 0;
       for (size_t t = 0; t < ref.size(); ++t) {
         const double d =
