@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/error.h"
 
@@ -12,39 +13,84 @@ struct Moments {
   int64_t n = 0;
   double mean = 0;
   double squares = 0;  // sum of squared deviations
+  double low = std::numeric_limits<double>::infinity();
+  double high = -std::numeric_limits<double>::infinity();
 };
 
-// Of the scored members except `left_out` (-1: of all of them), summed in order.
-Moments MomentsOf(std::span<const std::optional<double>> rewards, int64_t left_out) {
+// Of the scored members, summed in order.
+Moments MomentsOf(std::span<const std::optional<double>> rewards) {
   Moments m;
   double sum = 0;
-  for (int64_t i = 0; i < static_cast<int64_t>(rewards.size()); ++i) {
-    if (!rewards[static_cast<size_t>(i)] || i == left_out) continue;
-    sum += *rewards[static_cast<size_t>(i)];
+  for (const auto& r : rewards) {
+    if (!r) continue;
+    sum += *r;
+    m.low = std::min(m.low, *r);
+    m.high = std::max(m.high, *r);
     ++m.n;
   }
   if (m.n == 0) return m;
   m.mean = sum / static_cast<double>(m.n);
-  for (int64_t i = 0; i < static_cast<int64_t>(rewards.size()); ++i) {
-    if (!rewards[static_cast<size_t>(i)] || i == left_out) continue;
-    const double d = *rewards[static_cast<size_t>(i)] - m.mean;
+  for (const auto& r : rewards) {
+    if (!r) continue;
+    const double d = *r - m.mean;
     m.squares += d * d;
   }
   return m;
+}
+
+// Of the members of both (Chan, Golub and LeVeque 1983). All terms of the squares are positive, so
+// nothing cancels.
+Moments Merge(const Moments& a, const Moments& b) {
+  if (a.n == 0) return b;
+  if (b.n == 0) return a;
+  const double na = static_cast<double>(a.n), nb = static_cast<double>(b.n), n = na + nb;
+  const double d = b.mean - a.mean;
+  return {.n = a.n + b.n,
+          .mean = a.mean + d * (nb / n),
+          .squares = a.squares + b.squares + d * d * (na * nb / n),
+          .low = std::min(a.low, b.low),
+          .high = std::max(a.high, b.high)};
 }
 
 double SampleStd(const Moments& m) {
   return m.n > 1 ? std::sqrt(m.squares / static_cast<double>(m.n - 1)) : 0;
 }
 
-bool AllEqual(std::span<const std::optional<double>> rewards) {
-  std::optional<double> first;
-  for (const auto& r : rewards) {
-    if (!r) continue;
-    if (!first) first = r;
-    if (*r != *first) return false;
+// The most that rounding may have moved rewards apart or a mean away from them: one unit in the
+// last place of the largest reward for each addition of a sum over the members, and 16 more for the
+// additions that a rubric makes a reward of.
+double RoundingOf(const Moments& m) {
+  const double ulp = std::numeric_limits<double>::epsilon();
+  return static_cast<double>(m.n + 16) * ulp * std::max(std::fabs(m.low), std::fabs(m.high));
+}
+// Squares of differences below this have lost digits to underflow.
+constexpr double kLeastDifference = 1e-140;
+bool AreEqual(const Moments& m) {
+  return m.n == 0 || m.high - m.low <= std::max(RoundingOf(m), kLeastDifference);
+}
+
+// For every scored member, the moments of all the others: those before it merged with those after
+// it.
+std::vector<Moments> MomentsOfOthers(std::span<const std::optional<double>> rewards) {
+  const auto one = [&](size_t i) {
+    return rewards[i] ? Moments{1, *rewards[i], 0, *rewards[i], *rewards[i]} : Moments();
+  };
+  std::vector<Moments> others(rewards.size());
+  Moments before, after;
+  for (size_t i = 0; i < rewards.size(); ++i) {
+    others[i] = before;
+    before = Merge(before, one(i));
   }
-  return true;
+  for (size_t i = rewards.size(); i-- > 0;) {
+    others[i] = Merge(others[i], after);
+    after = Merge(one(i), after);
+  }
+  return others;
+}
+
+double LeaveOneOut(double reward, const Moments& others, double eps) {
+  const double difference = reward - others.mean;
+  return AreEqual(others) ? difference : difference / (SampleStd(others) + eps);
 }
 
 }  // namespace
@@ -52,9 +98,11 @@ bool AllEqual(std::span<const std::optional<double>> rewards) {
 std::vector<double> GroupAdvantages(std::span<const std::optional<double>> rewards,
                                     const AdvantageConfig& config) {
   std::vector<double> advantages(rewards.size(), 0.0);
-  const Moments all = MomentsOf(rewards, -1);
+  const Moments all = MomentsOf(rewards);
   const bool baseline = config.kind() != AdvantageConfig::NONE;
-  if (all.n < 2 || (baseline && AllEqual(rewards))) return advantages;
+  if (all.n < 2 || (baseline && AreEqual(all))) return advantages;
+  std::vector<Moments> others;
+  if (config.kind() == AdvantageConfig::LOO_STD) others = MomentsOfOthers(rewards);
   const double n = static_cast<double>(all.n);
   const double std =
       config.std() == AdvantageConfig::SAMPLE ? SampleStd(all) : std::sqrt(all.squares / n);
@@ -71,19 +119,19 @@ std::vector<double> GroupAdvantages(std::span<const std::optional<double>> rewar
       case AdvantageConfig::RLOO:
         advantages[i] = centered * n / (n - 1);
         break;
-      case AdvantageConfig::LOO_STD: {
-        const Moments others = MomentsOf(rewards, static_cast<int64_t>(i));
-        const double spread = SampleStd(others);
-        const double difference = *rewards[i] - others.mean;
-        advantages[i] = spread > 0 ? difference / (spread + config.eps()) : difference;
+      case AdvantageConfig::LOO_STD:
+        advantages[i] = LeaveOneOut(*rewards[i], others[i], config.eps());
         break;
-      }
       case AdvantageConfig::NONE:
         advantages[i] = *rewards[i];
         break;
     }
   }
   return advantages;
+}
+
+bool RewardsAreEqual(std::span<const std::optional<double>> rewards) {
+  return AreEqual(MomentsOf(rewards));
 }
 
 void AssignAdvantages(const AdvantageConfig& config, Group* group) {
@@ -107,9 +155,9 @@ void AssignAdvantages(const AdvantageConfig& config, Group* group) {
     rewards.push_back(scored ? std::optional<double>(score.reward() - penalty) : std::nullopt);
   }
   const std::vector<double> advantages = GroupAdvantages(rewards, config);
-  const Moments m = MomentsOf(rewards, -1);
+  const Moments m = MomentsOf(rewards);
   group->set_reward_mean(m.mean);
-  group->set_reward_std(AllEqual(rewards) ? 0 : SampleStd(m));
+  group->set_reward_std(AreEqual(m) ? 0 : SampleStd(m));
   group->set_no_signal(
       std::all_of(advantages.begin(), advantages.end(), [](double a) { return a == 0; }));
   group->mutable_advantages()->Assign(advantages.begin(), advantages.end());
@@ -124,7 +172,10 @@ void AssignAdvantages(const AdvantageConfig& config, Group* group) {
   if (config.kind() == AdvantageConfig::GRPO && config.std() == AdvantageConfig::SAMPLE &&
       m.n > 1) {
     const double n = static_cast<double>(m.n);
-    CHECK(std::fabs(sum / n) <= 1e-6 && largest <= (n - 1) / std::sqrt(n) * (1 + 1e-9),
+    // Where the deviation is hardly above the rounding of the mean, so is that of the advantages.
+    const double slack = AreEqual(m) ? 0 : RoundingOf(m) / SampleStd(m);
+    CHECK(std::fabs(sum / n) <= 1e-6 + slack &&
+              largest <= (n - 1) / std::sqrt(n) * (1 + 1e-9) + slack,
           "[advantage] a group's advantages have a wrong mean or size",
           Named("prompt", group->prompt().ordinal()), Named("mean", sum / n),
           Named("largest", largest));

@@ -14,9 +14,14 @@ namespace grouper {
 
 // One advantage per member. nullopt means not scored and gives 0. With fewer than two scored
 // members, or with equal rewards, all are 0 without a division (with kind NONE the advantage is the
-// reward).
+// reward). LOO_STD does not divide where the others are equal. The time is linear in the members.
 std::vector<double> GroupAdvantages(std::span<const std::optional<double>> rewards,
                                     const AdvantageConfig& config);
+
+// True if the scored rewards differ by no more than rounding explains: (n + 16) * 2^-52 times the
+// largest of them in size, or 1e-140 (docs/algorithms.md 3). A deviation of that size would be one
+// of noise.
+bool RewardsAreEqual(std::span<const std::optional<double>> rewards);
 
 // Fills advantages (a dropped group gets none), reward_mean, reward_std and no_signal from the
 // rewards in group->scores, less group->kl_penalties if there are any. kInternal, naming the group,

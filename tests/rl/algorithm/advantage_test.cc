@@ -78,6 +78,112 @@ TEST(Advantage, EqualRewardsGiveNoSignalWithoutADivision) {
   EXPECT_EQ(GroupAdvantages(Rewards{1}, {}), std::vector<double>{0});
 }
 
+const AdvantageConfig::Kind kBaselines[] = {AdvantageConfig::GRPO, AdvantageConfig::CENTERED,
+                                            AdvantageConfig::RLOO, AdvantageConfig::LOO_STD};
+
+TEST(Advantage, RewardsThatDifferByRoundingOnlyAreEqual) {
+  const double third = 0.1 + 0.2;  // one unit in the last place above 0.3
+  ASSERT_NE(third, 0.3);
+  for (const Rewards& rewards :
+       {Rewards{third, 0.3}, Rewards{0.3, 0.3, third, std::nullopt},
+        Rewards{-1e6, std::nextafter(-1e6, 0.0), -1e6}, Rewards{0, -0.0, 0}, Rewards{0, 1e-300}}) {
+    EXPECT_TRUE(RewardsAreEqual(rewards));
+    for (const auto kind : kBaselines) {
+      for (double a : GroupAdvantages(rewards, Kind(kind, AdvantageConfig::SAMPLE, 0))) {
+        EXPECT_EQ(a, 0) << kind;
+      }
+    }
+  }
+  for (const Rewards& rewards : {Rewards{0.3, 0.3 + 1e-13}, Rewards{0, 1e-100}, Rewards{1, -1}}) {
+    EXPECT_FALSE(RewardsAreEqual(rewards));
+  }
+}
+
+// Seven equal members leave a residue of rounding as their deviation, which the eighth was divided
+// by: its advantage was 656,250.
+TEST(Advantage, LeaveOneOutDoesNotDivideByTheRoundingOfEqualOthers) {
+  Rewards rewards(7, -0.7);
+  rewards.push_back(-0.04375);
+  const std::vector<double> a =
+      GroupAdvantages(rewards, Kind(AdvantageConfig::LOO_STD, AdvantageConfig::SAMPLE, 1e-6));
+  EXPECT_NEAR(a[7], 0.7 - 0.04375, 1e-15);
+  for (size_t i = 0; i < 7; ++i) EXPECT_LT(std::fabs(a[i]), 1);
+}
+
+// Whatever the rewards, no advantage is larger than the deviation allows: sqrt(n) for the kinds
+// that divide by one, the range of the rewards for the others. The rewards are k equal ones and one
+// that is another by a factor from one unit in the last place up.
+TEST(Advantage, NoRewardsBlowUpWithoutEps) {
+  for (double base : {-0.7, 0.1, 1.1, 1e5, 1e-5}) {
+    for (double factor = 1 + 0x1p-52; factor < 3; factor = 1 + (factor - 1) * 1.7) {
+      for (int n = 2; n <= 40; ++n) {
+        Rewards rewards(static_cast<size_t>(n), base);
+        rewards[static_cast<size_t>(n) / 3] = base * factor;
+        const double range = std::fabs(base * factor - base);
+        for (const auto kind : kBaselines) {
+          const bool divides = kind == AdvantageConfig::GRPO;
+          for (double a : GroupAdvantages(rewards, Kind(kind, AdvantageConfig::SAMPLE, 0))) {
+            // Of LOO_STD, those with the odd one among the others are bounded as GRPO's are; the
+            // odd one itself is not divided.
+            const double bound = divides ? std::sqrt(n) * 1.5
+                                 : kind == AdvantageConfig::LOO_STD
+                                     ? std::max(std::sqrt(n) * 1.5, range * 1.01)
+                                     : range * 2.01 + 1e-15 * std::fabs(base);
+            ASSERT_LE(std::fabs(a), bound) << "kind " << kind << " base " << base << " factor - 1 "
+                                           << factor - 1 << " n " << n;
+          }
+          Group group;
+          for (const auto& r : rewards) {
+            group.add_completions();
+            auto* score = group.add_scores();
+            score->set_status(reward::v1::ScoreResult::SCORED);
+            score->set_reward(*r);
+          }
+          ASSERT_NO_THROW(AssignAdvantages(Kind(kind, AdvantageConfig::SAMPLE, 0), &group))
+              << "kind " << kind << " base " << base << " factor - 1 " << factor - 1 << " n " << n;
+        }
+      }
+    }
+  }
+}
+
+// The moments of the others, directly, in long double.
+TEST(Advantage, LeaveOneOutIsAsAccurateAsItsDefinitionAndLinear) {
+  const AdvantageConfig config = Kind(AdvantageConfig::LOO_STD, AdvantageConfig::SAMPLE, 1e-6);
+  // A member that is far off must not take away the digits of the others' deviation.
+  Rewards rewards;
+  for (int i = 0; i < 200; ++i) {
+    rewards.push_back(i == 77      ? std::optional<double>(1e4)
+                      : i % 9 == 4 ? std::nullopt
+                                   : std::optional<double>(0.5 + 1e-6 * std::sin(i)));
+  }
+  const std::vector<double> ours = GroupAdvantages(rewards, config);
+  for (size_t i = 0; i < rewards.size(); ++i) {
+    if (!rewards[i]) {
+      EXPECT_EQ(ours[i], 0);
+      continue;
+    }
+    long double sum = 0, squares = 0, n = 0;
+    for (size_t j = 0; j < rewards.size(); ++j) {
+      if (j == i || !rewards[j]) continue;
+      sum += static_cast<long double>(*rewards[j]);
+      ++n;
+    }
+    for (size_t j = 0; j < rewards.size(); ++j) {
+      if (j == i || !rewards[j]) continue;
+      const long double d = static_cast<long double>(*rewards[j]) - sum / n;
+      squares += d * d;
+    }
+    const long double expected =
+        (static_cast<long double>(*rewards[i]) - sum / n) / (std::sqrt(squares / (n - 1)) + 1e-6L);
+    EXPECT_NEAR(ours[i], static_cast<double>(expected), 1e-9 * std::fabs(ours[i])) << i;
+  }
+  // The largest group that is allowed: its square would be 4 billion additions.
+  Rewards many;
+  for (int i = 0; i < 65536; ++i) many.push_back(i % 5 == 0 ? 1 : 0);
+  for (double a : GroupAdvantages(many, config)) ASSERT_TRUE(std::isfinite(a));
+}
+
 TEST(Advantage, UnscoredMembersLeaveMeanStdAndLoss) {
   const std::vector<double> with =
       GroupAdvantages(Rewards{1, std::nullopt, 0, 0, std::nullopt}, {});
