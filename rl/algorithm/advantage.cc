@@ -134,6 +134,10 @@ bool RewardsAreEqual(std::span<const std::optional<double>> rewards) {
   return AreEqual(MomentsOf(rewards));
 }
 
+bool DividesByDeviation(const AdvantageConfig& config) {
+  return config.kind() == AdvantageConfig::GRPO || config.kind() == AdvantageConfig::LOO_STD;
+}
+
 void AssignAdvantages(const AdvantageConfig& config, Group* group) {
   CHECK(group->scores_size() == group->completions_size(),
         "[advantage] a group must have one score per completion",

@@ -23,6 +23,9 @@ std::vector<double> GroupAdvantages(std::span<const std::optional<double>> rewar
 // of noise.
 bool RewardsAreEqual(std::span<const std::optional<double>> rewards);
 
+// True if the advantages of this kind are divided by a deviation of the rewards.
+bool DividesByDeviation(const AdvantageConfig& config);
+
 // Fills advantages (a dropped group gets none), reward_mean, reward_std and no_signal from the
 // rewards in group->scores, less group->kl_penalties if there are any. kInternal, naming the group,
 // when a reward is not finite or the advantages lack a property that they must have

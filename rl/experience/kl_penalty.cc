@@ -3,13 +3,29 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 
 #include "base/error.h"
+#include "rl/algorithm/advantage.h"
 #include "rl/algorithm/loss_rule.h"
 #include "rl/algorithm/sampling_settings.h"
 #include "rl/learner/batch.h"
 
 namespace grouper {
+namespace {
+
+bool PenaltyAlone(const Group& group) {
+  std::vector<std::optional<double>> rewards, penalised;
+  for (int i = 0; i < group.scores_size(); ++i) {
+    const reward::v1::ScoreResult& score = group.scores(i);
+    if (score.status() != reward::v1::ScoreResult::SCORED) continue;
+    rewards.push_back(score.reward());
+    penalised.push_back(score.reward() - group.kl_penalties(i));
+  }
+  return RewardsAreEqual(rewards) && !RewardsAreEqual(penalised);
+}
+
+}  // namespace
 
 KlPenaltySum AddKlPenalties(const Config& config, PackedPass* sampler, Reference* reference,
                             std::span<Group> groups) {
@@ -52,6 +68,9 @@ KlPenaltySum AddKlPenalties(const Config& config, PackedPass* sampler, Reference
     }
     CHECK(next == log_probs.size(), "[kl] there must be one reference log-prob per token",
           Named("tokens", next), Named("log_probs", log_probs.size()));
+  }
+  for (const Group& group : groups) {
+    if (group.dropped().empty() && PenaltyAlone(group)) ++all.groups_of_penalty_alone;
   }
   return all;
 }

@@ -18,6 +18,9 @@ namespace grouper {
 struct KlPenaltySum {
   double estimator = 0;  // sum over the tokens
   int64_t tokens = 0;
+  // Groups whose rewards are equal and whose penalties are not. Where advantages are divided by the
+  // deviation, theirs are as large as those of any other group, however small the penalties are.
+  int64_t groups_of_penalty_alone = 0;
 };
 
 // Sets kl_penalties of every group that is not dropped; the scores keep the rewards of their

@@ -135,12 +135,31 @@ std::optional<StepExperience> Trainer::Collect(std::stop_token stop) {
   std::vector<Group>& groups = experience.rollout.groups;
   if (KlInReward(config_.loss())) {
     experience.penalties = AddKlPenalties(config_, &learner_.pass(), reference_.get(), groups);
+    SayPenaltyAlone(experience.penalties);
   }
   for (Group& group : groups) {
     group.set_step(next_step_);
     AssignAdvantages(config_.advantage(), &group);
   }
   return experience;
+}
+
+// A small penalty makes a large advantage where nothing else tells the members of a group apart.
+// This follows from the formula, but few expect it.
+void Trainer::SayPenaltyAlone(const KlPenaltySum& penalties) {
+  if (said_penalty_alone_ || penalties.groups_of_penalty_alone == 0 ||
+      !DividesByDeviation(config_.advantage())) {
+    return;
+  }
+  said_penalty_alone_ = true;
+  LogWarn(
+      "[kl] in step " + std::to_string(next_step_) + ", " +
+      std::to_string(penalties.groups_of_penalty_alone) +
+      " groups have equal rewards, so their advantages come from the KL penalties alone: divided "
+      "by "
+      "their own deviation, penalties that hardly differ give advantages as large as those of any "
+      "group. This is the formula of loss.kl_place IN_REWARD; if it is not wanted, take "
+      "advantage.kind CENTERED or RLOO, or loss.kl_place IN_LOSS (this is said once per start)");
 }
 
 void Trainer::Learn(StepExperience experience, std::stop_token stop) {

@@ -89,6 +89,7 @@ class Trainer {
   RunState State();
   void Evaluate(StepMetrics* metrics, std::stop_token stop);
   void Save();
+  void SayPenaltyAlone(const KlPenaltySum& penalties);
   [[noreturn]] void StopForWantOfGroups(const StepRollout& rollout);
 
   Config config_;
@@ -109,6 +110,7 @@ class Trainer {
   std::unique_ptr<MetricsWriter> metrics_;
   std::unique_ptr<TraceWriter> traces_;
   int64_t saved_step_ = -1;
+  bool said_penalty_alone_ = false;
   int64_t next_step_ = 0;
   uint64_t prompts_used_ = 0;  // by the steps before next_step_
   uint64_t weights_digest_ = 0;

@@ -103,6 +103,18 @@ TEST_F(KlPenaltyTest, ItIsBetaTimesTheSumAndComesOffTheReward) {
   EXPECT_EQ(sum_.tokens, tokens);
 }
 
+TEST_F(KlPenaltyTest, GroupsThatOnlyThePenaltyTellsApartAreCounted) {
+  for (auto& score : *groups_[1].mutable_scores()) score.set_reward(0.7);
+  Reference reference(other_, 0, stream_), same(policy_, 0, stream_);
+  With(&reference);
+  EXPECT_EQ(sum_.groups_of_penalty_alone, 1);
+  With(&same);
+  EXPECT_EQ(sum_.groups_of_penalty_alone, 0) << "no penalty, no difference";
+  groups_[1].mutable_scores(2)->set_reward(0.9);
+  With(&reference);
+  EXPECT_EQ(sum_.groups_of_penalty_alone, 0);
+}
+
 TEST_F(KlPenaltyTest, ClampsHold) {
   Reference reference(other_, 0, stream_);
   config_.mutable_loss()->set_kl_clamp_out(0.125);

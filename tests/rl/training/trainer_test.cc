@@ -175,6 +175,55 @@ TEST_F(TrainerTest, KlInTheRewardMovesAdvantagesAndSurvivesAResume) {
   EXPECT_EQ(row.Find("kl.in_reward")->number, 0);
 }
 
+// Whatever a completion says, its reward is 1: only the penalties differ.
+class AllEqual final : public GroupScorer {
+ public:
+  int64_t Score(std::vector<Group>* groups, const KeptVerdicts*, std::stop_token) override {
+    for (Group& group : *groups) {
+      group.clear_scores();
+      for (const Completion& completion : group.completions()) {
+        auto* score = group.add_scores();
+        score->set_item_id(std::to_string(completion.rollout_id()));
+        score->set_status(reward::v1::ScoreResult::SCORED);
+        score->set_verdict(reward::v1::ScoreResult::CORRECT);
+        score->set_reward(1);
+      }
+    }
+    return 0;
+  }
+};
+
+TEST_F(TrainerTest, AdvantagesOfKlPenaltiesAloneAreSaidOnce) {
+  const testing_support::TempFolder base;
+  MergeTextproto("loss { kl: K1 kl_beta: 0.001 kl_place: IN_REWARD } steps: 3", "test", &config_);
+  // Another policy as the reference, so that there are penalties from the first step on.
+  config_.set_checkpoint_every(0);
+  Config other = config_;
+  other.set_seed(8);
+  other.mutable_loss()->clear_kl();
+  other.set_steps(0);
+  const std::string from = JoinPath(base.path(), "other");
+  Trainer(other, from, {.threads = 1}, {}).Run({});
+  config_.mutable_reference()->set_init_from(CheckpointPath(from, 0));
+  AllEqual scorer;
+  const auto lines = [&](const std::string& name) {
+    ::testing::internal::CaptureStderr();
+    Run(JoinPath(folder_.path(), name), {.scorer = &scorer});
+    const std::string text = ::testing::internal::GetCapturedStderr();
+    int64_t count = 0;
+    for (size_t at = 0; (at = text.find("KL penalties alone", at)) != std::string::npos; ++at) {
+      ++count;
+    }
+    return count;
+  };
+  EXPECT_EQ(lines("grpo"), 1);
+  for (const Group& group : testing::Traced(JoinPath(folder_.path(), "grpo"))) {
+    EXPECT_FALSE(group.no_signal());
+  }
+  config_.mutable_advantage()->set_kind(AdvantageConfig::CENTERED);
+  EXPECT_EQ(lines("centered"), 0) << "these advantages are as small as the penalties";
+}
+
 TEST_F(TrainerTest, UnscorableCompletionsLeaveTheirGroupAndAreCounted) {
   const std::string run = JoinPath(folder_.path(), "dropped");
   Run(run);
