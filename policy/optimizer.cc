@@ -51,10 +51,10 @@ void Optimizer::ThrowSpoiled(const OptimizerRule& rule, double lr, double norm) 
   }
   ThrowUser(
       "[optimizer] this update made a number that is not finite, so the run stops; no checkpoint "
-      "holds it, and the last checkpoint is good. Start a new run with init_from set to that "
-      "checkpoint and a lower optimizer.lr, a larger optimizer.eps, or an optimizer.max_grad_norm "
-      "that clips. If the same command, started once more, gets past this update, the memory or "
-      "the processor of this machine is at fault",
+      "holds it, so the last one is good. Start a new run with a lower optimizer.lr, a larger "
+      "optimizer.eps, or an optimizer.max_grad_norm that clips, and with init_from set to the last "
+      "checkpoint if there is one. If the same command, started once more, gets past this update, "
+      "the memory or the processor of this machine is at fault",
       Named("first", kind + " " + first), Named("update", updates_), Named("lr", lr),
       Named("grad_norm", norm), Named("max_grad_norm", rule.max_grad_norm), Named("eps", rule.eps));
 }

@@ -35,7 +35,7 @@ void ExpectSpoiled(const Step& step, const Save& save_and_leave) {
   } catch (const Error& error) {
     EXPECT_EQ(ExitCode(error.kind()), 2) << error.message();
     for (const char* words : {"first=weight embedding[5]", "no checkpoint holds it",
-                              "last checkpoint is good", "optimizer.lr"}) {
+                              "so the last one is good", "optimizer.lr"}) {
       EXPECT_NE(error.message().find(words), std::string::npos) << error.message();
     }
   }
