@@ -7,11 +7,30 @@
 #include "base/log.h"
 #include "policy/checkpoint/checkpoint.h"
 #include "proto/textproto.h"
+#include "rl/algorithm/schedule.h"
+#include "rl/learner/update_stage.h"
 
 namespace grouper {
 namespace {
 
 constexpr int kKeptCheckpoints = 3;
+
+// The updates of a whole run, which its schedules count: of `grouper sft` one per step.
+int64_t WholeRun(const Config& config, bool sft) {
+  return sft ? config.sft().steps() : UpdatesOf(config);
+}
+
+// What a schedule that ends with the run has to say if this start makes the run longer or shorter
+// than the last one did, whose config is still in the folder.
+std::string MovedSchedule(const RunState& run, const Manifest& manifest) {
+  const std::string file = run.folder.File("config.textproto");
+  if (!FileExists(file)) return "";
+  Config last;
+  MergeTextproto(ReadFile(file, "run config", 1 << 20), file, &last);
+  const bool sft = manifest.stage() == "sft";
+  return MovedScheduleText(run.config.optimizer(), static_cast<int64_t>(manifest.policy_version()),
+                           WholeRun(last, sft), WholeRun(run.config, sft));
+}
 
 }  // namespace
 
@@ -29,8 +48,10 @@ ResumePoint ResumeRun(const RunState& run, int64_t steps) {
   // This comes before the config is compared, because a difference in vocabulary size would say
   // less.
   if (found) CheckTokenizer(found->folder, found->manifest, run.config);
+  const std::string moved = found ? MovedSchedule(run, found->manifest) : "";
   run.disk_wait.Do([&] { run.folder.StoreConfig(ToTextproto(run.config), found.has_value()); });
   KILL_POINT("resume.config_stored");
+  if (!moved.empty()) LogWarn("[run] " + moved);
   run.folder.Tidy(kKeptCheckpoints, run.config.checkpoint_keep_every());
   if (!found) return {};
 

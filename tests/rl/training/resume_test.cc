@@ -2,12 +2,14 @@
 // clock that was set back disorders nothing.
 #include <atomic>
 #include <filesystem>
+#include <sstream>
 
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/io/json_lines.h"
 #include "base/io/record_file.h"
 #include "proto/event.pb.h"
+#include "rl/algorithm/schedule.h"
 #include "tests/rl/training/judged_run.h"
 
 namespace grouper {
@@ -115,6 +117,30 @@ TEST_F(ResumeTest, TheOnlyValidCheckpointSurvivesAndNoneIsAnError) {
   const std::string words = UserErrorOf([&] { Run(run); });
   EXPECT_NE(words.find(run), std::string::npos) << words;
   EXPECT_NE(words.find("put back"), std::string::npos) << words;
+}
+
+TEST_F(ResumeTest, AScheduleThatEndsWithTheRunIsNamedWhenTheEndMoves) {
+  MergeTextproto("optimizer { lr: 1e-3 warmup_updates: 1 schedule: COSINE }", "test", &config_);
+  const auto said = [&](const std::string& run, int64_t steps) {
+    config_.set_steps(steps);
+    ::testing::internal::CaptureStderr();
+    Run(run);
+    const std::string log = ::testing::internal::GetCapturedStderr();
+    const size_t at = log.find("[run] optimizer.schedule COSINE ends with the run");
+    return at == std::string::npos ? "" : log.substr(at, log.find('\n', at) - at);
+  };
+  const std::string run = Folder("run");
+  EXPECT_EQ(said(run, 3), "") << "a first start";
+  const uint64_t version = Trainer(config_, run, {.threads = 1}, {}).learner().version();
+  ASSERT_GT(version, 1u);
+  EXPECT_EQ(said(run, 3), "") << "the same end";
+  const std::string line = said(run, 5);
+  std::ostringstream rates;
+  rates << "from update 3 to 5: the learning rate of the next update, " << version << ", is "
+        << LearningRateAt(config_.optimizer(), static_cast<int64_t>(version), 5) << " instead of "
+        << LearningRateAt(config_.optimizer(), static_cast<int64_t>(version), 3);
+  EXPECT_NE(line.find(rates.str()), std::string::npos) << line << "\n" << rates.str();
+  EXPECT_EQ(said(run, 5), "") << "said once, at the start that moves it";
 }
 
 // A wall clock under the test's control; monotonic time goes on.
