@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -32,6 +33,13 @@ void NamedThread::Join() {
   if (failure_ != nullptr && *failure_ != nullptr) {
     std::rethrow_exception(std::exchange(*failure_, nullptr));
   }
+}
+
+int UsableCores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
+  return CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
 }
 
 namespace {

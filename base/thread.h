@@ -26,6 +26,9 @@ class NamedThread {
   std::jthread thread_;
 };
 
+// The number of cores that the process may use (after taskset and cpusets); at least 1.
+int UsableCores();
+
 // SIGINT, SIGTERM and SIGUSR1 (schedulers of clusters send them before they end a job): the first
 // requests a stop on the returned token, the second ends the process at once with exit code 75.
 // SIGXFSZ is ignored. Call once, in main, before threads start.

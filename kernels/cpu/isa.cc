@@ -1,10 +1,9 @@
 #include "kernels/cpu/isa.h"
 
-#include <sched.h>
-
 #include <cstdlib>
 
 #include "base/error.h"
+#include "base/thread.h"
 
 namespace grouper::cpu {
 
@@ -58,10 +57,7 @@ int ChooseThreads() {
                Named("GROUPER_THREADS", wanted));
     return static_cast<int>(threads);
   }
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
+  return UsableCores();
 }
 
 }  // namespace grouper::cpu
