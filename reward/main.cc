@@ -23,9 +23,14 @@ int Run(int argc, char** argv) {
   ServeOptions serve;
   CLI::App* serve_app = app.add_subcommand("serve", "the gRPC service; drains on SIGTERM");
   serve_app->add_option("--listen", serve.listen, "host:port on loopback; port 0: any free one");
-  serve_app->add_option("--threads", serve.threads, "math workers")->check(CLI::Range(1, 1024));
-  serve_app->add_option("--code-slots", serve.code_slots, "programs judged at once")
-      ->check(CLI::Range(1, 256));
+  serve_app
+      ->add_option("--threads", serve.threads,
+                   "math answers judged at a time; 0 (default): the cores")
+      ->check(CLI::Range(0, 1024));
+  serve_app
+      ->add_option("--code-workers", serve.code_workers,
+                   "programs judged at a time; 0 (default): the cores")
+      ->check(CLI::Range(0, 1024));
   const CLI::IsMember tier({"process", "namespaces"});
   const char* const tier_help = "least isolation in which programs are judged";
   serve_app->add_option("--min-isolation", serve.min_isolation, tier_help)

@@ -23,8 +23,8 @@ int RunScore(const ScoreOptions& options);
 
 struct ServeOptions {
   std::string listen = "127.0.0.1:0";
-  int threads = 2;  // math workers
-  int code_slots = 2;
+  int threads = 0;       // math items judged at a time; 0: the cores
+  int code_workers = 0;  // programs judged at a time; 0: the cores
   bool report_port =
       false;  // "host:port" on descriptor 3; end-of-file on descriptor 4 ends the service
   std::string min_isolation = kLeastIsolation;

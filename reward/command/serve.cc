@@ -44,8 +44,8 @@ int RunServe(const ServeOptions& options) {
   const Scorer scorer(&math, &code);
   RewardServiceOptions service_options;
   service_options.listen = options.listen;
-  service_options.math_workers = options.threads;
-  service_options.code_workers = options.code_slots;
+  service_options.math_workers = options.threads > 0 ? options.threads : UsableCores();
+  service_options.code_workers = options.code_workers > 0 ? options.code_workers : UsableCores();
   service_options.insecure = options.insecure;
   service_options.code_serving = jail.standing();
   service_options.isolation = jail.isolation();

@@ -1,12 +1,12 @@
-// The client of reward services: it sends chunks with deadlines and tries again over the replicas.
-// It trusts no reply: the count, ids, statuses and ranges of each are checked, and a bad reply is
-// rejected whole and its replica quarantined. Only one thread may use a client.
+// The client of reward services. All services work at the same time: each takes calls of items as
+// long as there are some, and what one fails to judge goes to another. It trusts no reply: the
+// count, ids, statuses and ranges of each are checked, and a bad reply is rejected whole and its
+// service not used any more. Only one thread may use a client.
 #pragma once
 
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <random>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -17,10 +17,13 @@
 namespace grouper {
 
 struct RewardClientOptions {
-  double deadline_seconds = 60;  // of one call
-  double max_wait_seconds = 60;  // for a service that is down or full
-  // Waits between tries; tests replace it. The time it was asked to wait counts as waited.
-  std::function<void(std::chrono::milliseconds)> sleep = {};
+  double deadline_seconds = 60;      // of one call; longer if a single program may take longer
+  double max_wait_seconds = 60;      // while no service answers
+  double first_pause_seconds = 0.1;  // of a service that failed; doubles up to 2 s
+  double keepalive_seconds = 20;     // a peer that is gone is noticed after 1.5 times this
+  // Called by the client's threads, one at a time or several at once, when a call has failed and
+  // before the service is asked again. What it throws ends the scoring.
+  std::function<void()> on_failure = {};
 };
 
 class RewardClient {
@@ -29,31 +32,21 @@ class RewardClient {
   RewardClient(std::vector<std::string> addresses, const RewardClientOptions& options);
   ~RewardClient();
 
-  // Returns one result per item, in the items' order. Items that come back INTERNAL or TIMEOUT are
-  // tried once more, by another replica if there is one. "length" is added over the items with one
-  // group_id, so a group must be sent whole. kUnavailable, naming the address, when no replica
-  // answers within max_wait_seconds; kInternal, naming the problem, when every replica is
-  // quarantined; kUser when the service refuses the request. A stop cancels the call in progress:
-  // kUnavailable, and nothing is scored.
+  // Returns one result per item, in the items' order, whoever judged it. Items that come back
+  // INTERNAL are tried once more, by another service if there is one; so are items that come back
+  // TIMEOUT, in smaller calls, until one has had two calls for itself alone. "length" is added over
+  // the items with one group_id, so all items of a group must be in one Score. kUnavailable, naming
+  // the address, when no service answers for max_wait_seconds; kInternal, naming the problem, when
+  // no service can be trusted; kUser when a service refuses the request. A stop cancels the calls
+  // in progress: kUnavailable, and nothing is scored.
   std::vector<reward::v1::ScoreResult> Score(std::span<const Rubric> rubrics,
                                              std::vector<reward::v1::ScoreItem> items,
                                              std::stop_token stop = {});
 
  private:
-  struct Replica;
-  Replica& Trusted();
-  void Quarantine(const std::string& lie, Replica* replica);
-  std::vector<reward::v1::ScoreResult> ScoreChunk(const reward::v1::ScoreBatchRequest& request,
-                                                  const std::stop_token& stop);
-  RewardClientOptions options_;
-  std::vector<std::unique_ptr<Replica>> replicas_;
-  size_t next_ = 0;
-  std::minstd_rand jitter_{std::random_device{}()};
+  struct State;
+  std::unique_ptr<State> state_;
 };
-
-// The reason why a reply cannot be right; empty if it can.
-std::string FindLie(const reward::v1::ScoreBatchRequest& request,
-                    const reward::v1::ScoreBatchResponse& response);
 
 // The health of one service: its capabilities and the status of "", "math" and "code".
 struct ServiceHealth {

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/kill_point.h"
+#include "reward/service/shared_task.h"
 
 namespace grouper {
 
@@ -110,7 +111,10 @@ void ScoringPools::Work(Pool* pool, const std::stop_token& stop) {
     bool scored = false;
     const double queued = std::chrono::duration<double>(Clock::now() - batch.begin).count();
     try {
-      result = scorer_->Score(item, batch.rubrics.at(item.rubric()), batch.budget);
+      const Rubric& rubric = batch.rubrics.at(item.rubric());
+      result = item.has_shared_task()
+                   ? scorer_->Score(WithOwnTask(batch.request, item), rubric, batch.budget)
+                   : scorer_->Score(item, rubric, batch.budget);
       result.mutable_timings()->set_queue_seconds(queued);
       scored = true;
       KILL_POINT("score.item_scored");
@@ -151,7 +155,7 @@ ScoringPools::End ScoringPools::Score(const ScoreBatchRequest& request,
   int code_items = 0;
   response->clear_results();
   for (const reward::v1::ScoreItem& item : request.items()) {
-    code_items += item.has_code() ? 1 : 0;
+    code_items += IsCode(request, item) ? 1 : 0;
     ScoreResult* result = response->add_results();
     result->set_item_id(item.item_id());
     result->set_status(ScoreResult::INTERNAL);
@@ -174,7 +178,7 @@ ScoringPools::End ScoringPools::Score(const ScoreBatchRequest& request,
     return draining_ ? End::kDraining : End::kFull;
   }
   for (int i = 0; i < request.items_size(); ++i) {
-    Pool& pool = request.items(i).has_code() ? code_ : math_;
+    Pool& pool = IsCode(request, request.items(i)) ? code_ : math_;
     pool.waiting.push_back({&batch, i});
     ++batch.open;
     pool.changed.notify_one();

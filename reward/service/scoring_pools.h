@@ -38,8 +38,8 @@ class ScoringPools {
   ScoringPools& operator=(const ScoringPools&) = delete;
 
   // With kScored, the response holds one result per item, in the items' order; otherwise nothing
-  // was done. `rubrics` has the rubric of every item. The calling thread asks `cancelled` about
-  // every 20 ms.
+  // was done. `rubrics` has the rubric of every item, and the request every shared task. The
+  // calling thread asks `cancelled` about every 20 ms.
   End Score(const reward::v1::ScoreBatchRequest& request,
             const std::map<std::string, Rubric>& rubrics,
             std::chrono::steady_clock::time_point deadline, const std::function<bool()>& cancelled,

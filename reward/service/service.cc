@@ -15,6 +15,7 @@
 #include "proto/reward.grpc.pb.h"
 #include "reward/scorer.h"
 #include "reward/service/scoring_pools.h"
+#include "reward/service/shared_task.h"
 
 namespace grouper {
 namespace {
@@ -60,6 +61,7 @@ grpc::Status ToStatus(const Error& error) {
 std::map<std::string, Rubric> CheckRequest(const ScoreBatchRequest& request, int most_items) {
   USER_CHECK(request.items_size() <= most_items,
              "[reward] items: the call has too many; send fewer", Named("limit", most_items));
+  CheckSharedTasks(request, most_items);
   std::map<std::string, Rubric> rubrics;
   for (int i = 0; i < request.rubrics_size(); ++i) {
     const Rubric& rubric = request.rubrics(i);
@@ -149,6 +151,9 @@ struct RewardService::State final : public reward::v1::Reward::Service {
     response->set_isolation_tier(options.isolation_tier);
     response->set_max_items(static_cast<uint32_t>(max_items));
     response->set_max_message_bytes(kMaxMessageBytes);
+    response->set_math_workers(static_cast<uint32_t>(options.math_workers));
+    response->set_code_workers(static_cast<uint32_t>(options.code_workers));
+    response->set_shared_tasks(true);
     return grpc::Status::OK;
   }
 
@@ -175,6 +180,8 @@ RewardService::RewardService(const Scorer* scorer, const RewardServiceOptions& o
   builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.SetMaxSendMessageSize(kMaxMessageBytes);
+  // Clients ask every 20 s whether the service is still there, also while a long call has no data.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5000);
   // Two services on one port would share its calls at random.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // A call that waits holds a thread. Math and code have bounds of their own, so neither takes all

@@ -2,7 +2,6 @@
 
 #include <map>
 #include <optional>
-#include <thread>
 
 #include "base/error.h"
 #include "base/io/file.h"
@@ -11,6 +10,12 @@
 #include "rl/experience/score_item.h"
 
 namespace grouper {
+namespace {
+
+// So often in a row the own service may end before it is not started again.
+constexpr int kMostEnds = 6;
+
+}  // namespace
 
 RewardStage::RewardStage(const RewardConfig& config, const std::string& run_id)
     : config_(config), run_id_(run_id) {
@@ -21,7 +26,7 @@ RewardStage::RewardStage(const RewardConfig& config, const std::string& run_id)
   if (addresses.empty()) {
     StartService("127.0.0.1:0");
     addresses.push_back(address_);
-    client.sleep = [this](std::chrono::milliseconds time) { Sleep(time); };
+    client.on_failure = [this] { Revive(); };
   }
   client_ = std::make_unique<RewardClient>(addresses, client);
 }
@@ -35,35 +40,36 @@ void RewardStage::StartService(const std::string& listen) {
       "[reward] the program of the reward service is missing; install it in the folder of this "
       "program, or set reward.addresses",
       Named("program", program));
+  const std::string workers = std::to_string(config_.service_threads());
   ProcessOptions options;
-  options.argv = {program,
-                  "serve",
-                  "--listen",
-                  listen,
-                  "--report-port",
-                  "--threads",
-                  std::to_string(config_.service_threads())};
+  options.argv = {program,     "serve", "--listen",       listen, "--report-port",
+                  "--threads", workers, "--code-workers", workers};
   options.report_and_lifeline_pipes = true;
   service_ = std::make_unique<Process>(options);
   address_ = service_->ReadReportLine(std::chrono::seconds(20));
+  served_ = true;
 }
 
-// The client calls this while it waits, because no service answered.
-void RewardStage::Sleep(std::chrono::milliseconds time) {
+// Threads of the client call this when a call has failed.
+void RewardStage::Revive() {
+  std::lock_guard lock(mutex_);
   const std::optional<int> code = service_->Wait(std::chrono::milliseconds(0));
-  if (code.has_value()) {
-    LogWarn("[reward] the reward service of this run ended and is started again: exit_code=" +
-            std::to_string(*code) + " address=" + address_);
-    try {
-      StartService(address_);
-      return;
-    } catch (const Error& error) {
-      // The next pause tries again, until the client has waited long enough.
-      if (error.kind() != ErrorKind::kUnavailable) throw;
-      LogWarn(error.message());
-    }
+  if (!code.has_value()) return;
+  if (served_) ++ends_;
+  served_ = false;
+  CHECK(ends_ < kMostEnds,
+        "[reward] the reward service of this run ends again and again before it has judged a "
+        "batch; run `grouper doctor`, and report the answer that makes it end",
+        Named("ends", ends_), Named("exit_code", *code));
+  LogWarn("[reward] the reward service of this run ended and is started again: exit_code=" +
+          std::to_string(*code) + " address=" + address_);
+  try {
+    StartService(address_);
+  } catch (const Error& error) {
+    // The next failure tries again, until the client has waited long enough.
+    if (error.kind() != ErrorKind::kUnavailable) throw;
+    LogWarn(error.message());
   }
-  std::this_thread::sleep_for(time);
 }
 
 int64_t RewardStage::Score(std::vector<Group>* groups, const KeptVerdicts* kept,
@@ -90,6 +96,7 @@ int64_t RewardStage::Score(std::vector<Group>* groups, const KeptVerdicts* kept,
   }
   const std::vector<Rubric> rubrics(config_.rubric().begin(), config_.rubric().end());
   std::vector<reward::v1::ScoreResult> results = client_->Score(rubrics, std::move(items), stop);
+  ends_ = 0;
   size_t next = 0;
   for (Group* group : asked) {
     group->clear_scores();

@@ -2,12 +2,12 @@
 // service of its own on loopback, and stores the verdicts by rollout id. A failure to score is a
 // status, never reward 0. Its own service holds one end of a pipe, so it ends with this process,
 // also after kill -9; if it dies earlier, it is started again under the same address while the
-// client waits.
+// client waits, until it has died several times without judging a batch.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -34,12 +34,15 @@ class RewardStage final : public GroupScorer {
 
  private:
   void StartService(const std::string& listen);
-  void Sleep(std::chrono::milliseconds time);
+  void Revive();
 
   RewardConfig config_;
   std::string run_id_;
+  std::mutex mutex_;  // guards what is below, while the client works
   std::unique_ptr<Process> service_;
   std::string address_;
+  bool served_ = false;  // the own service was up since its last end
+  int ends_ = 0;         // of the own service since it last judged a batch
   std::unique_ptr<RewardClient> client_;
 };
 

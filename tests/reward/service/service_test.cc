@@ -112,6 +112,10 @@ TEST_F(Service, RefusesMalformedRequestsNamingTheField) {
   other.set_rubric("other");
   ScoreBatchRequest twice = Request({item});
   *twice.add_rubrics() = twice.rubrics(0);
+  ScoreBatchRequest no_task = Request({item, WithId(item, "b")}), many_tasks = Request({item});
+  no_task.add_tasks();
+  no_task.mutable_items(1)->set_shared_task(1);
+  for (int i = 0; i < 10; ++i) many_tasks.add_tasks();
   std::vector<ScoreItem> many;
   for (int i = 0; i < 10; ++i) many.push_back(WithId(item, std::to_string(i)));
   other.set_item_id(std::string(1 << 20, 'b'));  // must not break the trailer
@@ -121,6 +125,10 @@ TEST_F(Service, RefusesMalformedRequestsNamingTheField) {
             "items[1].rubric: the call has no rubric of this name: item_id=b rubric=other"},
            {Request({item, WithId(item, "b"), item}),
             "items[2].item_id: another item of the call has it: item_id=a"},
+           {no_task,
+            "items[1].shared_task: the call has no task of this index: item_id=b shared_task=1 "
+            "tasks=1"},
+           {many_tasks, "tasks: the call has too many; send fewer: limit=9"},
            {Request(many), "items: the call has too many; send fewer: limit=9"},
            {Request({item}, "component { name: \"acuracy\" }"), "rubrics[0]"},
            {Request({item}, "component { name: \"accuracy\" weight: nan }"),
@@ -136,6 +144,32 @@ TEST_F(Service, RefusesMalformedRequestsNamingTheField) {
   EXPECT_TRUE(Call().Score(Request({item})).ok());
   EXPECT_TRUE(Call().Score(Request({})).ok());
   EXPECT_EQ(Call().Capabilities().max_items(), 9u);
+}
+
+TEST_F(Service, SharedTasksAreJudgedLikeTheItemsOwn) {
+  gate_.Open();
+  Start();
+  const std::vector<ScoreItem> items = {MathItem("right", "\\boxed{1}"),
+                                        MathItem("wrong", "\\boxed{2}"), CodeItem("code", "x"),
+                                        MathItem("seven", "\\boxed{7}", "7")};
+  ScoreBatchRequest request = Request(items);
+  *request.add_tasks()->mutable_code() = items[2].code();
+  *request.add_tasks()->mutable_math() = items[0].math();
+  request.add_tasks();  // holds nothing
+  for (const int i : {0, 1}) request.mutable_items(i)->set_shared_task(1);
+  request.mutable_items(2)->set_shared_task(0);
+  *request.add_items() = WithId(request.items(0), "empty");
+  request.mutable_items(4)->set_shared_task(2);
+  ScoreBatchResponse response;
+  ASSERT_TRUE(Call().Score(request, &response).ok());
+  std::map<std::string, ScoreResult> results = ById(response);
+  EXPECT_EQ(results["right"].reward(), 1);
+  EXPECT_EQ(results["wrong"].verdict(), ScoreResult::WRONG);
+  EXPECT_EQ(results["code"].verdict(), ScoreResult::AC);
+  EXPECT_EQ(results["seven"].reward(), 1);
+  EXPECT_EQ(results["empty"].reason(), "no_task");
+  EXPECT_TRUE(Call().Capabilities().shared_tasks());
+  EXPECT_EQ(Call().Capabilities().code_workers(), 2u);
 }
 
 // Slow programs fill their own queue: numbers pass, and the room comes back.
