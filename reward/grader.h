@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -32,7 +33,12 @@ struct Judgement {
 // The time at which work on an item must end, and a way to end it earlier.
 struct GradeBudget {
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
-  std::stop_token stop;
+  std::stop_token stop = {};
+  // Set by callers with other work to do. If the same work is already in progress for another item,
+  // a grader may keep this function and return at once with STATUS_UNSPECIFIED, which means "not
+  // judged yet". It calls the function, from any thread, when that work has ended; the item should
+  // then be graded again. Without the function it waits.
+  std::function<void()> resume = {};
 };
 
 class Grader {

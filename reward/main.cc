@@ -36,6 +36,10 @@ int Run(int argc, char** argv) {
   serve_app->add_option("--min-isolation", serve.min_isolation, tier_help)
       ->check(tier)
       ->capture_default_str();
+  serve_app
+      ->add_option("--cache-bytes", serve.cache_bytes,
+                   "memory for the results of programs that come again (64 MiB)")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
   serve_app->add_flag("--report-port", serve.report_port,
                       "write host:port to descriptor 3 and end when descriptor 4 is closed");
   serve_app->add_flag("--insecure-i-know", serve.insecure,

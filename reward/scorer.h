@@ -18,7 +18,8 @@ class Scorer {
   // Graders outlive the scorer. code may be nullptr; then programs are UNSCORABLE no_isolation.
   Scorer(const Grader* math, const Grader* code) : math_(math), code_(code) {}
 
-  // An item whose grader throws is INTERNAL. The component "length" is 0 here; AddLength sets it.
+  // An item whose grader throws is INTERNAL. With budget.resume the status may be
+  // STATUS_UNSPECIFIED (see GradeBudget). The component "length" is 0 here; AddLength sets it.
   reward::v1::ScoreResult Score(const reward::v1::ScoreItem& item, const Rubric& rubric,
                                 const GradeBudget& budget) const;
 

@@ -13,8 +13,10 @@ namespace grouper {
 
 class CodeGrader final : public Grader {
  public:
-  // The jail outlives the grader.
-  explicit CodeGrader(const Jail* jail) : jail_(jail), cache_(65536) {}
+  static constexpr size_t kCacheBytes = size_t{64} << 20;
+  // The jail outlives the grader. cache_bytes: the most that results kept for equal programs take.
+  explicit CodeGrader(const Jail* jail, size_t cache_bytes = kCacheBytes)
+      : jail_(jail), cache_(cache_bytes) {}
   Judgement Grade(const reward::v1::ScoreItem& item, const Rubric& rubric,
                   const GradeBudget& budget) const override;
 

@@ -2,6 +2,7 @@
 // subcommand returns the exit code.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace grouper {
@@ -23,8 +24,9 @@ int RunScore(const ScoreOptions& options);
 
 struct ServeOptions {
   std::string listen = "127.0.0.1:0";
-  int threads = 0;       // math items judged at a time; 0: the cores
-  int code_workers = 0;  // programs judged at a time; 0: the cores
+  int threads = 0;                          // math items judged at a time; 0: the cores
+  int code_workers = 0;                     // programs judged at a time; 0: the cores
+  int64_t cache_bytes = int64_t{64} << 20;  // of results kept for equal programs
   bool report_port =
       false;  // "host:port" on descriptor 3; end-of-file on descriptor 4 ends the service
   std::string min_isolation = kLeastIsolation;

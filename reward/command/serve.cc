@@ -40,7 +40,7 @@ int RunServe(const ServeOptions& options) {
             ", because a stronger one does not hold: " + jail.problem());
   }
   const MathGrader math;
-  const CodeGrader code(&jail);
+  const CodeGrader code(&jail, static_cast<size_t>(options.cache_bytes));
   const Scorer scorer(&math, &code);
   RewardServiceOptions service_options;
   service_options.listen = options.listen;

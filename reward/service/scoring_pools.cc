@@ -17,6 +17,11 @@ namespace {
 
 constexpr std::chrono::milliseconds kLook{20};
 
+void TimeOut(ScoreResult* result, const char* reason) {
+  result->set_status(ScoreResult::TIMEOUT);
+  result->set_reason(reason);
+}
+
 }  // namespace
 
 // One batch; it is a local variable of its Score.
@@ -26,7 +31,8 @@ struct ScoringPools::Batch {
   ScoreBatchResponse* response;
   GradeBudget budget;
   Clock::time_point begin;
-  size_t open = 0;  // items that wait or run
+  size_t open = 0;                  // items that wait or run
+  const char* withdrawn = nullptr;  // why nothing of it is started any more
   std::condition_variable done;
 };
 
@@ -105,45 +111,73 @@ void ScoringPools::Work(Pool* pool, const std::stop_token& stop) {
     const Job job = pool->waiting.front();
     pool->waiting.pop_front();
     lock.unlock();
-    Batch& batch = *job.batch;
-    const reward::v1::ScoreItem& item = batch.request.items(job.item);
-    ScoreResult result;
-    bool scored = false;
-    const double queued = std::chrono::duration<double>(Clock::now() - batch.begin).count();
-    try {
-      const Rubric& rubric = batch.rubrics.at(item.rubric());
-      result = item.has_shared_task()
-                   ? scorer_->Score(WithOwnTask(batch.request, item), rubric, batch.budget)
-                   : scorer_->Score(item, rubric, batch.budget);
-      result.mutable_timings()->set_queue_seconds(queued);
-      scored = true;
-      KILL_POINT("score.item_scored");
-    } catch (const std::exception&) {
-      // The result stays INTERNAL, as it was made.
-    }
+    Judge(pool, job);
     lock.lock();
-    if (scored) batch.response->mutable_results(job.item)->Swap(&result);
-    // This happens under the lock, because the batch may be gone once its Score sees that nothing
-    // is open.
-    if (--batch.open == 0) batch.done.notify_all();
   }
+}
+
+void ScoringPools::Judge(Pool* pool, const Job& job) {
+  Batch& batch = *job.batch;
+  const reward::v1::ScoreItem& item = batch.request.items(job.item);
+  const auto run = std::make_shared<Run>(Run{job});
+  GradeBudget budget = batch.budget;
+  budget.resume = [this, pool, run] { Resume(pool, run); };
+  ScoreResult result;
+  bool scored = false;
+  const double queued = std::chrono::duration<double>(Clock::now() - batch.begin).count();
+  try {
+    const Rubric& rubric = batch.rubrics.at(item.rubric());
+    result = item.has_shared_task()
+                 ? scorer_->Score(WithOwnTask(batch.request, item), rubric, budget)
+                 : scorer_->Score(item, rubric, budget);
+    result.mutable_timings()->set_queue_seconds(queued);
+    scored = true;
+    if (result.status() != ScoreResult::STATUS_UNSPECIFIED) KILL_POINT("score.item_scored");
+  } catch (const std::exception&) {
+    // The result stays INTERNAL, as it was made.
+  }
+  std::lock_guard lock(mutex_);
+  if (scored && result.status() == ScoreResult::STATUS_UNSPECIFIED) {
+    if (batch.withdrawn != nullptr) {
+      TimeOut(batch.response->mutable_results(job.item), batch.withdrawn);
+    } else if (run->resumed) {
+      pool->waiting.push_front(job);
+      pool->changed.notify_one();
+      return;
+    } else {
+      pool->parked.insert(run);
+      return;
+    }
+  } else if (scored) {
+    batch.response->mutable_results(job.item)->Swap(&result);
+  }
+  // This happens under the lock, because the batch may be gone once its Score sees that nothing is
+  // open.
+  if (--batch.open == 0) batch.done.notify_all();
+}
+
+void ScoringPools::Resume(Pool* pool, const std::shared_ptr<Run>& run) {
+  std::lock_guard lock(mutex_);
+  run->resumed = true;
+  if (pool->parked.erase(run) == 0) return;  // it still runs, or its batch has ended
+  pool->waiting.push_front(run->job);
+  pool->changed.notify_one();
 }
 
 // The caller must hold the mutex. Without a reason the results stay as they are, so nothing can
 // throw.
 void ScoringPools::Withdraw(Batch* batch, const char* reason) {
+  batch->withdrawn = reason != nullptr ? reason : "cancelled";
+  const auto ours = [&](const Job& job) {
+    if (job.batch != batch) return false;
+    --batch->open;
+    if (reason != nullptr) TimeOut(batch->response->mutable_results(job.item), reason);
+    return true;
+  };
   for (Pool* pool : {&math_, &code_}) {
-    const auto ours = [&](const Job& job) {
-      if (job.batch != batch) return false;
-      --batch->open;
-      if (reason == nullptr) return true;
-      ScoreResult* result = batch->response->mutable_results(job.item);
-      result->set_status(ScoreResult::TIMEOUT);
-      result->set_reason(reason);
-      return true;
-    };
     std::deque<Job>& waiting = pool->waiting;
     waiting.erase(std::remove_if(waiting.begin(), waiting.end(), ours), waiting.end());
+    std::erase_if(pool->parked, [&](const std::shared_ptr<Run>& run) { return ours(run->job); });
   }
 }
 

@@ -1,9 +1,10 @@
 // Scores batches of items on two sets of workers, so that math items and programs never wait for
-// each other. The queues are bounded: a batch for which there is no room is refused whole. Any
-// thread may call any public function. Invariants: (1) Score returns, or throws, only when no
-// worker uses its arguments any more; (2) by then its share of the bounds is given back; (3) an
-// item that has not been started when the deadline or the cancellation comes is TIMEOUT at once,
-// whatever the workers do. The class knows no transport, so the sanitizers can test all of it.
+// each other. An item whose program is already being judged for another item waits without a
+// worker. The queues are bounded: a batch for which there is no room is refused whole. Any thread
+// may call any public function. Invariants: (1) Score returns, or throws, only when no worker uses
+// its arguments any more; (2) by then its share of the bounds is given back; (3) an item that has
+// not been started when the deadline or the cancellation comes is TIMEOUT at once, whatever the
+// workers do. The class knows no transport, so the sanitizers can test all of it.
 #pragma once
 
 #include <chrono>
@@ -11,7 +12,9 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -30,7 +33,8 @@ class ScoringPools {
   };
   enum class End { kScored, kFull, kDraining };
 
-  // scorer outlives the pools.
+  // scorer outlives the pools. What its graders share between items (GradeBudget.resume) only these
+  // pools may use while they live.
   ScoringPools(const Scorer* scorer, const Options& options);
   // No call of Score may be running.
   ~ScoringPools();
@@ -54,8 +58,14 @@ class ScoringPools {
     Batch* batch;
     int item;
   };
+  // One run of a job. `resumed` comes at any time, also after the batch has ended.
+  struct Run {
+    Job job;
+    bool resumed = false;
+  };
   struct Pool {
     std::deque<Job> waiting;
+    std::set<std::shared_ptr<Run>> parked;  // until another item's work ends
     std::condition_variable_any changed;
     int items = 0;
     int batches = 0;
@@ -64,6 +74,8 @@ class ScoringPools {
 
   void StartWorkers(const char* name, int count, Pool* pool);
   void Work(Pool* pool, const std::stop_token& stop);
+  void Judge(Pool* pool, const Job& job);
+  void Resume(Pool* pool, const std::shared_ptr<Run>& run);
   void Withdraw(Batch* batch, const char* reason);
 
   const Scorer* const scorer_;

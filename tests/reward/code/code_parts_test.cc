@@ -100,7 +100,9 @@ Judgement Made(Result::Verdict verdict, Result::Status status = Result::SCORED) 
 }
 
 TEST(ResultCache, KeepsWhatWasScoredAndDropsTheOldest) {
-  ResultCache cache(2);
+  ResultCache one(1 << 20);
+  one.Get("a", {}, [] { return Made(Result::WA); });
+  ResultCache cache(2 * one.bytes());
   int made = 0;
   const auto get = [&](const std::string& key) {
     return cache.Get(key, {}, [&] {
@@ -119,8 +121,58 @@ TEST(ResultCache, KeepsWhatWasScoredAndDropsTheOldest) {
   EXPECT_EQ(made, 4);
 }
 
+// A few judgements with thousands of tests each must not take all memory.
+TEST(ResultCache, IsBoundedByBytes) {
+  constexpr size_t kMost = 1 << 20;
+  ResultCache cache(kMost);
+  const auto large = [&](int tests) {
+    Judgement j = Made(Result::AC);
+    for (int t = 0; t < tests; ++t) j.tests.emplace_back().set_detail(std::string(100, 'x'));
+    return j;
+  };
+  for (int i = 0; i < 50; ++i) {
+    cache.Get(std::to_string(i), {}, [&] { return large(1000); });
+    EXPECT_LE(cache.bytes(), kMost);
+  }
+  EXPECT_GE(cache.bytes(), kMost / 2);
+  EXPECT_TRUE(cache.Get("49", {}, [&] { return large(1); }).cached);
+  EXPECT_FALSE(cache.Get("0", {}, [&] { return large(1); }).cached);
+  // One that is too large alone is not kept, and drops nothing.
+  const size_t before = cache.bytes();
+  EXPECT_FALSE(cache.Get("huge", {}, [&] { return large(20000); }).cached);
+  EXPECT_FALSE(cache.Get("huge", {}, [&] { return large(20000); }).cached);
+  EXPECT_EQ(cache.bytes(), before);
+}
+
+TEST(ResultCache, TellsThoseWhoHaveOtherWorkToDo) {
+  ResultCache cache(1 << 20);
+  int told = 0;
+  const GradeBudget busy{.resume = [&] { ++told; }};
+  const auto never = []() -> Judgement { ThrowInternal("was made twice"); };
+  const auto make = [&](Result::Status status) {
+    return [&, status] {
+      EXPECT_EQ(cache.Get("a", busy, never).status, Result::STATUS_UNSPECIFIED);
+      EXPECT_EQ(cache.Get("a", busy, never).status, Result::STATUS_UNSPECIFIED);
+      EXPECT_EQ(cache.Get("b", busy, [] { return Made(Result::AC); }).status, Result::SCORED);
+      return Made(Result::WA, status);
+    };
+  };
+  EXPECT_EQ(cache.Get("a", busy, make(Result::TIMEOUT)).status, Result::TIMEOUT);
+  EXPECT_EQ(told, 2);
+  EXPECT_EQ(cache.Get("a", busy, make(Result::SCORED)).status, Result::SCORED);
+  EXPECT_EQ(told, 4);
+  EXPECT_TRUE(cache.Get("a", busy, never).cached);
+  EXPECT_THROW(cache.Get("c", busy,
+                         [&]() -> Judgement {
+                           cache.Get("c", busy, never);
+                           ThrowInternal("broken");
+                         }),
+               Error);
+  EXPECT_EQ(told, 5);
+}
+
 TEST(ResultCache, NeverKeepsAFailure) {
-  ResultCache cache(2);
+  ResultCache cache(1 << 20);
   const auto fail = [] { return Made(Result::VERDICT_UNSPECIFIED, Result::INTERNAL); };
   EXPECT_EQ(cache.Get("a", {}, fail).status, Result::INTERNAL);
   EXPECT_THROW(cache.Get("a", {}, []() -> Judgement { ThrowInternal("broken"); }), Error);
@@ -130,7 +182,7 @@ TEST(ResultCache, NeverKeepsAFailure) {
 }
 
 TEST(ResultCache, RunsTheSameThingOnce) {
-  ResultCache cache(8);
+  ResultCache cache(1 << 20);
   std::atomic<int> made{0}, cached{0};
   {
     std::vector<std::jthread> threads;
@@ -151,7 +203,7 @@ TEST(ResultCache, RunsTheSameThingOnce) {
 }
 
 TEST(ResultCache, WaitsNoLongerThanItsBudget) {
-  ResultCache cache(8);
+  ResultCache cache(1 << 20);
   std::atomic<bool> running{false}, go{false};
   std::jthread slow([&] {
     cache.Get("a", {}, [&] {

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "reward/code/result_cache.h"
 #include "tests/testing/fake_grader.h"
 
 namespace grouper {
@@ -220,6 +221,92 @@ TEST(ScoringPools, RefuseToStandWithoutWorkersOrRoom) {
   const Scorer scorer(nullptr, nullptr);
   EXPECT_THROW(ScoringPools(&scorer, {.math_workers = 0}), Error);
   EXPECT_THROW(ScoringPools(&scorer, {.queue_items = 0}), Error);
+}
+
+// Judges each text once, when the gate of slow ones is open.
+class EqualPrograms : public ::testing::Test {
+ protected:
+  Judgement Code(const reward::v1::ScoreItem& item, const GradeBudget& budget) {
+    return cache_.Get(item.completion(), budget, [&] {
+      ++made_;
+      if (item.completion() != "slow") return Judged(Result::AC);
+      return gate_.Pass(budget.stop) ? Judged(Result::TLE) : Failed(Result::TIMEOUT, "stopped");
+    });
+  }
+
+  Gate gate_;
+  std::atomic<int> made_{0};
+  ResultCache cache_{1 << 20};
+  FakeGrader code_{
+      [this](const auto& item, const GradeBudget& budget) { return Code(item, budget); }};
+  Scorer scorer_{nullptr, &code_};
+};
+
+TEST_F(EqualPrograms, WaitForTheOneThatRunsWithoutAWorker) {
+  ScoringPools pools(&scorer_, {.code_workers = 2});
+  ScoreBatchResponse slow;
+  std::jthread caller([&] { EXPECT_EQ(Submit(&pools, Batch(0, 9, "slow"), &slow), End::kScored); });
+  gate_.AwaitArrivals(1);
+  ScoreBatchResponse quick;  // the other worker is free for it
+  ASSERT_EQ(Submit(&pools, Batch(0, 5, "quick"), &quick, Clock::now() + 60s), End::kScored);
+  for (const Result& r : quick.results()) EXPECT_EQ(r.verdict(), Result::AC);
+  EXPECT_EQ(gate_.arrived(), 1);
+  gate_.Open();
+  caller.join();
+  int cached = 0;
+  for (const Result& r : slow.results()) {
+    EXPECT_EQ(r.verdict(), Result::TLE);
+    cached += r.cached() ? 1 : 0;
+  }
+  EXPECT_EQ(cached, 8);
+  EXPECT_EQ(made_, 2);
+}
+
+TEST_F(EqualPrograms, WaitNoLongerThanTheirBatch) {
+  ScoringPools pools(&scorer_, {.code_workers = 2, .queue_items = 9});
+  std::jthread caller([&] {
+    ScoreBatchResponse response;
+    EXPECT_EQ(Submit(&pools, Batch(0, 1, "slow"), &response), End::kScored);
+    EXPECT_EQ(response.results(0).verdict(), Result::TLE);
+  });
+  gate_.AwaitArrivals(1);
+  for (int round = 0; round < 3; ++round) {
+    ScoreBatchResponse late;
+    ASSERT_EQ(Submit(&pools, Batch(0, 8, "slow"), &late, Clock::now() + 50ms), End::kScored);
+    for (const Result& r : late.results()) EXPECT_EQ(r.status(), Result::TIMEOUT);
+    EXPECT_THROW(pools.Score(
+                     Batch(0, 8, "slow"), Rubrics(), Clock::time_point::max(),
+                     []() -> bool { throw std::runtime_error("connection"); }, &late),
+                 std::runtime_error);
+  }
+  EXPECT_EQ(made_, 1);
+  gate_.Open();
+}
+
+// The batch whose program the others wait for is cancelled: one of them runs it again.
+TEST_F(EqualPrograms, AreJudgedForAnotherBatchWhenTheFirstIsCancelled) {
+  ScoringPools pools(&scorer_, {.code_workers = 2});
+  std::atomic<bool> cancelled{false};
+  std::jthread first([&] {
+    ScoreBatchResponse response;
+    EXPECT_EQ(pools.Score(
+                  Batch(0, 1, "slow"), Rubrics(), Clock::time_point::max(),
+                  [&] { return cancelled.load(); }, &response),
+              End::kScored);
+    EXPECT_EQ(response.results(0).status(), Result::TIMEOUT);
+  });
+  gate_.AwaitArrivals(1);
+  ScoreBatchResponse second;
+  std::jthread caller(
+      [&] { EXPECT_EQ(Submit(&pools, Batch(0, 6, "slow"), &second), End::kScored); });
+  std::this_thread::sleep_for(20ms);  // most of them wait by now, or not yet: both are right
+  cancelled = true;
+  first.join();
+  gate_.AwaitArrivals(2);
+  gate_.Open();
+  caller.join();
+  for (const Result& r : second.results()) EXPECT_EQ(r.verdict(), Result::TLE);
+  EXPECT_EQ(made_, 2);
 }
 
 // Everything at once: batches that end well, late, cancelled and with an exception.
