@@ -6,10 +6,74 @@
 #include "base/error.h"
 #include "base/exit_code.h"
 #include "base/log.h"
+#include "reward/code/code_caps.h"
 #include "reward/command/options.h"
 
 namespace grouper {
 namespace {
+
+void AddMinIsolation(CLI::App* command, std::string* tier) {
+  command
+      ->add_option("--min-isolation", *tier, "least isolation in which programs are judged")
+      ->check(CLI::IsMember({"process", "namespaces"}))
+      ->capture_default_str();
+}
+
+void AddServe(CLI::App* app, ServeOptions* serve) {
+  constexpr int64_t kMostBytes = int64_t{1} << 40;
+  constexpr double kMostSeconds = 3600;
+  CLI::App* command = app->add_subcommand("serve", "the gRPC service; drains on SIGTERM");
+  command->add_option("--listen", serve->listen, "host:port on loopback; port 0: any free one");
+  command
+      ->add_option("--threads", serve->threads,
+                   "math answers judged at a time; 0: as many as cores")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  command
+      ->add_option("--code-workers", serve->code_workers,
+                   "programs judged at a time; 0: as many as cores")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  command
+      ->add_option("--cache-bytes", serve->cache_bytes,
+                   "memory for the results of programs that come again")
+      ->check(CLI::Range(int64_t{0}, kMostBytes))
+      ->capture_default_str();
+  AddMinIsolation(command, &serve->min_isolation);
+  const char* caps = "Caps: a rubric that asks for more gets this much, and the result says so";
+  command->add_option("--max-cpu-seconds", serve->max_cpu_seconds, "CPU time of one judged program")
+      ->check(CLI::Range(1.0, kMostSeconds))
+      ->capture_default_str()
+      ->group(caps);
+  command
+      ->add_option("--max-wall-seconds", serve->max_wall_seconds, "wall time of one judged program")
+      ->check(CLI::Range(1.0, kMostSeconds))
+      ->capture_default_str()
+      ->group(caps);
+  command->add_option("--max-memory-bytes", serve->max_memory_bytes, "memory of one judged program")
+      ->check(CLI::Range(int64_t{1} << 20, kMostBytes))
+      ->capture_default_str()
+      ->group(caps);
+  command
+      ->add_option("--max-output-bytes", serve->max_output_bytes,
+                   "all results of one judged program together")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
+      ->capture_default_str()
+      ->group(caps);
+  command
+      ->add_option("--max-tests", serve->max_tests,
+                   "tests of one problem; one with more is UNSCORABLE")
+      ->check(CLI::Range(1, kMostTests))
+      ->capture_default_str()
+      ->group(caps);
+  command->add_flag("--report-port", serve->report_port,
+                    "write host:port to descriptor 3 and end when descriptor 4 is closed");
+  command->add_flag("--insecure-i-know", serve->insecure,
+                    "allow an address beyond loopback, without TLS");
+  command->footer(
+      "Example: grouper-reward serve --listen 127.0.0.1:50051 --code-workers 8 --max-cpu-seconds "
+      "10");
+}
 
 int Run(int argc, char** argv) {
   CLI::App app{
@@ -21,30 +85,8 @@ int Run(int argc, char** argv) {
       "Example: grouper-reward score answers.jsonl --mode boxed");
 
   ServeOptions serve;
-  CLI::App* serve_app = app.add_subcommand("serve", "the gRPC service; drains on SIGTERM");
-  serve_app->add_option("--listen", serve.listen, "host:port on loopback; port 0: any free one");
-  serve_app
-      ->add_option("--threads", serve.threads,
-                   "math answers judged at a time; 0 (default): the cores")
-      ->check(CLI::Range(0, 1024));
-  serve_app
-      ->add_option("--code-workers", serve.code_workers,
-                   "programs judged at a time; 0 (default): the cores")
-      ->check(CLI::Range(0, 1024));
-  const CLI::IsMember tier({"process", "namespaces"});
-  const char* const tier_help = "least isolation in which programs are judged";
-  serve_app->add_option("--min-isolation", serve.min_isolation, tier_help)
-      ->check(tier)
-      ->capture_default_str();
-  serve_app
-      ->add_option("--cache-bytes", serve.cache_bytes,
-                   "memory for the results of programs that come again (64 MiB)")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
-  serve_app->add_flag("--report-port", serve.report_port,
-                      "write host:port to descriptor 3 and end when descriptor 4 is closed");
-  serve_app->add_flag("--insecure-i-know", serve.insecure,
-                      "allow an address beyond loopback, without TLS");
-  serve_app->footer("Example: grouper-reward serve --listen 127.0.0.1:50051");
+  AddServe(&app, &serve);
+  CLI::App* serve_app = app.get_subcommand("serve");
 
   ScoreOptions score;
   CLI::App* score_app = app.add_subcommand("score", "JSONL in, JSONL out, no server");
@@ -55,9 +97,7 @@ int Run(int argc, char** argv) {
   score_app->add_option("--rubric", score.rubric_file, "textproto of a Rubric");
   score_app->add_option("--threads", score.threads, "threads; 0: the cores")
       ->check(CLI::Range(0, 1024));
-  score_app->add_option("--min-isolation", score.min_isolation, tier_help)
-      ->check(tier)
-      ->capture_default_str();
+  AddMinIsolation(score_app, &score.min_isolation);
   bool json = false;
   score_app->add_flag("--json", json, "accepted for uniformity: the output is JSONL anyway");
   score_app->footer("Example: grouper-reward score answers.jsonl --mode line --marker 'A:'");

@@ -5,6 +5,7 @@
 #include "base/io/json.h"
 #include "base/utf8.h"
 #include "reward/answer/answer_span.h"
+#include "reward/code/code_caps.h"
 #include "reward/code/json_value.h"
 #include "reward/code/program_text.h"
 
@@ -100,14 +101,14 @@ CodeGrader::Cases CodeGrader::ReadCases(const reward::v1::CodeProblem& problem) 
 }
 
 Judgement CodeGrader::Run(const std::string& program, const std::string& entry, Cases cases,
-                          const Rubric& rubric, const GradeBudget& budget) const {
+                          const CodeRules& rules, const GradeBudget& budget) const {
   JailRequest request;
   request.program = program;
   request.entry = entry;
-  request.limits = {.cpu_seconds = rubric.code().cpu_seconds(),
-                    .wall_seconds = rubric.code().wall_seconds(),
-                    .memory_bytes = rubric.code().memory_bytes(),
-                    .output_bytes = rubric.code().output_bytes()};
+  request.limits = {.cpu_seconds = rules.cpu_seconds(),
+                    .wall_seconds = rules.wall_seconds(),
+                    .memory_bytes = rules.memory_bytes(),
+                    .output_bytes = rules.output_bytes()};
   request.deadline = budget.deadline;
   request.stop = budget.stop;
   request.calls = std::move(cases.calls);
@@ -145,6 +146,8 @@ Judgement CodeGrader::Grade(const reward::v1::ScoreItem& item, const Rubric& rub
   if (task.language() != "python" && !task.language().empty())
     return Failure(Result::UNSCORABLE, "unsupported");
   if (task.problem().cases().empty()) return Failure(Result::UNSCORABLE, "no_tests");
+  if (task.problem().cases_size() > (caps_.tests() > 0 ? caps_.tests() : kMostTests))
+    return Failure(Result::UNSCORABLE, "too_many_tests");
   if (task.problem().entry().empty()) return Failure(Result::UNSCORABLE, "no_entry");
   if (!task.problem().wrap().empty() && task.problem().wrap().find("{answer}") == std::string::npos)
     return Failure(Result::UNSCORABLE, "wrap_without_answer");
@@ -171,15 +174,18 @@ Judgement CodeGrader::Grade(const reward::v1::ScoreItem& item, const Rubric& rub
   } else if (program->size() > kMostProgramBytes) {
     j = Scored(Result::CE, "program_too_long");
   } else {
+    std::vector<std::string> flags;
+    const CodeRules rules = Capped(rubric.code(), caps_, &flags);
     Sha256 key;
     for (const std::string& part :
          {std::string(kGraderVersion), *program, task.problem().SerializeAsString(),
-          rubric.code().SerializeAsString()}) {
+          rules.SerializeAsString()}) {
       key.Update(std::to_string(part.size()) + ":" + part);
     }
     j = cache_.Get(key.FinishHex(), budget, [&] {
-      return Run(*program, task.problem().entry(), std::move(cases), rubric, budget);
+      return Run(*program, task.problem().entry(), std::move(cases), rules, budget);
     });
+    j.flags.insert(j.flags.end(), flags.begin(), flags.end());
   }
   j.extraction.set_rung(span.rung);
   j.extraction.set_begin(static_cast<uint32_t>(span.begin));

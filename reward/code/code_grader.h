@@ -14,9 +14,11 @@ namespace grouper {
 class CodeGrader final : public Grader {
  public:
   static constexpr size_t kCacheBytes = size_t{64} << 20;
-  // The jail outlives the grader. cache_bytes: the most that results kept for equal programs take.
-  explicit CodeGrader(const Jail* jail, size_t cache_bytes = kCacheBytes)
-      : jail_(jail), cache_(cache_bytes) {}
+  // The jail outlives the grader. caps: see Capped; cache_bytes: the most that results kept for
+  // equal programs take.
+  explicit CodeGrader(const Jail* jail, const reward::v1::CodeCaps& caps = {},
+                      size_t cache_bytes = kCacheBytes)
+      : jail_(jail), caps_(caps), cache_(cache_bytes) {}
   Judgement Grade(const reward::v1::ScoreItem& item, const Rubric& rubric,
                   const GradeBudget& budget) const override;
 
@@ -24,8 +26,9 @@ class CodeGrader final : public Grader {
   struct Cases;
   static Cases ReadCases(const reward::v1::CodeProblem& problem);
   Judgement Run(const std::string& program, const std::string& entry, Cases cases,
-                const Rubric& rubric, const GradeBudget& budget) const;
+                const CodeRules& rules, const GradeBudget& budget) const;
   const Jail* jail_;
+  reward::v1::CodeCaps caps_;
   mutable ResultCache cache_;
 };
 

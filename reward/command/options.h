@@ -24,8 +24,14 @@ int RunScore(const ScoreOptions& options);
 
 struct ServeOptions {
   std::string listen = "127.0.0.1:0";
-  int threads = 0;                          // math items judged at a time; 0: the cores
-  int code_workers = 0;                     // programs judged at a time; 0: the cores
+  int threads = 0;       // math items judged at a time; 0: the cores
+  int code_workers = 0;  // programs judged at a time; 0: the cores
+  // What judged programs get at most, whatever a rubric asks for.
+  double max_cpu_seconds = 60;
+  double max_wall_seconds = 120;
+  int64_t max_memory_bytes = int64_t{4} << 30;
+  int64_t max_output_bytes = int64_t{64} << 20;
+  int max_tests = 10000;                    // of one problem
   int64_t cache_bytes = int64_t{64} << 20;  // of results kept for equal programs
   bool report_port =
       false;  // "host:port" on descriptor 3; end-of-file on descriptor 4 ends the service

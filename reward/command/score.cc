@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/io/json_lines.h"
+#include "base/thread.h"
 #include "proto/textproto.h"
 #include "reward/code/local_code_grader.h"
 #include "reward/command/options.h"
@@ -242,7 +243,7 @@ int RunScore(const ScoreOptions& options) {
   const LazyCodeGrader code(Jail::AtLeast(options.min_isolation));
   const Scorer scorer(&math, &code);
   const size_t threads = options.threads > 0 ? static_cast<size_t>(options.threads)
-                                             : std::max(1u, std::thread::hardware_concurrency());
+                                             : static_cast<size_t>(UsableCores());
 
   JsonLinesReader reader(options.file, "score");
   constexpr size_t kRows = 4096;  // in memory at once

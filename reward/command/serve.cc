@@ -40,12 +40,19 @@ int RunServe(const ServeOptions& options) {
             ", because a stronger one does not hold: " + jail.problem());
   }
   const MathGrader math;
-  const CodeGrader code(&jail, static_cast<size_t>(options.cache_bytes));
+  reward::v1::CodeCaps caps;
+  caps.set_cpu_seconds(options.max_cpu_seconds);
+  caps.set_wall_seconds(options.max_wall_seconds);
+  caps.set_memory_bytes(options.max_memory_bytes);
+  caps.set_output_bytes(options.max_output_bytes);
+  caps.set_tests(options.max_tests);
+  const CodeGrader code(&jail, caps, static_cast<size_t>(options.cache_bytes));
   const Scorer scorer(&math, &code);
   RewardServiceOptions service_options;
   service_options.listen = options.listen;
   service_options.math_workers = options.threads > 0 ? options.threads : UsableCores();
   service_options.code_workers = options.code_workers > 0 ? options.code_workers : UsableCores();
+  service_options.caps = caps;
   service_options.insecure = options.insecure;
   service_options.code_serving = jail.standing();
   service_options.isolation = jail.isolation();

@@ -32,6 +32,7 @@ class CallItems {
   size_t size() const { return items_.size(); }
   // Without its task when tasks were taken out of the items.
   const reward::v1::ScoreItem& item(size_t i) const { return items_[i]; }
+  std::span<const Rubric> rubrics() const { return rubrics_; }
   const Rubric& rubric(size_t i) const { return *rubric_of_[i]; }
   bool is_code(size_t i) const { return is_code_[i] != 0; }
   // The longest time, in seconds, that judging the item can take on an idle worker.

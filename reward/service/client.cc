@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <map>
+#include <sstream>
 #include <utility>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/thread.h"
 #include "proto/health.grpc.pb.h"
 #include "proto/reward.grpc.pb.h"
@@ -85,6 +87,30 @@ WorkShare::Failure FailureOf(grpc::StatusCode code) {
   }
 }
 
+// Another service may give a program other limits, so verdicts could depend on who judged.
+void WarnOfCaps(const std::string& address, std::span<const Rubric> rubrics,
+                const reward::v1::CodeCaps& caps) {
+  for (const Rubric& rubric : rubrics) {
+    std::string smaller;
+    const auto compare = [&](const char* name, auto asked, auto cap) {
+      if (cap <= 0 || asked <= cap) return;
+      std::ostringstream out;
+      out << ' ' << name << '=' << cap << " (asked for: " << asked << ')';
+      smaller += out.str();
+    };
+    compare("cpu_seconds", rubric.code().cpu_seconds(), caps.cpu_seconds());
+    compare("wall_seconds", rubric.code().wall_seconds(), caps.wall_seconds());
+    compare("memory_bytes", rubric.code().memory_bytes(), caps.memory_bytes());
+    compare("output_bytes", rubric.code().output_bytes(), caps.output_bytes());
+    if (!smaller.empty()) {
+      LogWarn("[reward] " + address +
+              " gives programs smaller limits than a rubric asks for; start it with larger --max-* "
+              "flags or lower the rubric's: rubric=" +
+              Excerpt(rubric.name()) + smaller);
+    }
+  }
+}
+
 std::string Words(const grpc::Status& status) {
   return Excerpt(status.error_message(), kMostQuotedBytes);
 }
@@ -95,12 +121,13 @@ struct RewardClient::State {
   RewardClientOptions options;
   std::vector<SharedService> services;
   std::vector<std::unique_ptr<reward::v1::Reward::Stub>> stubs;  // one per service
+  std::vector<char> caps_compared;                               // one per service
 
   void Work(size_t service, const CallItems& items, WorkShare* share, const std::stop_token& stop);
   // Both are false when the call failed.
   bool Send(size_t service, const WorkShare::Call& call, const CallItems& items, WorkShare* share,
             const std::stop_token& stop);
-  bool Ask(size_t service, const WorkShare::Call& call, WorkShare* share,
+  bool Ask(size_t service, const WorkShare::Call& call, const CallItems& items, WorkShare* share,
            const std::stop_token& stop);
 };
 
@@ -115,6 +142,7 @@ RewardClient::RewardClient(std::vector<std::string> addresses, const RewardClien
   state_->options = options;
   for (const std::string& address : addresses) {
     state_->services.emplace_back().address = address;
+    state_->caps_compared.push_back(0);
     state_->stubs.push_back(
         reward::v1::Reward::NewStub(Connect(address, options.keepalive_seconds)));
   }
@@ -123,8 +151,8 @@ RewardClient::RewardClient(std::vector<std::string> addresses, const RewardClien
 RewardClient::~RewardClient() = default;
 
 // Asks what the service can do. One that does not know the question is an earlier version.
-bool RewardClient::State::Ask(size_t service, const WorkShare::Call& call, WorkShare* share,
-                              const std::stop_token& stop) {
+bool RewardClient::State::Ask(size_t service, const WorkShare::Call& call, const CallItems& items,
+                              WorkShare* share, const std::stop_token& stop) {
   grpc::ClientContext context;
   context.set_deadline(DeadlineIn(std::min(call.deadline_seconds, kMostSecondsToAsk)));
   reward::v1::Capabilities capabilities;
@@ -133,6 +161,10 @@ bool RewardClient::State::Ask(size_t service, const WorkShare::Call& call, WorkS
     return stubs[service]->GetCapabilities(&context, {}, &capabilities);
   }();
   if (status.ok() || status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
+    // One thread at a time asks a service.
+    if (!caps_compared[service])
+      WarnOfCaps(services[service].address, items.rubrics(), capabilities.caps());
+    caps_compared[service] = true;
     share->Knows(service, AbilityOf(capabilities));
     return true;
   }
@@ -171,7 +203,7 @@ void RewardClient::State::Work(size_t service, const CallItems& items, WorkShare
                                const std::stop_token& stop) {
   try {
     while (const std::optional<WorkShare::Call> call = share->Take(service, stop)) {
-      const bool answered = call->items.empty() ? Ask(service, *call, share, stop)
+      const bool answered = call->items.empty() ? Ask(service, *call, items, share, stop)
                                                 : Send(service, *call, items, share, stop);
       if (!answered && options.on_failure && !stop.stop_requested()) options.on_failure();
     }

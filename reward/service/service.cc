@@ -154,6 +154,7 @@ struct RewardService::State final : public reward::v1::Reward::Service {
     response->set_math_workers(static_cast<uint32_t>(options.math_workers));
     response->set_code_workers(static_cast<uint32_t>(options.code_workers));
     response->set_shared_tasks(true);
+    *response->mutable_caps() = options.caps;
     return grpc::Status::OK;
   }
 

@@ -21,6 +21,7 @@ struct RewardServiceOptions {
   int calls = 256;          // with math and with code; beyond: RESOURCE_EXHAUSTED
   std::chrono::milliseconds default_deadline{60000};  // for a call that has none
   bool insecure = false;                              // allow an address beyond loopback
+  reward::v1::CodeCaps caps = {};                     // shown in capabilities
   std::string isolation = {};                         // shown in capabilities
   reward::v1::IsolationTier isolation_tier = reward::v1::NOT_ISOLATED;  // likewise
   bool code_serving = true;  // false: health of "code" is NOT_SERVING

@@ -1,5 +1,6 @@
 #include "rl/experience/reward_stage.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 
@@ -14,6 +15,22 @@ namespace {
 
 // So often in a row the own service may end before it is not started again.
 constexpr int kMostEnds = 6;
+
+// The flags of the own service by which it gives programs all that the run's rubrics ask for. What
+// no rubric may ask for is left for the service to refuse.
+std::vector<std::string> CapFlags(const RewardConfig& config) {
+  double cpu = 1, wall = 1;
+  int64_t memory = int64_t{1} << 20, output = 1;
+  for (const Rubric& rubric : config.rubric()) {
+    cpu = std::min(3600.0, std::max(cpu, rubric.code().cpu_seconds()));
+    wall = std::min(3600.0, std::max(wall, rubric.code().wall_seconds()));
+    memory = std::min(int64_t{1} << 40, std::max(memory, rubric.code().memory_bytes()));
+    output = std::min(int64_t{1} << 30, std::max(output, rubric.code().output_bytes()));
+  }
+  return {"--max-cpu-seconds",  std::to_string(cpu),   "--max-wall-seconds",
+          std::to_string(wall), "--max-memory-bytes",  std::to_string(memory),
+          "--max-output-bytes", std::to_string(output)};
+}
 
 }  // namespace
 
@@ -44,6 +61,7 @@ void RewardStage::StartService(const std::string& listen) {
   ProcessOptions options;
   options.argv = {program,     "serve", "--listen",       listen, "--report-port",
                   "--threads", workers, "--code-workers", workers};
+  for (const std::string& flag : CapFlags(config_)) options.argv.push_back(flag);
   options.report_and_lifeline_pipes = true;
   service_ = std::make_unique<Process>(options);
   address_ = service_->ReadReportLine(std::chrono::seconds(20));

@@ -159,5 +159,14 @@ TEST_F(BadRun, TheOwnServiceIsStartedAgain) {
   EXPECT_EQ(ResultOf(run_), ResultOf(folder_ + "/left-alone"));
 }
 
+// An answer on which the service dies each time must not keep the run in a circle.
+TEST_F(BadRun, AServiceThatDiesAgainAndAgainEndsTheRun) {
+  const Ran ran = RunProgram("grouper", Train(run_), {"GROUPER_KILL_POINT=score.item_scored:1"});
+  ExpectWords(ran, 1, {"ends again and again", "exit_code=137", "grouper doctor"});
+  const Ran again = RunProgram("grouper", Train(run_));
+  EXPECT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(ResultOf(run_), reference_);
+}
+
 }  // namespace
 }  // namespace grouper

@@ -44,6 +44,23 @@ TEST(RewardServiceProgram, ServesTellsItsHealthAndDrains) {
   EXPECT_NE(gone.err.find(address), std::string::npos) << gone.err;
 }
 
+TEST(RewardServiceProgram, SaysWhichLimitsItHas) {
+  const Ran help = RunProgram("grouper-reward", {"serve", "--help"});
+  EXPECT_EQ(help.code, 0);
+  for (const char* flag :
+       {"--code-workers", "--threads", "--cache-bytes", "--max-cpu-seconds", "--max-wall-seconds",
+        "--max-memory-bytes", "--max-output-bytes", "--max-tests", "Example: grouper-reward serve"})
+    EXPECT_NE(help.out.find(flag), std::string::npos) << flag;
+  for (const char* flag : {"--max-cpu-seconds", "--max-wall-seconds", "--max-memory-bytes",
+                           "--max-output-bytes", "--max-tests"}) {
+    for (const char* value : {"0", "-1", "1e18", "x"}) {
+      const Ran ran = RunProgram("grouper-reward", {"serve", flag, value});
+      EXPECT_EQ(ran.code, 2) << flag << " " << value;
+      EXPECT_NE(ran.err.find(flag), std::string::npos) << ran.err;
+    }
+  }
+}
+
 TEST(RewardServiceProgram, SelfTestSaysWhetherTheWallsStand) {
   const Ran ran = RunProgram("grouper-reward", {"health", "--self-test", "--json"});
   const Json json = ParseJson(ran.out, "stdout");

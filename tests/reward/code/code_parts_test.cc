@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "reward/code/code_caps.h"
 #include "reward/code/code_grader.h"
 #include "reward/code/json_value.h"
 #include "reward/code/program_text.h"
@@ -261,6 +262,70 @@ TEST(CodeGrader, RefusesBrokenTasks) {
   good.set_completion("```python\nno end");
   EXPECT_EQ(reason(arguments("[1")), "test_unparsable");
   EXPECT_EQ(grader.Grade(good, rubric, {}).verdict, Result::NO_ANSWER);
+}
+
+TEST(CodeCaps, TheSmallerLimitCounts) {
+  CodeRules asked;
+  asked.set_cpu_seconds(3600);
+  asked.set_wall_seconds(5);
+  asked.set_memory_bytes(int64_t{1} << 40);
+  asked.set_output_bytes(int64_t{1} << 30);
+  reward::v1::CodeCaps caps;
+  std::vector<std::string> flags;
+  EXPECT_EQ(Capped(asked, caps, &flags).SerializeAsString(), asked.SerializeAsString());
+  EXPECT_TRUE(flags.empty());
+  caps.set_cpu_seconds(60);
+  caps.set_wall_seconds(120);
+  caps.set_memory_bytes(1 << 30);
+  caps.set_output_bytes(1 << 20);
+  const CodeRules rules = Capped(asked, caps, &flags);
+  EXPECT_EQ(rules.cpu_seconds(), 60);
+  EXPECT_EQ(rules.wall_seconds(), 5);
+  EXPECT_EQ(rules.memory_bytes(), 1 << 30);
+  EXPECT_EQ(rules.output_bytes(), 1 << 20);
+  EXPECT_EQ(flags,
+            (std::vector<std::string>{"limit_capped: cpu_seconds", "limit_capped: memory_bytes",
+                                      "limit_capped: output_bytes"}));
+}
+
+// A caller may ask for an hour and a terabyte; the service decides what it gives.
+TEST(CodeGrader, GivesNoMoreThanItsCaps) {
+  const Jail jail;
+  ASSERT_TRUE(jail.standing()) << jail.problem();
+  reward::v1::CodeCaps caps;
+  caps.set_cpu_seconds(1);
+  caps.set_output_bytes(1000);
+  caps.set_tests(2);
+  const CodeGrader grader(&jail, caps);
+  Rubric rubric;
+  rubric.set_extraction(Rubric::WHOLE);
+  rubric.mutable_code()->set_cpu_seconds(3600);
+  rubric.mutable_code()->set_wall_seconds(3600);
+  rubric.mutable_code()->set_output_bytes(int64_t{1} << 30);
+  reward::v1::ScoreItem item;
+  reward::v1::CodeProblem* problem = item.mutable_code()->mutable_problem();
+  problem->set_entry("f");
+  problem->add_cases()->set_arguments_json("[1]");
+  problem->mutable_cases(0)->set_expected_json("1");
+  const auto judged = [&](const std::string& program) {
+    item.set_completion(program);
+    return grader.Grade(item, rubric, {});
+  };
+  for (int round = 0; round < 2; ++round) {
+    for (const auto& [program, verdict] : std::vector<std::pair<std::string, Result::Verdict>>{
+             {"while True: pass", Result::TLE},
+             {"def f(x): return 'x' * 1000000", Result::OLE},
+             {"def f(x): return x", Result::AC}}) {
+      const Judgement j = judged(program);
+      EXPECT_EQ(j.verdict, verdict) << program;
+      EXPECT_EQ(j.cached, round == 1);
+      EXPECT_EQ(j.flags, (std::vector<std::string>{"limit_capped: cpu_seconds",
+                                                   "limit_capped: output_bytes"}));
+    }
+  }
+  while (problem->cases_size() < 3) *problem->add_cases() = problem->cases(0);
+  EXPECT_EQ(judged("def f(x): return x").status, Result::UNSCORABLE);
+  EXPECT_EQ(judged("def f(x): return x").reason, "too_many_tests");
 }
 
 TEST(CodeGrader, JudgesTheSameProgramOnce) {

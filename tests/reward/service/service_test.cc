@@ -297,7 +297,9 @@ TEST_F(Service, DrainCancelsWhatOutlivesTheGrace) {
 }
 
 TEST_F(Service, HealthNamesMathCodeAndTheService) {
-  Start({.isolation = "bubblewrap is missing", .code_serving = false});
+  reward::v1::CodeCaps caps;
+  caps.set_tests(9);
+  Start({.caps = caps, .isolation = "bubblewrap is missing", .code_serving = false});
   Caller caller = Call();
   EXPECT_EQ(caller.Health(""), "SERVING");
   EXPECT_EQ(caller.Health("math"), "SERVING");
@@ -310,6 +312,7 @@ TEST_F(Service, HealthNamesMathCodeAndTheService) {
   EXPECT_EQ(capabilities.grader_version(), kGraderVersion);
   EXPECT_EQ(capabilities.max_message_bytes(), 64u << 20);
   EXPECT_EQ(capabilities.max_items(), 4096u);
+  EXPECT_EQ(capabilities.caps().tests(), 9);
 }
 
 TEST_F(Service, ReflectionListsTheService) {
