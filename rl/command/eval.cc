@@ -36,8 +36,9 @@ class SampleFolder {
     MakeFolders(path);
     lock_ = std::make_unique<FolderLock>(path);
     PublishFile(JoinPath(path, "config.textproto"), ToTextproto(config));
-    traces_ = std::make_unique<TraceWriter>(
-        path, MakeTraceHeader(config, path, config.eval().samples()), 0);
+    traces_ =
+        std::make_unique<TraceWriter>(path, MakeTraceHeader(config, path, config.eval().samples()),
+                                      TraceWriterOptions{.keep = TracePosition{}});
   }
   void Add(bool greedy, std::span<Group> groups) {
     for (Group& group : groups) AssignRewardMoments(advantage_, &group);

@@ -12,7 +12,7 @@
 #include "proto/textproto.h"
 #include "rl/experience/score_item.h"
 #include "trace/store/completion_join.h"
-#include "trace/store/trace_writer.h"
+#include "trace/store/segment.h"
 
 namespace grouper {
 namespace {
@@ -41,67 +41,75 @@ void KeptVerdicts::Add(KeptVerdict verdict) {
   by_rollout_[verdict.rollout_id()] = std::move(verdict);
 }
 
-KeptVerdicts KeptVerdicts::Keep(const std::string& run_folder, int64_t trace_bytes,
-                                int64_t first_step, DiskWait* wait) {
-  KeptVerdicts kept;
-  kept.path_ = JoinPath(JoinPath(run_folder, "traces"), "kept-verdicts");
+void KeptVerdicts::AddSegment(const std::string& segment, uint64_t from, int64_t first_step) {
+  const std::map<std::string, Rubric> rubrics = RubricsOf(segment);
+  RecordReader reader(segment, from);
+  CompletionJoin join;
   std::string record;
-  if (FileExists(kept.path_)) {
-    RecordReader reader(kept.path_);
-    KeptVerdict verdict;
-    bool whole = true;
-    while (reader.Next(&record) && (whole = verdict.ParseFromString(record))) {
-      if (verdict.step() >= first_step) kept.Add(verdict);
-    }
-    if (!whole || reader.torn()) {
-      LogWarn("[run] " + kept.path_ + " is damaged after " + std::to_string(kept.size()) +
-              " verdicts; the other completions are judged again");
-    }
-  }
-  const std::string segment = LearnerSegmentPath(run_folder);
-  bool more = false;
-  if (FileExists(segment)) {
-    const std::map<std::string, Rubric> rubrics = RubricsOf(segment);
-    RecordReader reader(segment, static_cast<uint64_t>(trace_bytes));
-    CompletionJoin join;
-    TraceFrame frame;
-    while (reader.Next(&record) && frame.ParseFromString(record)) {
-      if (frame.has_completion()) join.Add(frame.mutable_completion());
-      if (!frame.has_group()) continue;
-      const std::vector<int> missing = join.Join(frame.mutable_group());
-      const Group& group = frame.group();
-      const auto rubric = rubrics.find(group.prompt().rubric());
-      const bool whole = group.scores_size() == group.completions_size();
-      for (int i = 0; i < group.scores_size() && whole && rubric != rubrics.end(); ++i) {
-        const Completion& completion = group.completions(i);
-        const bool seen = !std::binary_search(missing.begin(), missing.end(), i);
-        if (!seen || group.step() < first_step) continue;
-        KeptVerdict verdict;
-        verdict.set_step(group.step());
-        verdict.set_rollout_id(completion.rollout_id());
-        verdict.set_item_sha256(
-            ScoreItemDigest(rubric->second, ScoreItemOf(group.prompt(), completion, "")));
-        *verdict.mutable_score() = group.scores(i);
-        kept.Add(std::move(verdict));
-        more = true;
-      }
+  TraceFrame frame;
+  while (reader.Next(&record) && frame.ParseFromString(record)) {
+    if (frame.has_completion()) join.Add(frame.mutable_completion());
+    if (!frame.has_group()) continue;
+    const std::vector<int> missing = join.Join(frame.mutable_group());
+    const Group& group = frame.group();
+    const auto rubric = rubrics.find(group.prompt().rubric());
+    if (rubric == rubrics.end() || group.step() < first_step) continue;
+    if (group.scores_size() != group.completions_size()) continue;
+    for (int i = 0; i < group.scores_size(); ++i) {
+      if (std::binary_search(missing.begin(), missing.end(), i)) continue;
+      const Completion& completion = group.completions(i);
+      KeptVerdict verdict;
+      verdict.set_step(group.step());
+      verdict.set_rollout_id(completion.rollout_id());
+      verdict.set_item_sha256(
+          ScoreItemDigest(rubric->second, ScoreItemOf(group.prompt(), completion, "")));
+      *verdict.mutable_score() = group.scores(i);
+      Add(std::move(verdict));
+      from_trace_ = true;
     }
   }
-  KILL_POINT("verdicts.read");
-  if (kept.by_rollout_.empty() && FileExists(kept.path_)) RemoveTree(kept.path_);  // all passed
-  if (!more) return kept;
+}
 
-  // The file is published whole: after a kill the older one is still there, and the trace has not
-  // been cut back yet.
-  const std::string next = kept.path_ + ".tmp";
+void KeptVerdicts::AddFile(int64_t first_step) {
+  RecordReader reader(path_);
+  std::string record;
+  KeptVerdict verdict;
+  bool whole = true;
+  while (reader.Next(&record) && (whole = verdict.ParseFromString(record))) {
+    if (verdict.step() >= first_step) Add(verdict);
+  }
+  if (!whole || reader.torn()) {
+    LogWarn("[run] " + path_ + " is damaged after " + std::to_string(size()) +
+            " verdicts; the other completions are judged again");
+  }
+}
+
+// The file is published whole: after a kill the older one is still there, and the trace has not
+// been cut back yet.
+void KeptVerdicts::Store(DiskWait* wait) const {
+  const std::string next = path_ + ".tmp";
   wait->Do([&] {
     RecordWriter writer(next, 0);
-    for (const auto& [id, verdict] : kept.by_rollout_) writer.Append(verdict.SerializeAsString());
+    for (const auto& [id, verdict] : by_rollout_) writer.Append(verdict.SerializeAsString());
     writer.Sync();
   });
   KILL_POINT("verdicts.written");
-  RenameDurably(next, kept.path_);
+  RenameDurably(next, path_);
   KILL_POINT("verdicts.kept");
+}
+
+KeptVerdicts KeptVerdicts::Keep(const std::string& run_folder, const TracePosition& from,
+                                int64_t first_step, DiskWait* wait) {
+  KeptVerdicts kept;
+  kept.path_ = JoinPath(JoinPath(run_folder, "traces"), "kept-verdicts");
+  if (FileExists(kept.path_)) kept.AddFile(first_step);
+  for (const TraceSegment& segment : SegmentsIn(FolderOf(LearnerSegmentPath(run_folder)))) {
+    if (segment.number < from.segment) continue;
+    kept.AddSegment(segment.path, segment.number == from.segment ? from.bytes : 0, first_step);
+  }
+  KILL_POINT("verdicts.read");
+  if (kept.by_rollout_.empty() && FileExists(kept.path_)) RemoveTree(kept.path_);  // all passed
+  if (kept.from_trace_) kept.Store(wait);
   return kept;
 }
 

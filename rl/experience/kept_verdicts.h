@@ -14,6 +14,7 @@
 #include "proto/config.pb.h"
 #include "proto/run.pb.h"
 #include "proto/trace.pb.h"
+#include "trace/store/segment.h"
 
 namespace grouper {
 
@@ -22,10 +23,10 @@ class KeptVerdicts {
   KeptVerdicts() = default;
 
   // Keeps the verdicts of steps >= first_step: those that an earlier resume kept, and those of the
-  // groups in the run's trace after byte `trace_bytes`. Writes the file anew. The rubrics are those
-  // of the trace's own header.
-  static KeptVerdicts Keep(const std::string& run_folder, int64_t trace_bytes, int64_t first_step,
-                           DiskWait* wait);
+  // groups in the run's trace after `from`. Writes the file anew. The rubrics are those of each
+  // segment's own header.
+  static KeptVerdicts Keep(const std::string& run_folder, const TracePosition& from,
+                           int64_t first_step, DiskWait* wait);
 
   // Gives the group its scores if every member has a verdict for the same item under the same
   // rubric (all of them, because components may look at the whole group). False: nothing was
@@ -40,8 +41,14 @@ class KeptVerdicts {
 
  private:
   void Add(KeptVerdict verdict);
+  // Those of the file.
+  void AddFile(int64_t first_step);
+  // Those of the groups in a segment after byte `from`.
+  void AddSegment(const std::string& segment, uint64_t from, int64_t first_step);
+  void Store(DiskWait* wait) const;
 
   std::string path_;
+  bool from_trace_ = false;  // a segment gave verdicts that the file may lack
   std::map<uint64_t, KeptVerdict> by_rollout_;
 };
 

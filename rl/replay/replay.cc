@@ -49,6 +49,7 @@ class WorkFolder {
     manifest.clear_metrics_bytes();
     manifest.clear_events_bytes();
     manifest.clear_trace_bytes();
+    manifest.clear_trace_segment();
     StoreManifest(folder, manifest);
   }
   const std::string& path() const { return path_; }

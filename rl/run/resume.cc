@@ -77,7 +77,7 @@ ResumePoint ResumeRun(const RunState& run, int64_t steps) {
           .prompts_used = manifest.prompts_used(),
           .metrics_bytes = static_cast<int64_t>(manifest.metrics_bytes()),
           .events_bytes = static_cast<int64_t>(manifest.events_bytes()),
-          .trace_bytes = static_cast<int64_t>(manifest.trace_bytes())};
+          .trace = {manifest.trace_segment(), manifest.trace_bytes()}};
 }
 
 void CheckpointRun(const RunState& run, int64_t step, Manifest manifest) {

@@ -11,6 +11,7 @@
 #include "rl/learner/learner.h"
 #include "rl/run/run_dir.h"
 #include "rl/run/session.h"
+#include "trace/store/segment.h"
 
 namespace grouper {
 
@@ -24,7 +25,7 @@ struct ResumePoint {
   // How long the run's append-only files were; 0: they start anew.
   int64_t metrics_bytes = 0;
   int64_t events_bytes = 0;
-  int64_t trace_bytes = 0;
+  TracePosition trace;
 };
 
 // What a checkpoint stores and a resume restores. Everything outlives this struct.

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "proto/config.pb.h"
 #include "proto/textproto.h"
-#include "trace/store/trace_writer.h"
+#include "trace/store/segment.h"
 
 namespace grouper {
 namespace {
@@ -44,7 +44,7 @@ void CheckFilesReach(const std::string& run, const Manifest& manifest) {
   }
   check(JoinPath(run, "metrics.jsonl"), manifest.metrics_bytes());
   check(JoinPath(run, events), manifest.events_bytes());
-  check(LearnerSegmentPath(run), manifest.trace_bytes());
+  check(LearnerSegmentPath(run, manifest.trace_segment()), manifest.trace_bytes());
 }
 
 // Clears the settings that may change from one start to the next, because no bit of the finished

@@ -71,13 +71,13 @@ Trainer::Trainer(const Config& config, const std::string& run_folder, const Sess
   if (point.resumed) saved_step_ = point.step;
   // A shuffled reward is no verdict of its rollout.
   if (!config_.reward().shuffle()) {
-    kept_ = KeptVerdicts::Keep(run_folder, point.trace_bytes, point.step, &disk_wait_);
+    kept_ = KeptVerdicts::Keep(run_folder, point.trace, point.step, &disk_wait_);
   }
   metrics_ = std::make_unique<MetricsWriter>(run_folder, point.metrics_bytes, point.events_bytes,
                                              &disk_wait_, options_.clock);
   traces_ = std::make_unique<TraceWriter>(
-      run_folder, MakeTraceHeader(config_, run_folder, config_.group_size()), point.trace_bytes,
-      &disk_wait_);
+      run_folder, MakeTraceHeader(config_, run_folder, config_.group_size()),
+      TraceWriterOptions{.keep = point.trace, .wait = &disk_wait_});
   KILL_POINT("resume.ready");
   std::vector<Prompt> questions = prompts_.EvalPrompts(config_.eval().questions());
   if (!questions.empty()) {
@@ -230,10 +230,12 @@ void Trainer::Save() {
   manifest.set_prompts_used(prompts_used_);
   manifest.set_metrics_bytes(metrics_->metrics_bytes());
   manifest.set_events_bytes(metrics_->events_bytes());
-  manifest.set_trace_bytes(traces_->offset_bytes());
+  manifest.set_trace_segment(traces_->position().segment);
+  manifest.set_trace_bytes(traces_->position().bytes);
   manifest.set_stage("rl");
   CheckpointRun(State(), next_step_, std::move(manifest));
   saved_step_ = next_step_;
+  traces_->EndSegment();
   kept_.Passed(next_step_);
 }
 

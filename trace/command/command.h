@@ -57,7 +57,8 @@ void RunDigest(const DigestOptions& options, std::ostream& out, std::ostream& no
 
 // Writes the notes of a finished pass: torn tails and missing completions.
 void PrintNotes(const TraceReader& reader, std::ostream& notes);
-// Throws kUser with a message such as "[trace] step 9 is not in the trace; it holds steps 0 to 4".
-[[noreturn]] void ThrowNotInTrace(const std::string& what, const TraceReader& reader);
+// Reads the whole trace and throws kUser with a message such as "[trace] step 9 is not in the
+// trace; it holds steps 0 to 4".
+[[noreturn]] void ThrowNotInTrace(const std::string& what, TraceReader* reader);
 
 }  // namespace grouper

@@ -89,7 +89,7 @@ void RunLs(const LsOptions& options, std::ostream& out, std::ostream& notes) {
     return true;
   });
   if (shown == 0 && options.step) {
-    ThrowNotInTrace("step " + std::to_string(*options.step), reader);
+    ThrowNotInTrace("step " + std::to_string(*options.step), &reader);
   }
   if (!options.json) table.Print(out);
   if (shown == 0) notes << "note: the trace holds no group yet\n";

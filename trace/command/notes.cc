@@ -25,14 +25,15 @@ void PrintNotes(const TraceReader& reader, std::ostream& notes) {
   }
 }
 
-void ThrowNotInTrace(const std::string& what, const TraceReader& reader) {
-  const TraceExtent& extent = reader.extent();
+void ThrowNotInTrace(const std::string& what, TraceReader* reader) {
+  reader->ReadGroups({}, [](GroupEntry&) { return true; });
+  const TraceExtent& extent = reader->extent();
   if (extent.groups == 0) {
     ThrowUser(
         "[trace] " + what +
             " is not in the trace, because the trace holds no group yet; look again when the first "
             "step is done",
-        Named("file", reader.segments().front()));
+        Named("file", reader->segments().front()));
   }
   ThrowUser("[trace] " + what + " is not in the trace; it holds " +
             Span("step", extent.first_step, extent.last_step) + ", " +

@@ -20,43 +20,30 @@ GroupEntry Select(const ShowOptions& options, TraceReader* reader) {
   filter.rollout_id = options.rollout_id;
   filter.prompt_ordinal = options.prompt_ordinal;
   const bool by_identity = filter.rollout_id || filter.prompt_ordinal;
+  if (!by_identity) {
+    const std::optional<int64_t> step = options.step ? options.step : reader->LastStep();
+    if (!step) ThrowNotInTrace("the last step", reader);
+    filter.first_step = filter.last_step = *step;
+  }
   const int64_t wanted = options.group.value_or(0);
   std::optional<GroupEntry> found;
   int64_t groups_in_step = 0;
   reader->ReadGroups(filter, [&](GroupEntry& entry) {
-    if (by_identity) {
-      found = std::move(entry);
-      return false;
-    }
-    const int64_t step = entry.group.step();
-    if (options.step && step != *options.step) return true;
-    if (entry.index_in_step ==
-        0) {  // a new step, so the group that was found is not of the last one
-      groups_in_step = 0;
-      found.reset();
-    }
     groups_in_step = std::max(groups_in_step, entry.index_in_step + 1);
-    if (entry.index_in_step == wanted) {
-      found = std::move(entry);
-      return !options.step;  // only at the end is it known which step is the last
-    }
-    return true;
+    if (by_identity || entry.index_in_step == wanted) found = std::move(entry);
+    return !found.has_value();
   });
   if (found) return std::move(*found);
   if (options.rollout_id) {
-    ThrowNotInTrace("rollout " + std::to_string(*options.rollout_id), *reader);
+    ThrowNotInTrace("rollout " + std::to_string(*options.rollout_id), reader);
   }
   if (options.prompt_ordinal) {
-    ThrowNotInTrace("prompt " + std::to_string(*options.prompt_ordinal), *reader);
+    ThrowNotInTrace("prompt " + std::to_string(*options.prompt_ordinal), reader);
   }
-  if (groups_in_step > 0) {
-    const int64_t step = options.step.value_or(reader->extent().last_step);
-    ThrowUser("[trace] group " + std::to_string(wanted) + " is not in step " +
-              std::to_string(step) + "; it holds groups 0 to " +
-              std::to_string(groups_in_step - 1));
-  }
-  ThrowNotInTrace(options.step ? "step " + std::to_string(*options.step) : "the last step",
-                  *reader);
+  const std::string step = std::to_string(filter.first_step);
+  if (groups_in_step == 0) ThrowNotInTrace("step " + step, reader);
+  ThrowUser("[trace] group " + std::to_string(wanted) + " is not in step " + step +
+            "; it holds groups 0 to " + std::to_string(groups_in_step - 1));
 }
 
 template <typename Values>

@@ -6,57 +6,11 @@
 #include "base/error.h"
 #include "base/io/file.h"
 #include "trace/store/completion_join.h"
+#include "trace/store/segment.h"
 #include "trace/store/trace_writer.h"
 
 namespace grouper {
 namespace {
-
-// Returns N of "seg-N.gtr", and nothing for any other name.
-std::optional<uint64_t> SegmentNumber(const std::string& name) {
-  constexpr std::string_view kPrefix = "seg-";
-  constexpr std::string_view kSuffix = ".gtr";
-  if (name.size() <= kPrefix.size() + kSuffix.size() || name.size() > 24 ||
-      !name.starts_with(kPrefix) || !name.ends_with(kSuffix)) {
-    return std::nullopt;
-  }
-  const std::string digits =
-      name.substr(kPrefix.size(), name.size() - kPrefix.size() - kSuffix.size());
-  if (digits.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
-  return std::stoull(digits);
-}
-
-void AddSegments(const std::string& folder, std::vector<std::string>* segments) {
-  std::vector<std::pair<uint64_t, std::string>> found;
-  for (const std::string& name : ListFolder(folder)) {
-    if (const auto number = SegmentNumber(name)) {
-      found.emplace_back(*number, JoinPath(folder, name));
-    }
-  }
-  std::sort(found.begin(), found.end());
-  for (auto& [number, path] : found) segments->push_back(std::move(path));
-}
-
-std::vector<std::string> FindSegments(const std::string& path) {
-  if (!FolderExists(path)) {
-    USER_CHECK(FileExists(path),
-               "[trace] there is no such run folder; name the folder that was given to --run",
-               Named("folder", path));
-    return {path};
-  }
-  std::string root = JoinPath(path, "traces");
-  if (!FolderExists(root)) root = path;
-  std::vector<std::string> segments;
-  AddSegments(root, &segments);
-  for (const std::string& name : ListFolder(root)) {
-    const std::string folder = JoinPath(root, name);
-    if (FolderExists(folder)) AddSegments(folder, &segments);
-  }
-  USER_CHECK(!segments.empty(),
-             "[trace] the folder holds no trace (traces/*/seg-*.gtr); name a run folder in which "
-             "training has begun",
-             Named("folder", path));
-  return segments;
-}
 
 void CheckHeader(const TraceFrame& frame, const std::string& path) {
   USER_CHECK(frame.has_header(),
@@ -97,7 +51,11 @@ bool Passes(const Group& group, const GroupFilter& filter) {
 
 }  // namespace
 
-TraceReader::TraceReader(const std::string& path) : segments_(FindSegments(path)) {
+TraceReader::TraceReader(const std::string& path) : writers_(FindSegments(path)) {
+  for (const std::vector<std::string>& segments : writers_) {
+    segments_.insert(segments_.end(), segments.begin(), segments.end());
+  }
+  Rewind();
   TraceFrame frame;
   if (Next(&frame)) header_ = frame.header();
   USER_CHECK(frame.has_header() || !FileExists(path) || FolderExists(path) || torn_.empty(),
@@ -108,7 +66,10 @@ TraceReader::TraceReader(const std::string& path) : segments_(FindSegments(path)
 
 TraceReader::~TraceReader() = default;
 
-void TraceReader::Rewind() {
+void TraceReader::Rewind() { Rewind(segments_); }
+
+void TraceReader::Rewind(std::vector<std::string> segments) {
+  pass_ = std::move(segments);
   next_segment_ = 0;
   reader_.reset();
   torn_.clear();
@@ -117,10 +78,10 @@ void TraceReader::Rewind() {
 bool TraceReader::Next(TraceFrame* frame) {
   for (;;) {
     if (reader_ == nullptr) {
-      if (next_segment_ == segments_.size()) return false;
-      reader_ = std::make_unique<RecordReader>(segments_[next_segment_++]);
+      if (next_segment_ == pass_.size()) return false;
+      reader_ = std::make_unique<RecordReader>(pass_[next_segment_++]);
     }
-    const std::string& path = segments_[next_segment_ - 1];
+    const std::string& path = pass_[next_segment_ - 1];
     const uint64_t at = reader_->valid_bytes();
     if (!reader_->Next(&record_)) {
       if (reader_->torn()) torn_.push_back({path, at, FileSize(path)});
@@ -136,10 +97,27 @@ bool TraceReader::Next(TraceFrame* frame) {
   }
 }
 
+std::optional<int64_t> TraceReader::LastStep() const {
+  for (auto segment = segments_.rbegin(); segment != segments_.rend(); ++segment) {
+    if (const auto step = LastStepOf(*segment)) return step;
+  }
+  return std::nullopt;
+}
+
 void TraceReader::ReadGroups(const GroupFilter& filter,
                              const std::function<bool(GroupEntry&)>& visit_group,
                              const std::function<void(const StepRecord&)>& visit_step) {
-  Rewind();
+  const GroupFilter all;
+  if (filter.first_step == all.first_step && filter.last_step == all.last_step) {
+    Rewind();
+  } else {
+    std::vector<std::string> segments;
+    for (const std::vector<std::string>& writer : writers_) {
+      const auto some = SegmentsOfSteps(writer, filter.first_step, filter.last_step);
+      segments.insert(segments.end(), some.begin(), some.end());
+    }
+    Rewind(std::move(segments));
+  }
   extent_ = {};
   CompletionJoin join;
   int64_t index = 0;

@@ -1,4 +1,4 @@
-// Reads a run's trace, all segments in order. It can read a trace that is still being written, and
+// Reads a run's trace, its segments in order. It can read a trace that is still being written, and
 // a copy without the rest of the run. It holds one group in memory, and the completions whose group
 // has not come yet. A torn tail ends its segment and is reported. Not thread-safe; any number of
 // readers may read while one writer writes, and do not disturb it.
@@ -29,8 +29,8 @@ struct GroupEntry {
   Group group;  // its completions have their arrays
 };
 
-// What the last ReadGroups saw, whatever its filter was. Ranges include both ends, and are empty
-// when groups is 0.
+// The groups in the segments that the last ReadGroups read, also those that its filter left out.
+// Ranges include both ends, and are empty when groups is 0.
 struct TraceExtent {
   int64_t groups = 0;
   int64_t first_step = 0, last_step = 0;
@@ -63,9 +63,14 @@ class TraceReader {
   bool Next(TraceFrame* frame);
   void Rewind();
 
-  // Passes over the whole trace from its start. Visits the groups that pass the filter, with their
-  // completions joined in, and the step records, all in the order of their frames. A visitor of
-  // groups that returns false ends the pass.
+  // The step of the last group; nothing when there is no group. Reads only the last segment that
+  // holds one.
+  std::optional<int64_t> LastStep() const;
+
+  // Passes over the trace from its start; with a range of steps only over the segments that may
+  // hold them. Visits the groups that pass the filter, with their completions joined in, and the
+  // step records, all in the order of their frames. A visitor of groups that returns false ends the
+  // pass.
   void ReadGroups(const GroupFilter& filter, const std::function<bool(GroupEntry&)>& visit_group,
                   const std::function<void(const StepRecord&)>& visit_step = {});
 
@@ -74,10 +79,14 @@ class TraceReader {
   const std::vector<TornTail>& torn() const { return torn_; }
 
  private:
-  std::vector<std::string> segments_;
+  void Rewind(std::vector<std::string> segments);
+
+  std::vector<std::vector<std::string>> writers_;  // the segments of each writer
+  std::vector<std::string> segments_;              // of all writers
+  std::vector<std::string> pass_;                  // those that the current pass reads
   TraceHeader header_;
   size_t next_segment_ = 0;
-  std::unique_ptr<RecordReader> reader_;  // reads segments_[next_segment_ - 1]
+  std::unique_ptr<RecordReader> reader_;  // reads pass_[next_segment_ - 1]
   std::string record_;
   TraceExtent extent_;
   std::vector<TornTail> torn_;

@@ -4,8 +4,10 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
+#include "base/io/disk_wait.h"
 #include "base/io/file.h"
 #include "base/kill_point.h"
 #include "base/utf8.h"
@@ -105,20 +107,56 @@ void ReduceGroup(const Group& group, Group* reduced) {
 
 }  // namespace
 
-std::string LearnerSegmentPath(const std::string& run_folder) {
-  return JoinPath(JoinPath(JoinPath(run_folder, "traces"), "learner"), "seg-00000.gtr");
+TraceWriter::TraceWriter(const std::string& run_folder, TraceHeader header,
+                         TraceWriterOptions options)
+    : run_folder_(run_folder),
+      header_(std::move(header)),
+      segment_bytes_(options.segment_bytes),
+      wait_(options.wait) {
+  header_.set_format_version(kTraceFormatVersion);
+  const std::string folder = FolderOf(LearnerSegmentPath(run_folder_));
+  MakeFolders(folder);
+  const std::vector<TraceSegment> there = SegmentsIn(folder);
+  const uint32_t segment = options.keep    ? options.keep->segment
+                           : there.empty() ? 0
+                                           : there.back().number;
+  const std::string path = LearnerSegmentPath(run_folder_, segment);
+  const uint64_t keep =
+      RecordResumeOffset(path, options.keep ? static_cast<int64_t>(options.keep->bytes) : -1);
+  if (keep > 0) {
+    CheckSameRun(path, header_);
+    end_segment_ = options.keep.has_value();
+  } else if (!options.keep && there.size() > 1) {
+    // A kill came before the header of the last segment was whole, so the one before it is asked.
+    CheckSameRun(there[there.size() - 2].path, header_);
+  }
+  RemoveSegmentsAfter(segment);
+  OpenSegment(segment, keep);
 }
 
-TraceWriter::TraceWriter(const std::string& run_folder, TraceHeader header, int64_t keep_bytes,
-                         DiskWait* wait)
-    : path_(LearnerSegmentPath(run_folder)), header_(std::move(header)) {
-  header_.set_format_version(kTraceFormatVersion);
-  MakeFolders(FolderOf(path_));
-  const uint64_t keep = RecordResumeOffset(path_, keep_bytes);
-  if (keep > 0) CheckSameRun(path_, header_);
-  writer_ = std::make_unique<RecordWriter>(path_, static_cast<int64_t>(keep), wait);
+// The last segment goes first, so that a kill leaves the trace shorter but never with a gap. The
+// folder is synced before a new segment is made: else a power cut could bring an old one back.
+void TraceWriter::RemoveSegmentsAfter(uint32_t segment) {
+  const std::string folder = FolderOf(LearnerSegmentPath(run_folder_));
+  std::vector<TraceSegment> there = SegmentsIn(folder);
+  bool removed = false;
+  for (; !there.empty() && there.back().number > segment; there.pop_back()) {
+    RemoveTree(there.back().path);
+    removed = true;
+    KILL_POINT("trace.segment_removed");
+  }
+  if (removed) SyncFolder(folder);
+}
+
+void TraceWriter::OpenSegment(uint32_t segment, uint64_t keep_bytes) {
+  segment_ = segment;
+  path_ = LearnerSegmentPath(run_folder_, segment);
+  DoWaiting(wait_, [&] {
+    writer_ = std::make_unique<RecordWriter>(path_, static_cast<int64_t>(keep_bytes), wait_);
+  });
+  synced_bytes_ = 0;
   KILL_POINT("trace.opened");
-  if (keep == 0) {
+  if (keep_bytes == 0) {
     TraceFrame frame;
     *frame.mutable_header() = header_;
     Append(frame);
@@ -129,6 +167,12 @@ TraceWriter::TraceWriter(const std::string& run_folder, TraceHeader header, int6
 }
 
 void TraceWriter::AppendStep(int64_t step, std::span<const Group> groups) {
+  if (end_segment_ || writer_->offset_bytes() >= segment_bytes_) {
+    Sync();
+    KILL_POINT("trace.segment_ended");
+    OpenSegment(segment_ + 1, 0);
+    end_segment_ = false;
+  }
   for (const Group& group : groups) {
     CheckShape(group);
     for (const Completion& completion : group.completions()) {

@@ -17,6 +17,7 @@
 #include "proto/trace.pb.h"
 #include "tests/e2e/program.h"
 #include "tests/e2e/tiny_run.h"
+#include "trace/store/segment.h"
 
 namespace grouper {
 namespace {
@@ -54,21 +55,22 @@ std::string Changed(const std::string& name, const std::function<void(TraceFrame
   std::filesystem::copy(
       TheRun(), copy,
       std::filesystem::copy_options::recursive | std::filesystem::copy_options::overwrite_existing);
-  const std::string segment = copy + "/traces/learner/seg-00000.gtr";
-  std::vector<TraceFrame> frames;
-  {
-    RecordReader reader(segment);
-    for (std::string record; reader.Next(&record);) {
-      frames.emplace_back();
-      EXPECT_TRUE(frames.back().ParseFromString(record));
+  for (const TraceSegment& segment : SegmentsIn(copy + "/traces/learner")) {
+    std::vector<TraceFrame> frames;
+    {
+      RecordReader reader(segment.path);
+      for (std::string record; reader.Next(&record);) {
+        frames.emplace_back();
+        EXPECT_TRUE(frames.back().ParseFromString(record));
+      }
     }
+    RecordWriter writer(segment.path, 0);
+    for (TraceFrame& frame : frames) {
+      change(&frame);
+      writer.Append(frame.SerializeAsString());
+    }
+    writer.Flush();
   }
-  RecordWriter writer(segment, 0);
-  for (TraceFrame& frame : frames) {
-    change(&frame);
-    writer.Append(frame.SerializeAsString());
-  }
-  writer.Flush();
   return copy;
 }
 

@@ -15,7 +15,7 @@
 #include "rl/run/run_dir.h"
 #include "tests/e2e/program.h"
 #include "tests/e2e/tiny_run.h"
-#include "trace/store/trace_writer.h"
+#include "trace/store/segment.h"
 
 namespace grouper {
 namespace {
@@ -105,7 +105,8 @@ class PowerCut : public ::testing::Test {
     const std::optional<RunDir::Found> newest = run.NewestCheckpoint();
     if (!newest) return 0;
     const Manifest& manifest = newest->manifest;
-    RecordResumeOffset(LearnerSegmentPath(folder), static_cast<int64_t>(manifest.trace_bytes()));
+    RecordResumeOffset(LearnerSegmentPath(folder, manifest.trace_segment()),
+                       static_cast<int64_t>(manifest.trace_bytes()));
     for (const std::string& name : ListFolder(folder)) {
       if (name.rfind("events.", 0) != 0) continue;
       RecordResumeOffset(JoinPath(folder, name), static_cast<int64_t>(manifest.events_bytes()));

@@ -66,7 +66,7 @@ class KeptVerdictsTest : public ::testing::Test {
     header.set_resolved_config(kConfig);
     TraceWriter writer(folder_.path(), header);
     for (int64_t step = 0; step < 4; ++step) {
-      begins_.push_back(static_cast<int64_t>(writer.offset_bytes()));
+      begins_.push_back(writer.position().bytes);
       const Group group = GroupOf(step, static_cast<uint64_t>(step));
       writer.AppendStep(step, {&group, 1});
     }
@@ -74,18 +74,18 @@ class KeptVerdictsTest : public ::testing::Test {
   }
 
   KeptVerdicts Keep(int64_t first_step) {
-    return KeptVerdicts::Keep(folder_.path(), begins_[static_cast<size_t>(first_step)], first_step,
-                              &wait_);
+    return KeptVerdicts::Keep(folder_.path(), {0, begins_[static_cast<size_t>(first_step)]},
+                              first_step, &wait_);
   }
   void CutTrace(int64_t first_step) {
     std::filesystem::resize_file(LearnerSegmentPath(folder_.path()),
-                                 static_cast<uintmax_t>(begins_[static_cast<size_t>(first_step)]));
+                                 begins_[static_cast<size_t>(first_step)]);
   }
 
   TempFolder folder_;
   DiskWait wait_;
   std::string file_;
-  std::vector<int64_t> begins_;
+  std::vector<uint64_t> begins_;
 };
 
 TEST_F(KeptVerdictsTest, TheSameItemKeepsItsVerdict) {
@@ -148,7 +148,7 @@ TEST_F(KeptVerdictsTest, ASecondKillLosesNoneAndACheckpointPassesThem) {
 TEST_F(KeptVerdictsTest, AFileThatIsPassedAlreadyIsRemoved) {
   Keep(1);
   CutTrace(3);
-  EXPECT_EQ(KeptVerdicts::Keep(folder_.path(), begins_[3], 4, &wait_).size(), 0u);
+  EXPECT_EQ(KeptVerdicts::Keep(folder_.path(), {0, begins_[3]}, 4, &wait_).size(), 0u);
   EXPECT_FALSE(FileExists(file_));
 }
 
@@ -156,13 +156,13 @@ TEST_F(KeptVerdictsTest, AGroupWithoutAllItsFramesIsNotKept) {
   const std::string segment = LearnerSegmentPath(folder_.path());
   const std::string whole = ReadFile(segment, "trace");
   size_t least = 4, most = 0;
-  for (size_t end = static_cast<size_t>(begins_[2]); end <= whole.size(); ++end) {
+  for (size_t end = begins_[2]; end <= whole.size(); ++end) {
     std::filesystem::remove(file_);
     folder_.Write("traces/learner/seg-00000.gtr", whole.substr(0, end));
     const size_t kept = Keep(2).size();
-    ASSERT_EQ(kept, end == whole.size()                      ? 4u
-                    : end >= static_cast<size_t>(begins_[3]) ? 2u
-                                                             : 0u)
+    ASSERT_EQ(kept, end == whole.size() ? 4u
+                    : end >= begins_[3] ? 2u
+                                        : 0u)
         << "cut at byte " << end;
     least = std::min(least, kept);
     most = std::max(most, kept);
@@ -205,13 +205,34 @@ TEST_F(KeptVerdictsTest, ADamagedFileKeepsWhatStandsBeforeTheDamageAndSaysSo) {
   check(whole, whole.size(), false);
 }
 
+// Steps 0 and 1 lie in the first segment, 2 and 3 each in one of its own.
+TEST_F(KeptVerdictsTest, VerdictsOfLaterSegmentsAreKept) {
+  CutTrace(2);
+  TraceHeader header;
+  header.set_group_size(2);
+  header.set_resolved_config(kConfig);
+  TraceWriter writer(folder_.path(), header, {.keep = TracePosition{0, begins_[2]}});
+  for (int64_t step = 2; step < 4; ++step) {
+    const Group group = GroupOf(step, static_cast<uint64_t>(step));
+    writer.AppendStep(step, {&group, 1});
+    writer.EndSegment();
+  }
+  EXPECT_EQ(writer.position().segment, 2u);
+  const KeptVerdicts kept = Keep(1);
+  EXPECT_EQ(kept.size(), 6u);
+  for (int64_t step = 1; step < 4; ++step) {
+    Group group = Unscored(GroupOf(step, static_cast<uint64_t>(step)));
+    EXPECT_TRUE(kept.Fill(RubricOf(), &group)) << step;
+  }
+}
+
 TEST_F(KeptVerdictsTest, ATraceWhoseConfigCannotBeReadKeepsNone) {
   std::filesystem::remove(LearnerSegmentPath(folder_.path()));
   TraceHeader header;
   header.set_group_size(2);
   header.set_resolved_config("rewrad { }");
   TraceWriter writer(folder_.path(), header);
-  const auto begin = static_cast<int64_t>(writer.offset_bytes());
+  const TracePosition begin = writer.position();
   const Group group = GroupOf(0, 0);
   writer.AppendStep(0, {&group, 1});
   ::testing::internal::CaptureStderr();

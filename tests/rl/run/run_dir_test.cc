@@ -12,7 +12,7 @@
 #include "proto/textproto.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/tiny_policy.h"
-#include "trace/store/trace_writer.h"
+#include "trace/store/segment.h"
 
 namespace grouper {
 namespace {

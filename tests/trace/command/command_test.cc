@@ -219,7 +219,7 @@ TEST_F(TraceCommand, TornTailAndEmptyTraceAreNotes) {
   { AppendFile(LearnerSegmentPath(run_.path())).Append("torn"); }
   EXPECT_EQ(Lines(Run(RunStats, StatsOptions{.run = "", .json = true})).size(), 4u);
   ExpectHas(notes_, "unfinished frame");
-  { TraceWriter writer(run_.path(), SampleHeader(), 0); }
+  { TraceWriter writer(run_.path(), SampleHeader(), {.keep = TracePosition{}}); }
   Run(RunLs, LsOptions{});
   ExpectHas(notes_, "holds no group yet");
   ExpectHas(ErrorOf(RunShow, ShowOptions{}), "holds no group yet");

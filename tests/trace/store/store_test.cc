@@ -152,7 +152,7 @@ TEST(TraceStore, TailTornAtEveryByteOfTheLastFrame) {
     TraceWriter writer(run.path(), SampleHeader());
     writer.AppendStep(0, SampleStep(0));
     writer.AppendStepRecord(SampleStepRecord(0));
-    before = writer.offset_bytes();
+    before = writer.position().bytes;
     const std::vector<Group> last = {SampleGroup(1, 2)};
     writer.AppendStep(1, last);
     segment = writer.path();
@@ -180,7 +180,7 @@ TEST(TraceStore, TailTornAtEveryByteOfTheLastFrame) {
   // A writer that opens a torn file cuts off the tail and continues after the last valid frame.
   WriteBytes(segment, whole.substr(0, whole.size() - 1));
   TraceWriter writer(run.path(), SampleHeader());
-  EXPECT_EQ(writer.offset_bytes(), last_frame);
+  EXPECT_EQ(writer.position().bytes, last_frame);
   const std::vector<Group> last = {SampleGroup(1, 2)};
   writer.AppendStep(1, last);
   EXPECT_EQ(GroupsIn(run.path()).size(), 3u);
@@ -204,45 +204,51 @@ TEST(TraceStore, FlippedBitsEndTheTraceBeforeThem) {
 TEST(TraceStore, ResumesAtTheManifestsOffset) {
   const TemporaryFolder run;
   const TemporaryFolder uninterrupted;
-  const std::string expected = ReadFile(WriteRun(uninterrupted.path(), 3), "segment");
-  int64_t keep = 0;
+  WriteRun(uninterrupted.path(), 3);
+  const std::vector<std::string> expected = GroupsIn(uninterrupted.path());
+  TracePosition keep;
   {
     TraceWriter writer(run.path(), SampleHeader());
     writer.AppendStep(0, SampleStep(0));
     writer.AppendStepRecord(SampleStepRecord(0));
     writer.Sync();
-    keep = static_cast<int64_t>(writer.offset_bytes());
+    keep = writer.position();
     writer.AppendStep(1, SampleStep(1));
   }
   {
-    TraceWriter writer(run.path(), SampleHeader(), keep);
-    EXPECT_EQ(writer.offset_bytes(), static_cast<uint64_t>(keep));
+    TraceWriter writer(run.path(), SampleHeader(), {.keep = keep});
+    EXPECT_EQ(writer.position().bytes, keep.bytes);
+    EXPECT_EQ(FileSize(LearnerSegmentPath(run.path())), keep.bytes);
     for (int64_t step = 1; step < 3; ++step) {
       writer.AppendStep(step, SampleStep(step));
       writer.AppendStepRecord(SampleStepRecord(step));
     }
   }
-  EXPECT_EQ(ReadFile(LearnerSegmentPath(run.path()), "segment"), expected);
-  { TraceWriter writer(run.path(), SampleHeader(), 0); }
+  EXPECT_EQ(GroupsIn(run.path()), expected);
+  EXPECT_EQ(TraceReader(run.path()).segments().size(), 2u) << "the next step begins a segment";
+  { TraceWriter writer(run.path(), SampleHeader(), {.keep = TracePosition{}}); }
+  EXPECT_EQ(TraceReader(run.path()).segments().size(), 1u);
   EXPECT_TRUE(GroupsIn(run.path()).empty());
 }
 
 TEST(TraceStore, RefusesAnotherRunsFileAndBadOffsets) {
   const TemporaryFolder run;
   const std::string segment = WriteRun(run.path(), 1);
-  const auto bytes = static_cast<int64_t>(FileSize(segment));
-  const auto open = [&](const TraceHeader& header, int64_t keep) {
-    return ErrorOf([&] { TraceWriter writer(run.path(), header, keep); });
+  const uint64_t bytes = FileSize(segment);
+  const auto open = [&](const TraceHeader& header, std::optional<uint64_t> keep) {
+    TraceWriterOptions options;
+    if (keep) options.keep = TracePosition{0, *keep};
+    return ErrorOf([&] { TraceWriter writer(run.path(), header, options); });
   };
   TraceHeader other = SampleHeader();
   other.set_seed(8);
-  EXPECT_NE(open(other, -1).find("seed=8"), std::string::npos);
+  EXPECT_NE(open(other, std::nullopt).find("seed=8"), std::string::npos);
   other = SampleHeader();
   other.set_group_size(4);
   EXPECT_NE(open(other, bytes).find("group_size_in_trace="), std::string::npos);
   EXPECT_NE(open(SampleHeader(), bytes + 1).find("older checkpoint"), std::string::npos);
   EXPECT_NE(open(SampleHeader(), bytes - 1).find("whole frames"), std::string::npos);
-  EXPECT_EQ(FileSize(segment), static_cast<uint64_t>(bytes)) << "a refused file was changed";
+  EXPECT_EQ(FileSize(segment), bytes) << "a refused file was changed";
 }
 
 TEST(TraceStore, RefusesGroupsOfTheWrongShape) {
@@ -295,7 +301,8 @@ TEST(TraceStore, ReadsSegmentsOfAllWritersInOrder) {
   // Number 10 comes after number 2, not after number 1.
   const std::string bytes = ReadFile(LearnerSegmentPath(second.path()), "segment");
   WriteBytes(FolderOf(segment) + "/seg-00010.gtr", bytes);
-  TraceWriter(second.path(), SampleHeader(), 0).AppendStep(2, SampleStep(2));
+  TraceWriter(second.path(), SampleHeader(), {.keep = TracePosition{}})
+      .AppendStep(2, SampleStep(2));
   WriteBytes(FolderOf(segment) + "/seg-2.gtr",
              ReadFile(LearnerSegmentPath(second.path()), "segment"));
   WriteBytes(FolderOf(segment) + "/seg-x.gtr", "no segment");
