@@ -209,12 +209,22 @@ std::string FolderOf(const std::string& path) {
 }
 
 void PublishFile(const std::string& path, std::string_view bytes) {
+  bool done = false;
+  PublishPieces(path, [&](std::string_view* piece) {
+    *piece = bytes;
+    return !std::exchange(done, true);
+  });
+}
+
+void PublishPieces(const std::string& path, const std::function<bool(std::string_view*)>& next) {
   const std::string temporary = path + ".tmp";
   try {
     {
       const Descriptor file(OpenOrThrow("file", temporary, O_WRONLY | O_CREAT | O_TRUNC));
-      if (WriteSome(file.get(), bytes) != bytes.size()) {
-        ThrowWriteErrno("cannot write", temporary, errno);
+      for (std::string_view piece; next(&piece);) {
+        if (WriteSome(file.get(), piece) != piece.size()) {
+          ThrowWriteErrno("cannot write", temporary, errno);
+        }
       }
       KILL_POINT("file.written");
       if (fsync(file.get()) != 0) ThrowWriteErrno("cannot sync", temporary, errno);

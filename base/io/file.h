@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,6 +43,9 @@ std::string FolderOf(const std::string& path);
 // Writes bytes to path so that a reader sees the old file or the whole new one, also after a power
 // cut.
 void PublishFile(const std::string& path, std::string_view bytes);
+// As PublishFile, for bytes that need not all be in memory: next(&piece) gives the next piece,
+// which is valid until the following call, and returns false after the last one.
+void PublishPieces(const std::string& path, const std::function<bool(std::string_view*)>& next);
 void SyncFile(const std::string& path);
 void SyncFolder(const std::string& path);
 // rename + fsync of the parent folder.

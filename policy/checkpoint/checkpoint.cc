@@ -4,9 +4,12 @@
 #include <stdio.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <sstream>
 #include <system_error>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/digest.h"
@@ -14,8 +17,8 @@
 #include "base/io/file.h"
 #include "base/kill_point.h"
 #include "kernels/numerics.h"
+#include "policy/checkpoint/checkpoint_file.h"
 #include "policy/checkpoint/file_tensors.h"
-#include "policy/checkpoint/safetensors.h"
 #include "proto/textproto.h"
 
 namespace grouper {
@@ -25,66 +28,99 @@ constexpr const char* kModelFile = "model.safetensors";
 constexpr const char* kOptimizerFile = "optimizer.safetensors";
 constexpr const char* kReferenceFile = "reference.safetensors";
 constexpr const char* kManifestFile = "MANIFEST";
+constexpr const char* kFirstMoment = "exp_avg.";
+constexpr const char* kSecondMoment = "exp_avg_sq.";
 
-SafetensorsEntry EmptyEntry(const FileTensors& form, const FileTensor& tensor,
-                            const std::string& prefix) {
-  return {.name = prefix + tensor.name,
-          .dtype = form.dtype_name(),
-          .shape = tensor.shape,
-          .bytes = std::vector<char>(form.FileBytes(tensor))};
-}
-
-std::string WeightsFile(const FileTensors& form, const Weights& weights) {
-  std::vector<SafetensorsEntry> entries;
+// The tensors of a file, in the order in which they are written: that of their names.
+std::vector<SafetensorsTensor> TensorsOf(const FileTensors& form, const std::string& prefix,
+                                         bool with_router_bias) {
+  std::vector<SafetensorsTensor> tensors;
   for (const FileTensor& tensor : form.tensors()) {
-    entries.push_back(EmptyEntry(form, tensor, ""));
-    form.Read(tensor, weights, entries.back().bytes.data());
+    if (tensor.router_bias && !with_router_bias) continue;
+    tensors.push_back(
+        {.name = prefix + tensor.name, .dtype = form.dtype_name(), .shape = tensor.shape});
   }
-  return WriteSafetensors(std::move(entries));
+  return tensors;
 }
 
-// One of Adam's moments. The router bias is moved without gradients and has none.
-void AddMoment(const FileTensors& form, const Buffer& moment, const std::string& prefix,
-               std::vector<SafetensorsEntry>* entries) {
+ManifestFile WriteWeights(const std::string& folder, const char* name, const Weights& weights) {
+  const FileTensors form(weights);
+  return WriteCheckpointFile(folder, name, TensorsOf(form, "", true), [&](size_t i, char* bytes) {
+    form.Read(form.tensors()[i], weights, bytes);
+  });
+}
+
+// Adam's moments. The router bias is moved without gradients and has none.
+ManifestFile WriteMoments(const std::string& folder, const FileTensors& form,
+                          Optimizer* optimizer) {
+  std::vector<SafetensorsTensor> tensors = TensorsOf(form, kFirstMoment, false);
+  const std::vector<SafetensorsTensor> second = TensorsOf(form, kSecondMoment, false);
+  tensors.insert(tensors.end(), second.begin(), second.end());
+  std::vector<const FileTensor*> places;
   for (const FileTensor& tensor : form.tensors()) {
-    if (tensor.router_bias) continue;
-    entries->push_back(EmptyEntry(form, tensor, prefix));
-    form.Read(tensor, moment, entries->back().bytes.data());
+    if (!tensor.router_bias) places.push_back(&tensor);
   }
+  return WriteCheckpointFile(folder, kOptimizerFile, std::move(tensors),
+                             [&](size_t i, char* bytes) {
+                               const bool first = i < places.size();
+                               form.Read(*places[first ? i : i - places.size()],
+                                         first ? optimizer->m() : optimizer->v(), bytes);
+                             });
 }
 
-// The bytes may lie unaligned in the mapped file, so they are copied before they are read as
-// numbers.
-std::vector<char> AlignedBytes(const FileTensors& form, const FileTensor& tensor,
-                               const SafetensorsFile& file, const std::string& path,
-                               const std::string& name) {
-  const SafetensorsView* view = file.Find(name);
-  USER_CHECK(
-      view != nullptr,
+// Where the tensors of a file go, by name.
+using Targets = std::unordered_map<std::string, std::pair<const FileTensor*, Buffer*>>;
+
+// Reads every tensor of `targets` from a file; a target without a buffer is one of `weights`. When
+// the file is refused, a part of it may have been stored.
+void ReadTensors(const std::string& folder, const ManifestFile& file, const FileTensors& form,
+                 Targets targets, Weights* weights) {
+  const std::string path = JoinPath(folder, file.name());
+  ReadCheckpointFile(folder, file, [&](const SafetensorsTensor& stored, const char* bytes) {
+    const auto found = targets.find(stored.name);
+    if (found == targets.end()) return;
+    const auto [tensor, buffer] = found->second;
+    USER_CHECK(stored.dtype == form.dtype_name() && stored.shape == tensor->shape,
+               "[checkpoint] a tensor has another shape or type than in the config's policy; make "
+               "policy the same as the checkpoint's",
+               Named("file", path), Named("tensor", stored.name));
+    if (buffer != nullptr) {
+      form.Write(*tensor, bytes, buffer);
+    } else {
+      form.Write(*tensor, bytes, weights);
+    }
+    targets.erase(found);
+  });
+  if (targets.empty()) return;
+  std::string missing = targets.begin()->first;
+  for (const auto& [name, target] : targets) missing = std::min(missing, name);
+  ThrowUser(
       "[checkpoint] a tensor is missing from the file; make policy the same as the checkpoint's",
-      Named("file", path), Named("tensor", name));
-  USER_CHECK(view->dtype == form.dtype_name() && view->shape == tensor.shape,
-             "[checkpoint] a tensor has another shape or type than in the config's policy; make "
-             "policy the "
-             "same as the checkpoint's",
-             Named("file", path), Named("tensor", name));
-  return {view->bytes.begin(), view->bytes.end()};
+      Named("file", path), Named("tensor", missing));
 }
 
-void ReadWeights(const SafetensorsFile& file, const std::string& path, Weights* weights) {
+void ReadWeights(const std::string& folder, const ManifestFile& file, Weights* weights) {
   const FileTensors form(*weights);
-  for (const FileTensor& tensor : form.tensors()) {
-    form.Write(tensor, AlignedBytes(form, tensor, file, path, tensor.name).data(), weights);
-  }
+  Targets targets;
+  for (const FileTensor& tensor : form.tensors()) targets[tensor.name] = {&tensor, nullptr};
+  ReadTensors(folder, file, form, std::move(targets), weights);
 }
 
-void ReadMoment(const FileTensors& form, const SafetensorsFile& file, const std::string& path,
-                const std::string& prefix, Buffer* moment) {
+void ReadMoments(const std::string& folder, const ManifestFile& file, const Weights& layout,
+                 Optimizer* optimizer) {
+  const FileTensors form(layout);
+  Targets targets;
   for (const FileTensor& tensor : form.tensors()) {
     if (tensor.router_bias) continue;
-    form.Write(tensor, AlignedBytes(form, tensor, file, path, prefix + tensor.name).data(), moment);
+    targets.insert({kFirstMoment + tensor.name, {&tensor, &optimizer->m()}});
+    targets.insert({kSecondMoment + tensor.name, {&tensor, &optimizer->v()}});
   }
+  ReadTensors(folder, file, form, std::move(targets), nullptr);
 }
+
+// Overwrites numbers of which a part may come from a refused file with NaN, so that whoever used
+// them all the same would see it at once.
+void Spoil(Buffer* numbers) { std::memset(numbers->data(), 0xff, numbers->bytes()); }
 
 // The manifest holds the hashes of all other files; its last line is the hash of the manifest.
 std::string SealOf(const std::string& manifest) { return "# sha256 " + Sha256Hex(manifest) + "\n"; }
@@ -144,22 +180,14 @@ void CheckSamePolicy(const std::string& folder, const PolicyConfig& stored,
   }
 }
 
-void CheckVouched(const std::string& folder, const Manifest& manifest, const std::string& name) {
-  const auto& files = manifest.file();
-  USER_CHECK(
-      std::any_of(files.begin(), files.end(),
-                  [&](const ManifestFile& file) { return file.name() == name; }),
-      "[checkpoint] the manifest does not name a file that is needed; use another checkpoint",
-      Named("checkpoint", folder), Named("file", name));
-}
-
-void AddFile(const std::string& folder, const std::string& name, const std::string& bytes,
-             Manifest* manifest) {
-  PublishFile(JoinPath(folder, name), bytes);
-  ManifestFile* file = manifest->add_file();
-  file->set_name(name);
-  file->set_bytes(bytes.size());
-  file->set_sha256(Sha256Hex(bytes));
+// The manifest's line of the file.
+const ManifestFile& Vouched(const std::string& folder, const Manifest& manifest,
+                            const std::string& name) {
+  for (const ManifestFile& file : manifest.file()) {
+    if (file.name() == name) return file;
+  }
+  ThrowUser("[checkpoint] the manifest does not name a file that is needed; use another checkpoint",
+            Named("checkpoint", folder), Named("file", name));
 }
 
 // A fifth more than the numbers take, for names, shapes and the manifest.
@@ -185,17 +213,11 @@ void WriteFolder(const std::string& temporary, const Policy& policy, Optimizer* 
   manifest.set_tables_sha256(policy.rope().Sha256());
   manifest.set_weights_sha256(WeightsSha256(weights));
   manifest.set_policy_config(ToTextproto(weights.config()));
-  AddFile(temporary, kModelFile, WeightsFile(form, weights), &manifest);
+  *manifest.add_file() = WriteWeights(temporary, kModelFile, weights);
   KILL_POINT("checkpoint.model_written");
-  if (optimizer != nullptr) {
-    std::vector<SafetensorsEntry> moments;
-    AddMoment(form, optimizer->m(), "exp_avg.", &moments);
-    AddMoment(form, optimizer->v(), "exp_avg_sq.", &moments);
-    AddFile(temporary, kOptimizerFile, WriteSafetensors(std::move(moments)), &manifest);
-  }
+  if (optimizer != nullptr) *manifest.add_file() = WriteMoments(temporary, form, optimizer);
   if (reference != nullptr) {
-    const Weights& frozen = reference->weights();
-    AddFile(temporary, kReferenceFile, WeightsFile(FileTensors(frozen), frozen), &manifest);
+    *manifest.add_file() = WriteWeights(temporary, kReferenceFile, reference->weights());
   }
   KILL_POINT("checkpoint.optimizer_written");
   StoreManifest(temporary, manifest);
@@ -228,7 +250,7 @@ void StoreManifest(const std::string& folder, const Manifest& manifest) {
   PublishFile(JoinPath(folder, kManifestFile), text + SealOf(text));
 }
 
-Manifest VerifyCheckpoint(const std::string& folder) {
+Manifest ReadCheckpointManifest(const std::string& folder) {
   Manifest manifest;
   const std::string manifest_path = JoinPath(folder, kManifestFile);
   MergeTextproto(ReadManifest(manifest_path), manifest_path, &manifest);
@@ -246,28 +268,30 @@ Manifest VerifyCheckpoint(const std::string& folder) {
                "[checkpoint] the manifest names a path where it must name a file; use another "
                "checkpoint",
                Named("checkpoint", folder), Named("file", Excerpt(file.name())));
-    const std::string bytes = ReadFile(path, "checkpoint file");
-    USER_CHECK(bytes.size() == file.bytes(),
+    USER_CHECK(FileExists(path), "[checkpoint] a file is missing; use an older checkpoint",
+               Named("file", path));
+    const uint64_t bytes = FileSize(path);
+    USER_CHECK(bytes == file.bytes(),
                "[checkpoint] the file has another size than its manifest says; use an older "
                "checkpoint",
-               Named("file", path), Named("bytes", bytes.size()),
-               Named("manifest_bytes", file.bytes()));
-    USER_CHECK(
-        Sha256Hex(bytes) == file.sha256(),
-        "[checkpoint] the file's SHA-256 differs from its manifest: it is damaged; use an older "
-        "checkpoint",
-        Named("file", path));
+               Named("file", path), Named("bytes", bytes), Named("manifest_bytes", file.bytes()));
   }
   return manifest;
 }
 
+Manifest VerifyCheckpoint(const std::string& folder) {
+  Manifest manifest = ReadCheckpointManifest(folder);
+  for (const ManifestFile& file : manifest.file()) VerifyCheckpointFile(folder, file);
+  return manifest;
+}
+
 void LoadCheckpoint(const std::string& folder, Policy* policy, Optimizer* optimizer) {
-  const Manifest manifest = VerifyCheckpoint(folder);
+  const Manifest manifest = ReadCheckpointManifest(folder);
   Weights& weights = policy->weights();
   CheckSamePolicy(folder, CheckpointPolicyConfig(manifest), weights.config());
-  CheckVouched(folder, manifest, kModelFile);
+  const ManifestFile& model = Vouched(folder, manifest, kModelFile);
   if (optimizer != nullptr) {
-    CheckVouched(folder, manifest, kOptimizerFile);
+    Vouched(folder, manifest, kOptimizerFile);
     USER_CHECK(
         manifest.numeric_profile() == numerics::kCpuProfile,
         "[checkpoint] the checkpoint was written under another numeric profile, so its bits would "
@@ -282,29 +306,34 @@ void LoadCheckpoint(const std::string& folder, Policy* policy, Optimizer* optimi
                Named("checkpoint", folder), Named("checkpoint_table", manifest.tables_sha256()),
                Named("program_table", policy->rope().Sha256()));
   }
-  const std::string model = JoinPath(folder, kModelFile);
-  const MappedFile model_map(model, "checkpoint");
-  ReadWeights(ReadSafetensors(model_map.bytes(), model), model, &weights);
-  if (optimizer != nullptr) {
-    const std::string path = JoinPath(folder, kOptimizerFile);
-    const MappedFile map(path, "optimizer state");
-    const SafetensorsFile moments = ReadSafetensors(map.bytes(), path);
-    const FileTensors form(weights);
-    ReadMoment(form, moments, path, "exp_avg.", &optimizer->m());
-    ReadMoment(form, moments, path, "exp_avg_sq.", &optimizer->v());
+  try {
+    ReadWeights(folder, model, &weights);
+    if (optimizer != nullptr) {
+      ReadMoments(folder, Vouched(folder, manifest, kOptimizerFile), weights, optimizer);
+    }
+    USER_CHECK(
+        WeightsSha256(weights) == manifest.weights_sha256(),
+        "[checkpoint] the weights differ from the manifest's digest; make policy the same as the "
+        "checkpoint's",
+        Named("checkpoint", folder));
+  } catch (const Error&) {
+    Spoil(&weights.values());
+    if (optimizer != nullptr) {
+      Spoil(&optimizer->m());
+      Spoil(&optimizer->v());
+    }
+    throw;
   }
-  USER_CHECK(
-      WeightsSha256(weights) == manifest.weights_sha256(),
-      "[checkpoint] the weights differ from the manifest's digest; make policy the same as the "
-      "checkpoint's",
-      Named("checkpoint", folder));
 }
 
 void LoadReference(const std::string& folder, Policy* reference) {
-  CheckVouched(folder, VerifyCheckpoint(folder), kReferenceFile);
-  const std::string path = JoinPath(folder, kReferenceFile);
-  const MappedFile map(path, "reference policy");
-  ReadWeights(ReadSafetensors(map.bytes(), path), path, &reference->weights());
+  const Manifest manifest = ReadCheckpointManifest(folder);
+  try {
+    ReadWeights(folder, Vouched(folder, manifest, kReferenceFile), &reference->weights());
+  } catch (const Error&) {
+    Spoil(&reference->weights().values());
+    throw;
+  }
 }
 
 PolicyConfig CheckpointPolicyConfig(const Manifest& manifest) {

@@ -26,16 +26,21 @@ void SaveCheckpoint(const std::string& folder, const Policy& policy, Optimizer* 
 // checkpoint were copied.
 void StoreManifest(const std::string& folder, const Manifest& manifest);
 
-// Reads and verifies MANIFEST and the hash of every file. kUser naming the file and what is wrong.
+// Reads MANIFEST, verifies it by its last line, and compares the sizes of the files. kUser naming
+// the file and what is wrong. The content of the files is not read.
+Manifest ReadCheckpointManifest(const std::string& folder);
+// As above, and reads every file once to compare its hash.
 Manifest VerifyCheckpoint(const std::string& folder);
 
-// Loads a verified checkpoint into the same policy; the caller must refresh the transposed weights.
-// kUser when a switch of the policy (max_positions aside) or a tensor differs. With an optimizer it
-// is a resume, which also needs the same numeric profile and table of rotations; with nullptr only
-// the weights are loaded.
+// Loads a checkpoint into the same policy; the caller must refresh the transposed weights. Each
+// file that is needed is read once and verified on the way: CheckpointDamaged (checkpoint_file.h)
+// when it is not as the manifest says. kUser when a switch of the policy (max_positions aside) or a
+// tensor differs. After an error in a file the numbers are NaN. With an optimizer it is a resume,
+// which also needs the same numeric profile and table of rotations; with nullptr only the weights
+// are loaded.
 void LoadCheckpoint(const std::string& folder, Policy* policy, Optimizer* optimizer);
 
-// Loads the reference policy of a verified checkpoint into one of the same shape. kUser when it
+// Loads the reference policy of a checkpoint into one of the same shape, likewise. kUser when it
 // holds none.
 void LoadReference(const std::string& folder, Policy* reference);
 

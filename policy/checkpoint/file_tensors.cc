@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <unordered_map>
 #include <utility>
 
 #include "base/digest.h"
@@ -44,7 +45,9 @@ void Pack(const FileTensor& tensor, const void* file, void* packed) {
 // Lists the tensors of one policy, each with its place in the parameters.
 class Lister {
  public:
-  explicit Lister(const Weights& layout) : layout_(layout), config_(layout.config()) {}
+  explicit Lister(const Weights& layout) : config_(layout.config()) {
+    for (const Parameter& p : layout.parameters()) offsets_[p.name] = p.offset;
+  }
 
   std::vector<FileTensor> All() {
     const int64_t d = config_.width();
@@ -72,10 +75,10 @@ class Lister {
 
  private:
   int64_t OffsetOf(const std::string& parameter) const {
-    for (const Parameter& p : layout_.parameters()) {
-      if (p.name == parameter) return p.offset;
-    }
-    ThrowInternal("[weights] there is no parameter of this name", Named("name", parameter));
+    const auto found = offsets_.find(parameter);
+    CHECK(found != offsets_.end(), "[weights] there is no parameter of this name",
+          Named("name", parameter));
+    return found->second;
   }
 
   void Plain(const std::string& name, std::vector<int64_t> shape, const std::string& from) {
@@ -129,8 +132,8 @@ class Lister {
     }
   }
 
-  const Weights& layout_;
   const PolicyConfig& config_;
+  std::unordered_map<std::string, int64_t> offsets_;  // of the parameters, by name
   std::vector<FileTensor> tensors_;
 };
 

@@ -54,111 +54,96 @@ bool SizeOfShape(int64_t unit, const std::vector<int64_t>& shape, uint64_t* byte
   return true;
 }
 
-struct Range {
-  uint64_t begin, end;
-};
-
 // One header member, checked against the size of the data part.
-SafetensorsView ReadMember(const Json::Member& member, std::string_view data,
-                           const std::string& path, Range* range) {
+SafetensorsTensor ReadMember(const Json::Member& member, uint64_t data_bytes,
+                             const std::string& path) {
   const std::string where = path + ": tensor \"" + Excerpt(member.first, 200) + "\"";
-  SafetensorsView view;
-  view.name = member.first;
-  USER_CHECK(IsGoodName(view.name), where + " has a name that is not 1 to 512 printable ASCII");
+  SafetensorsTensor tensor;
+  tensor.name = member.first;
+  USER_CHECK(IsGoodName(tensor.name), where + " has a name that is not 1 to 512 printable ASCII");
   USER_CHECK(member.second.IsObject(), where + " is not an object");
   for (const Json::Member& field : member.second.members) {
     USER_CHECK(field.first == "dtype" || field.first == "shape" || field.first == "data_offsets",
                where + " has an unknown field", Named("field", Excerpt(field.first)));
   }
-  view.dtype = member.second.String("dtype", where);
-  const int64_t unit = BytesOf(view.dtype);
-  USER_CHECK(unit > 0, where + " has an unknown dtype", Named("dtype", Excerpt(view.dtype)));
+  tensor.dtype = member.second.String("dtype", where);
+  const int64_t unit = BytesOf(tensor.dtype);
+  USER_CHECK(unit > 0, where + " has an unknown dtype", Named("dtype", Excerpt(tensor.dtype)));
   const Json& shape = member.second.At("shape", where);
   USER_CHECK(shape.IsArray() && shape.items.size() <= kMaxExtents,
              where + " has no shape of at most 8 extents");
   for (const Json& extent : shape.items) {
     USER_CHECK(extent.is_integer && extent.integer >= 0,
                where + " has a shape that is not a list of counts");
-    view.shape.push_back(extent.integer);
+    tensor.shape.push_back(extent.integer);
   }
   uint64_t bytes = 0;
-  USER_CHECK(SizeOfShape(unit, view.shape, &bytes), where + " has a shape whose size overflows");
+  USER_CHECK(SizeOfShape(unit, tensor.shape, &bytes), where + " has a shape whose size overflows");
   const Json& offsets = member.second.At("data_offsets", where);
   USER_CHECK(offsets.IsArray() && offsets.items.size() == 2 && offsets.items[0].is_integer &&
                  offsets.items[1].is_integer && offsets.items[0].integer >= 0 &&
                  offsets.items[1].integer >= offsets.items[0].integer,
              where + " has no data_offsets [begin, end]");
-  range->begin = static_cast<uint64_t>(offsets.items[0].integer);
-  range->end = static_cast<uint64_t>(offsets.items[1].integer);
-  USER_CHECK(range->end <= data.size(), where + " ends past the file", Named("end", range->end),
-             Named("data_bytes", data.size()));
-  USER_CHECK(range->end - range->begin == bytes, where + " has offsets that do not fit its shape",
-             Named("offset_bytes", range->end - range->begin), Named("shape_bytes", bytes));
-  view.bytes = data.substr(range->begin, bytes);
-  return view;
+  tensor.begin = static_cast<uint64_t>(offsets.items[0].integer);
+  tensor.end = static_cast<uint64_t>(offsets.items[1].integer);
+  USER_CHECK(tensor.end <= data_bytes, where + " ends past the file", Named("end", tensor.end),
+             Named("data_bytes", data_bytes));
+  USER_CHECK(tensor.end - tensor.begin == bytes, where + " has offsets that do not fit its shape",
+             Named("offset_bytes", tensor.end - tensor.begin), Named("shape_bytes", bytes));
+  return tensor;
 }
 
 }  // namespace
 
-const SafetensorsView* SafetensorsFile::Find(std::string_view name) const {
-  for (const SafetensorsView& view : tensors) {
-    if (view.name == name) return &view;
-  }
-  return nullptr;
-}
-
-std::string WriteSafetensors(std::vector<SafetensorsEntry> entries) {
-  std::sort(entries.begin(), entries.end(),
-            [](const SafetensorsEntry& a, const SafetensorsEntry& b) { return a.name < b.name; });
+std::string SafetensorsHeader(std::vector<SafetensorsTensor>* tensors) {
   JsonWriter w;
   w.BeginObject();
   uint64_t offset = 0;
-  for (size_t i = 0; i < entries.size(); ++i) {
-    const SafetensorsEntry& entry = entries[i];
-    CHECK(IsGoodName(entry.name) && (i == 0 || entries[i - 1].name != entry.name),
-          "[safetensors] the name cannot be written, or occurs twice",
-          Named("tensor", Excerpt(entry.name)));
-    CHECK(BytesOf(entry.dtype) > 0, "[safetensors] the dtype is unknown",
-          Named("tensor", entry.name), Named("dtype", entry.dtype));
+  std::string_view before;
+  for (SafetensorsTensor& tensor : *tensors) {
+    CHECK(IsGoodName(tensor.name) && before < tensor.name,
+          "[safetensors] the name cannot be written, or is not in order",
+          Named("tensor", Excerpt(tensor.name)));
+    before = tensor.name;
+    CHECK(BytesOf(tensor.dtype) > 0, "[safetensors] the dtype is unknown",
+          Named("tensor", tensor.name), Named("dtype", tensor.dtype));
     uint64_t bytes = 0;
-    const bool counts = std::all_of(entry.shape.begin(), entry.shape.end(),
+    const bool counts = std::all_of(tensor.shape.begin(), tensor.shape.end(),
                                     [](int64_t extent) { return extent >= 0; });
-    CHECK(counts && entry.shape.size() <= kMaxExtents &&
-              SizeOfShape(BytesOf(entry.dtype), entry.shape, &bytes) && bytes == entry.bytes.size(),
-          "[safetensors] the bytes do not fit the shape", Named("tensor", entry.name),
-          Named("bytes", entry.bytes.size()));
-    w.Key(entry.name).BeginObject().Key("dtype").Value(entry.dtype).Key("shape").BeginArray();
-    for (int64_t extent : entry.shape) w.Value(extent);
-    w.EndArray().Key("data_offsets").BeginArray().Value(offset).Value(offset + entry.bytes.size());
+    CHECK(counts && tensor.shape.size() <= kMaxExtents &&
+              SizeOfShape(BytesOf(tensor.dtype), tensor.shape, &bytes),
+          "[safetensors] the shape cannot be written", Named("tensor", tensor.name));
+    tensor.begin = offset;
+    tensor.end = offset += bytes;
+    w.Key(tensor.name).BeginObject().Key("dtype").Value(tensor.dtype).Key("shape").BeginArray();
+    for (int64_t extent : tensor.shape) w.Value(extent);
+    w.EndArray().Key("data_offsets").BeginArray().Value(tensor.begin).Value(tensor.end);
     w.EndArray().EndObject();
-    offset += entry.bytes.size();
   }
   w.EndObject();
   std::string header = w.text();
   header.resize((header.size() + 7) / 8 * 8, ' ');  // data starts aligned
   const uint64_t length = header.size();
-  std::string file(reinterpret_cast<const char*>(&length), 8);
-  file += header;
-  file.reserve(file.size() + offset);
-  for (const SafetensorsEntry& entry : entries) file.append(entry.bytes.data(), entry.bytes.size());
-  return file;
+  return std::string(reinterpret_cast<const char*>(&length), 8) + header;
 }
 
-SafetensorsFile ReadSafetensors(std::string_view file, const std::string& path) {
-  USER_CHECK(file.size() >= 8, path + ": the file is too short for a safetensors header",
-             Named("file_bytes", file.size()));
+uint64_t SafetensorsHeaderBytes(std::string_view first, uint64_t bytes_after,
+                                const std::string& path) {
   uint64_t length = 0;
-  std::memcpy(&length, file.data(), 8);
-  USER_CHECK(length <= kMaxHeaderBytes && length <= file.size() - 8,
+  std::memcpy(&length, first.data(), sizeof(length));
+  USER_CHECK(length <= kMaxHeaderBytes && length <= bytes_after,
              path + ": the safetensors header is longer than the file or 100 MB",
-             Named("header_bytes", length), Named("file_bytes", file.size()));
+             Named("header_bytes", length), Named("file_bytes", bytes_after + sizeof(length)));
+  return length;
+}
+
+std::vector<SafetensorsTensor> ReadSafetensorsHeader(std::string_view header, uint64_t data_bytes,
+                                                     const std::string& path) {
   // The format requires the brace in the first byte: no blanks, no byte order mark.
-  USER_CHECK(length > 0 && file[8] == '{', path + ": the safetensors header does not start with {");
-  const Json header =
-      ParseJson(file.substr(8, length), path, {.max_bytes = kMaxHeaderBytes, .max_depth = 8});
-  const std::string_view data = file.substr(8 + length);
-  std::vector<std::pair<Range, SafetensorsView>> found;
-  for (const Json::Member& member : header.members) {
+  USER_CHECK(header.starts_with('{'), path + ": the safetensors header does not start with {");
+  const Json json = ParseJson(header, path, {.max_bytes = kMaxHeaderBytes, .max_depth = 8});
+  std::vector<SafetensorsTensor> tensors;
+  for (const Json::Member& member : json.members) {
     if (member.first == kMetadata) {
       const std::vector<Json::Member>& entries = member.second.members;
       USER_CHECK(member.second.IsObject() &&
@@ -167,24 +152,41 @@ SafetensorsFile ReadSafetensors(std::string_view file, const std::string& path) 
                  path + ": __metadata__ is not an object of texts");
       continue;
     }
-    Range range{};
-    SafetensorsView view = ReadMember(member, data, path, &range);
-    found.emplace_back(range, std::move(view));
+    tensors.push_back(ReadMember(member, data_bytes, path));
   }
-  std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
-    return std::pair(a.first.begin, a.first.end) < std::pair(b.first.begin, b.first.end);
+  std::stable_sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
   });
-  SafetensorsFile result;
   uint64_t covered = 0;
-  for (auto& [range, view] : found) {
-    USER_CHECK(range.begin == covered,
-               path + ": tensor \"" + view.name + "\" overlaps another or leaves a gap",
-               Named("begin", range.begin), Named("expected_begin", covered));
-    covered = range.end;
-    result.tensors.push_back(std::move(view));
+  for (const SafetensorsTensor& tensor : tensors) {
+    USER_CHECK(tensor.begin == covered,
+               path + ": tensor \"" + tensor.name + "\" overlaps another or leaves a gap",
+               Named("begin", tensor.begin), Named("expected_begin", covered));
+    covered = tensor.end;
   }
-  USER_CHECK(covered == data.size(), path + ": there are bytes after the last tensor",
-             Named("tensors_end", covered), Named("data_bytes", data.size()));
+  USER_CHECK(covered == data_bytes, path + ": there are bytes after the last tensor",
+             Named("tensors_end", covered), Named("data_bytes", data_bytes));
+  return tensors;
+}
+
+const SafetensorsView* SafetensorsFile::Find(std::string_view name) const {
+  const auto found = place.find(name);
+  return found == place.end() ? nullptr : &tensors[found->second];
+}
+
+SafetensorsFile ReadSafetensors(std::string_view file, const std::string& path) {
+  USER_CHECK(file.size() >= 8, path + ": the file is too short for a safetensors header",
+             Named("file_bytes", file.size()));
+  const uint64_t length = SafetensorsHeaderBytes(file.substr(0, 8), file.size() - 8, path);
+  const std::string_view data = file.substr(8 + length);
+  SafetensorsFile result;
+  for (SafetensorsTensor& tensor :
+       ReadSafetensorsHeader(file.substr(8, length), data.size(), path)) {
+    result.place.emplace(tensor.name, result.tensors.size());
+    result.tensors.push_back({std::move(tensor.name), std::move(tensor.dtype),
+                              std::move(tensor.shape),
+                              data.substr(tensor.begin, tensor.end - tensor.begin)});
+  }
   return result;
 }
 

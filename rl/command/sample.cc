@@ -65,7 +65,7 @@ void PrintJson(const Config& config, const Manifest& manifest, const Prompt& pro
 
 int SampleOnePrompt(const SampleOptions& options, Config config, std::stop_token stop) {
   const std::string question = options.prompt.empty() ? ReadPrompt() : options.prompt;
-  const Manifest manifest = VerifyCheckpoint(config.init_from());
+  const Manifest manifest = ReadCheckpointManifest(config.init_from());
   Session session(&config, {.threads = options.run.threads});
   const Prompt prompt = PromptOf(config, question, session.tokenizer());
   GenerateOptions generate = MakeGenerateOptions(config, manifest.policy_version(), &session);

@@ -82,7 +82,7 @@ SampleJob::SampleJob(const Config& config, SampleJobOptions options)
     : config_(config), options_(std::move(options)) {
   config_.mutable_data()->set_train(options_.input);
   CheckSettings(config_, options_);
-  checkpoint_ = VerifyCheckpoint(config_.init_from());
+  checkpoint_ = ReadCheckpointManifest(config_.init_from());
   const std::unique_ptr<Tokenizer> tokenizer = Tokenizer::Make(config_.data().tokenizer());
   // The rows will be training data, so lines that data.holdout_every keeps out of training are left
   // out here too.

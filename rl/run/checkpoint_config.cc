@@ -21,7 +21,7 @@ std::string RunOf(const std::string& path, const std::string& checkpoint) {
 CheckpointConfig ReadCheckpointConfig(const std::string& path) {
   CheckpointConfig found;
   found.folder = ResolveCheckpoint(path);
-  found.manifest = VerifyCheckpoint(found.folder);
+  found.manifest = ReadCheckpointManifest(found.folder);
   found.run_folder = RunOf(path, found.folder);
   const std::string file = JoinPath(found.run_folder, kConfigName);
   if (!found.run_folder.empty() && FileExists(file)) MergeTextprotoFile(file, &found.config);

@@ -12,7 +12,7 @@ namespace grouper {
 struct CheckpointConfig {
   std::string folder;      // of the checkpoint itself
   std::string run_folder;  // empty when the checkpoint belongs to no run
-  Manifest manifest;       // verified
+  Manifest manifest;       // verified; the files are when they are loaded
   Config config;  // the run's, with the manifest's policy and tokenizer, init_from = folder
 };
 

@@ -43,29 +43,36 @@ DiskWait MakeDiskWait(const Config& config) {
 }
 
 ResumePoint ResumeRun(const RunState& run, int64_t steps) {
-  const std::optional<RunDir::Found> found = run.folder.NewestCheckpoint();
-  KILL_POINT("resume.found");
-  // This comes before the config is compared, because a difference in vocabulary size would say
-  // less.
-  if (found) CheckTokenizer(found->folder, found->manifest, run.config);
-  const std::string moved = found ? MovedSchedule(run, found->manifest) : "";
-  run.disk_wait.Do([&] { run.folder.StoreConfig(ToTextproto(run.config), found.has_value()); });
-  KILL_POINT("resume.config_stored");
+  std::string moved;  // what a resume with another end of the schedule is told
+  const auto store_config = [&](bool resuming) {
+    run.disk_wait.Do([&] { run.folder.StoreConfig(ToTextproto(run.config), resuming); });
+  };
+  // A checkpoint is read once: it is loaded while it is verified.
+  const auto load = [&](const RunDir::Found& found) {
+    KILL_POINT("resume.found");
+    // This comes before the config is compared, because a difference in vocabulary size would say
+    // less.
+    CheckTokenizer(found.folder, found.manifest, run.config);
+    moved = MovedSchedule(run, found.manifest);
+    store_config(true);
+    KILL_POINT("resume.config_stored");
+    LoadCheckpoint(found.folder, &run.session.policy(), &run.learner.optimizer());
+    if (run.reference == nullptr) return;
+    run.reference->Restore(found.folder,
+                           found.manifest.has_reference_version()
+                               ? std::optional<uint64_t>(found.manifest.reference_version())
+                               : std::nullopt);
+  };
+  const std::optional<RunDir::Found> found = run.folder.NewestCheckpoint(load);
+  if (!found) store_config(false);
   if (!moved.empty()) LogWarn("[run] " + moved);
   run.folder.Tidy(kKeptCheckpoints, run.config.checkpoint_keep_every());
   if (!found) return {};
 
   const Manifest& manifest = found->manifest;
-  LoadCheckpoint(found->folder, &run.session.policy(), &run.learner.optimizer());
   run.session.WeightsChanged();
   run.learner.optimizer().set_updates(static_cast<int64_t>(manifest.policy_version()));
   run.learner.set_version(manifest.policy_version());
-  if (run.reference != nullptr) {
-    run.reference->Restore(found->folder,
-                           manifest.has_reference_version()
-                               ? std::optional<uint64_t>(manifest.reference_version())
-                               : std::nullopt);
-  }
   KILL_POINT("resume.loaded");
   if (manifest.step() < steps) {
     LogInfo("[run] resumes from " + found->folder);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/kill_point.h"
 #include "base/log.h"
+#include "policy/checkpoint/checkpoint_file.h"
 #include "proto/config.pb.h"
 #include "proto/textproto.h"
 #include "trace/store/segment.h"
@@ -81,26 +82,38 @@ RunDir::RunDir(const std::string& path) : path_(path) {
 
 std::string RunDir::CheckpointFolder(int64_t step) const { return CheckpointPath(path_, step); }
 
-bool RunDir::Verify(const std::string& name, Manifest* manifest) {
-  try {
-    *manifest = VerifyCheckpoint(JoinPath(JoinPath(path_, "checkpoints"), name));
-    CheckFilesReach(path_, *manifest);
-    invalid_.erase(name);
-    return true;
-  } catch (const Error& error) {
-    if (invalid_.insert(name).second) {
-      LogWarn("[run] checkpoint " + name +
-              " is not valid, so the next older one is used: " + error.message());
-    }
-    return false;
-  }
+void RunDir::Report(const std::string& name, const Error& error) {
+  if (!invalid_.insert(name).second) return;
+  LogWarn("[run] checkpoint " + name +
+          " is not valid, so the next older one is used: " + error.message());
 }
 
-std::optional<RunDir::Found> RunDir::NewestCheckpoint() {
+bool RunDir::Verify(const std::string& name, Manifest* manifest,
+                    const std::function<void(const Found&)>& load) {
+  const std::string folder = JoinPath(JoinPath(path_, "checkpoints"), name);
+  try {
+    *manifest = load ? ReadCheckpointManifest(folder) : VerifyCheckpoint(folder);
+    CheckFilesReach(path_, *manifest);
+  } catch (const Error& error) {
+    Report(name, error);
+    return false;
+  }
+  try {
+    if (load) load({folder, *manifest});
+  } catch (const CheckpointDamaged& error) {
+    Report(name, error);
+    return false;
+  }
+  invalid_.erase(name);
+  return true;
+}
+
+std::optional<RunDir::Found> RunDir::NewestCheckpoint(
+    const std::function<void(const Found&)>& load) {
   const std::vector<std::string> names = CheckpointNames(path_);
   Manifest manifest;
   for (const std::string& name : names) {
-    if (Verify(name, &manifest)) {
+    if (Verify(name, &manifest, load)) {
       verified_ = name;
       return Found{JoinPath(JoinPath(path_, "checkpoints"), name), std::move(manifest)};
     }
@@ -175,7 +188,7 @@ std::string ResolveCheckpoint(const std::string& path) {
              "[checkpoint] there is no such folder; name a run or checkpoint folder",
              Named("folder", path));
   if (FileExists(JoinPath(path, "MANIFEST"))) {
-    VerifyCheckpoint(path);
+    ReadCheckpointManifest(path);  // its files are verified when they are loaded
     return path;
   }
   for (const std::string& name : CheckpointNames(path)) {

@@ -5,6 +5,7 @@
 // renamed before it is removed, so half of one never has its name.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -25,12 +26,14 @@ class RunDir {
   std::string File(const std::string& name) const { return JoinPath(path_, name); }
   // The newest checkpoint that is valid and whose append-only files are long enough, with its
   // manifest; newer ones that are not are reported. Empty when there is no checkpoint at all; kUser
-  // when there are some but none is valid.
+  // when there are some but none is valid. `load` loads a candidate, whose files it reads and
+  // verifies at the same time; when it throws CheckpointDamaged, the next older one follows.
+  // Without it the files are read to be verified.
   struct Found {
     std::string folder;
     Manifest manifest;
   };
-  std::optional<Found> NewestCheckpoint();
+  std::optional<Found> NewestCheckpoint(const std::function<void(const Found&)>& load = {});
   std::string CheckpointFolder(int64_t step) const;
   // Removes temporary folders of half-written checkpoints, and all checkpoints but the newest
   // `keep` and those of steps that are multiples of keep_every (0: none of these). Verifies the
@@ -43,8 +46,10 @@ class RunDir {
   void StoreConfig(const std::string& resolved, bool resuming) const;
 
  private:
-  // Returns false and logs the reason when the checkpoint is not valid.
-  bool Verify(const std::string& name, Manifest* manifest);
+  // Returns false and logs the reason when the checkpoint is not valid. `load` as above.
+  bool Verify(const std::string& name, Manifest* manifest,
+              const std::function<void(const Found&)>& load = {});
+  void Report(const std::string& name, const Error& error);
 
   std::string path_;
   std::unique_ptr<FolderLock> lock_;
@@ -58,7 +63,8 @@ std::string CheckpointPath(const std::string& run, int64_t step);
 std::vector<int64_t> CheckpointSteps(const std::string& run);
 
 // The newest valid checkpoint of a run folder, or the folder itself if it is a checkpoint; kUser if
-// it is neither.
+// it is neither. A checkpoint's own files are not read here, because whoever loads them verifies
+// them.
 std::string ResolveCheckpoint(const std::string& path);
 
 }  // namespace grouper

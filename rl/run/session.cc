@@ -39,7 +39,7 @@ Session::Session(Config* config, const SessionOptions& options) {
     InitRandom(config->seed(), &policy_->weights(), stream_);
   } else {
     const std::string folder = ResolveCheckpoint(config->init_from());
-    CheckTokenizer(folder, VerifyCheckpoint(folder), *config);
+    CheckTokenizer(folder, ReadCheckpointManifest(folder), *config);
     LoadCheckpoint(folder, policy_.get(), nullptr);
     WeightsChanged();
   }

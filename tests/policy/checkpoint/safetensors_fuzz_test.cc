@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "policy/checkpoint/safetensors.h"
+#include "tests/testing/safetensors_bytes.h"
 
 namespace grouper {
 namespace {
@@ -17,11 +17,11 @@ namespace {
 constexpr int kRounds = 20'000;
 
 std::string GoodFile() {
-  std::vector<SafetensorsEntry> entries;
+  std::vector<testing::SafetensorsEntry> entries;
   entries.push_back({"a", "F32", {2, 2}, std::vector<char>(16, 'a')});
   entries.push_back({"b", "U8", {3}, std::vector<char>(3, 'b')});
   entries.push_back({"c", "F64", {0, 7}, {}});
-  return WriteSafetensors(std::move(entries));
+  return testing::WriteSafetensors(std::move(entries));
 }
 
 size_t Below(PhiloxSequence* random, size_t end) {

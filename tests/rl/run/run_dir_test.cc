@@ -226,7 +226,9 @@ TEST_F(RunDirTest, ACheckpointIsResolvedFromItsRunOrFromItself) {
     EXPECT_EQ(ResolveCheckpoint(folder_.path()), run.CheckpointFolder(3)) << "also while it runs";
     Damage(run, 3);
     LogOf([&] { EXPECT_EQ(ResolveCheckpoint(folder_.path()), run.CheckpointFolder(2)); });
-    const std::string words = UserErrorOf([&] { ResolveCheckpoint(run.CheckpointFolder(3)); });
+    // One that was named itself is verified when it is loaded.
+    const std::string third = ResolveCheckpoint(run.CheckpointFolder(3));
+    const std::string words = UserErrorOf([&] { LoadCheckpoint(third, &policy_, nullptr); });
     EXPECT_NE(words.find("model.safetensors"), std::string::npos) << words;
     UserErrorOf([&] { ResolveCheckpoint(JoinPath(folder_.path(), "none")); });
     UserErrorOf([&] { ResolveCheckpoint(JoinPath(folder_.path(), "traces")); });

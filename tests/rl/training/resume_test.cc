@@ -2,6 +2,7 @@
 // clock that was set back disorders nothing.
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <sstream>
 
 #include "base/digest.h"
@@ -68,6 +69,36 @@ TEST_F(ResumeTest, VerdictsOfTheTraceAreUsedAgainAlsoAfterASecondKill) {
   EXPECT_EQ(asked_, 16);
   EXPECT_EQ(Digest(cut), Digest(whole));
   EXPECT_FALSE(FileExists(cut + "/traces/kept-verdicts"));
+}
+
+// Bytes that read() has given this process.
+int64_t BytesRead() {
+  std::ifstream in("/proc/self/io");
+  std::string name;
+  int64_t value = 0;
+  in >> name >> value;
+  return value;
+}
+
+TEST_F(ResumeTest, ACheckpointIsReadOnce) {
+  config_.set_steps(1);
+  config_.mutable_policy()->mutable_moe()->set_width(512);
+  MergeTextproto("loss { kl: K3 kl_beta: 0.01 }", "test", &config_);  // with a reference
+  const std::string run = Folder("run");
+  const TrainResult reference = Run(run);
+  const std::string folder = CheckpointPath(run, 1);
+  int64_t size = 0;
+  for (const std::string& name : ListFolder(folder)) {
+    size += static_cast<int64_t>(FileSize(JoinPath(folder, name)));
+  }
+  ASSERT_EQ(ListFolder(folder).size(), 4u) << "model, moments, reference and manifest";
+  ASSERT_GT(size, 4'000'000);
+  const int64_t before = BytesRead();
+  const Trainer resumed(config_, run, {.threads = 1}, {});
+  const int64_t read = BytesRead() - before;
+  EXPECT_GE(read, size);
+  EXPECT_LT(read, size + size / 4);
+  EXPECT_EQ(resumed.next_step(), 1);
 }
 
 TEST_F(ResumeTest, AVerdictUnderAnotherRubricIsNotUsed) {
