@@ -16,13 +16,13 @@ namespace {
 
 using Run = std::function<void(Stream&)>;
 
-void AddSampling(const PolicyShape& p, int64_t rows, std::vector<OpCase>* cases) {
-  const int64_t vocab = p.vocab;
+void AddSampleToken(const PolicyShape& p, const std::string& op, int64_t vocab, int64_t rows,
+                    const SamplingRule& rule, std::vector<OpCase>* cases) {
   const double bytes = 4.0 * static_cast<double>(rows * vocab);
-  const std::string shape = std::to_string(vocab);
-  cases->push_back({p.name, "sample_token", shape, rows, 0, bytes, [=] {
+  cases->push_back({p.name, op, std::to_string(vocab), rows, 0, bytes, [=] {
                       auto o = std::make_shared<Operands>();
                       SampleTokenArgs args;
+                      args.rule = rule;
                       args.logits = o->Real({rows, vocab}, 6);
                       const Tensor ids = o->Ints(2 * rows);
                       args.rollout_ids = Tensor::Vector(ids.data, DType::kUint64, rows);
@@ -32,6 +32,24 @@ void AddSampling(const PolicyShape& p, int64_t rows, std::vector<OpCase>* cases)
                       args.entropies = o->Real({rows});
                       return Bind(o, args, &SampleToken);
                     }});
+}
+
+// The filters of a rule are measured at the vocabulary of a large model, because they are searched
+// for over all of it.
+constexpr int64_t kLargeVocab = 151'936;
+
+void AddSampling(const PolicyShape& p, int64_t rows, std::vector<OpCase>* cases) {
+  const int64_t vocab = p.vocab;
+  const double bytes = 4.0 * static_cast<double>(rows * vocab);
+  const std::string shape = std::to_string(vocab);
+  AddSampleToken(p, "sample_token", vocab, rows, {}, cases);
+  if (&p == &PolicyShapes().back()) {
+    AddSampleToken(p, "sample_token no filter", kLargeVocab, rows, {}, cases);
+    AddSampleToken(p, "sample_token top_p 0.95", kLargeVocab, rows, {.top_p = 0.95}, cases);
+    AddSampleToken(p, "sample_token top_k 50", kLargeVocab, rows, {.top_k = 50}, cases);
+    AddSampleToken(p, "sample_token top_k, top_p, min_p", kLargeVocab, rows,
+                   {.top_k = 50, .top_p = 0.95, .min_p = 0.01}, cases);
+  }
   cases->push_back({p.name, "token_log_probs", shape, rows, 0, bytes, [=] {
                       auto o = std::make_shared<Operands>();
                       TokenLogProbsArgs args;

@@ -1,5 +1,5 @@
 #include "kernels/cpu/parallel.h"
-#include "kernels/sampling/softmax_tiles.h"
+#include "kernels/sampling/kept_set.h"
 #include "kernels/sampling/token_log_probs.h"
 
 namespace grouper::cpu::GROUPER_VARIANT {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/digest.h"
 #include "kernels/sampling/sample_token.h"
 #include "kernels/sampling/token_log_probs.h"
 #include "tests/testing/kernel_case.h"
@@ -223,6 +224,110 @@ TEST(Sampling, KeptSetsEqualASortWithTiesToTheLowerId) {
       double sum = 0;
       for (int64_t o : order) sum += p(o);
       EXPECT_NEAR(log_prob, std::log(p(v) / sum), 1e-5);
+    }
+  }
+}
+
+// Rows of many kinds: near and far logits, thousands of ties, a flat row, -inf, a whole vocabulary
+// within one rounding.
+Owned ManyRows(DType dtype, int64_t vocab) {
+  Owned logits(dtype, {8, vocab});
+  for (int64_t v = 0; v < vocab; ++v) {
+    for (int64_t r = 0; r < 8; ++r) {
+      // Nearly normal, from sums of integers, so that no library's logarithm decides a bit.
+      double sum = 0;
+      for (const uint32_t word : PhiloxAt(11, RandomStream::kDataOrder, static_cast<uint64_t>(r),
+                                          static_cast<uint32_t>(v))) {
+        sum += std::ldexp(static_cast<double>(word >> 12), -20) - 0.5;
+      }
+      logits.Put(r * vocab + v, sum * 1.75);
+    }
+    logits.Put(vocab + v, 4 * logits.Get(vocab + v));
+    logits.Put(2 * vocab + v, 40 * logits.Get(2 * vocab + v));
+    logits.Put(3 * vocab + v, std::round(2 * logits.Get(3 * vocab + v)));
+    logits.Put(4 * vocab + v, -3);
+    if (v % 3 != 0) logits.Put(5 * vocab + v, -kInfinity);
+    logits.Put(6 * vocab + v, 1e4 + std::round(logits.Get(6 * vocab + v)) / 1024);
+    logits.Put(7 * vocab + v, 1e-30 * logits.Get(7 * vocab + v));
+  }
+  return logits;
+}
+
+std::vector<SamplingRule> FilterRules(int64_t vocab) {
+  std::vector<SamplingRule> rules;
+  for (double p : {1e-9, 0.3, 0.9, 0.95, 0.999, 1 - 1e-12}) {
+    rules.push_back({.top_p = p});
+    rules.push_back({.temperature = 1.7, .top_k = vocab / 3 + 1, .top_p = p});
+  }
+  for (int64_t k : {int64_t{1}, vocab / 2 + 1, vocab - 1}) {
+    if (k > 0) rules.push_back({.top_k = k, .min_p = 1e-6});
+  }
+  rules.push_back({.min_p = 0.05});
+  return rules;
+}
+
+TEST(Sampling, KeptSetsAreTheSameOnEveryInstructionSetAndAsTheyAlwaysWere) {
+  uint64_t digest = 0;
+  for (int64_t vocab : {1, 17, 300, 5000}) {
+    const Owned logits = ManyRows(DType::kFloat32, vocab);
+    for (const SamplingRule& rule : FilterRules(vocab)) {
+      const Drawn reference = Draw(BestStream(), logits, rule);
+      digest = WordSumDigest(reference.kept_sizes.view.data, reference.kept_sizes.bytes(), digest);
+      digest = WordSumDigest(reference.log_probs.view.data, reference.log_probs.bytes(), digest);
+      for (cpu::Isa isa : cpu::AvailableIsas()) {
+        const Drawn d = Draw({isa, nullptr}, logits, rule);
+        EXPECT_TRUE(SameBits(d.kept_sizes, reference.kept_sizes)) << cpu::NameOf(isa);
+        EXPECT_TRUE(SameBits(d.log_probs, reference.log_probs)) << cpu::NameOf(isa);
+        EXPECT_TRUE(SameBits(d.tokens, reference.tokens)) << cpu::NameOf(isa);
+      }
+    }
+  }
+  EXPECT_EQ(digest, 1476541914952959033u)
+      << "computed by a bisection that summed the masses above every bit";
+}
+
+// Row r is row `from` of `all`, again and again.
+Owned Copies(const Owned& all, int64_t from, int64_t rows) {
+  const int64_t vocab = all.view.shape[1];
+  Owned copies(all.view.dtype, {rows, vocab});
+  for (int64_t r = 0; r < rows; ++r) {
+    std::memcpy(copies.view.Rows(r, 1).data, all.view.Rows(from, 1).data,
+                static_cast<size_t>(vocab) * SizeOf(all.view.dtype));
+  }
+  return copies;
+}
+
+// In double, against a sort: the kept set is the shortest prefix whose mass reaches its share. Each
+// integer mass may differ by one from that of the C library's exponential.
+TEST(Sampling, TopPKeepsTheShortestPrefixThatHasTheMass) {
+  const int64_t vocab = 300;
+  const Owned all = ManyRows(DType::kFloat64, vocab);
+  Owned targets(DType::kInt32, {vocab});
+  for (int64_t v = 0; v < vocab; ++v) targets.Put(v, static_cast<double>(v));
+  for (int64_t row = 0; row < 8; ++row) {
+    const Owned logits = Copies(all, row, vocab);
+    std::vector<int64_t> order;
+    for (int64_t v = 0; v < vocab; ++v) {
+      if (logits.Get(v) > -kInfinity) order.push_back(v);
+    }
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int64_t a, int64_t b) { return logits.Get(a) > logits.Get(b); });
+    std::vector<double> sums = {0};
+    for (const int64_t v : order) {
+      const double p = std::exp(logits.Get(v) - logits.Get(order[0]));
+      sums.push_back(sums.back() + std::floor(std::ldexp(p, 40) + 0.5));
+    }
+    for (const double p : {1e-9, 0.1, 0.5, 0.9, 0.95, 0.999, 1 - 1e-12}) {
+      SCOPED_TRACE("row " + std::to_string(row) + ", top_p " + std::to_string(p));
+      const Scored scored = Score(BestStream(), logits, targets, {.top_p = p});
+      const auto kept = static_cast<size_t>(scored.kept_sizes.Get(0));
+      ASSERT_GE(kept, 1u);
+      const double goal = std::max(1.0, std::floor(p * sums.back())), slack = vocab;
+      EXPECT_GE(sums[kept], goal - slack);
+      EXPECT_LT(sums[kept - 1], goal + slack);
+      for (size_t i = 0; i < order.size(); ++i) {
+        EXPECT_EQ(std::isfinite(scored.log_probs.Get(order[i])), i < kept) << "place " << i;
+      }
     }
   }
 }
