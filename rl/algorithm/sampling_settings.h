@@ -1,6 +1,9 @@
 // How the run and its evaluations sample. Pure functions, any thread.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+
 #include "base/error.h"
 #include "kernels/sampling/sampling_rule.h"
 #include "proto/config.pb.h"
@@ -40,6 +43,12 @@ inline SamplingConfig EvalSampling(const Config& config) {
   if (eval.top_p() > 0) sampling.set_top_p(eval.top_p());
   if (eval.max_new_tokens() > 0) sampling.set_max_new_tokens(eval.max_new_tokens());
   return sampling;
+}
+
+// How many questions an evaluation answers and scores at a time, `answers` each: enough to keep the
+// engine full, so that memory does not grow with the number of questions.
+inline int64_t QuestionsPerPart(const RolloutConfig& rollout, int64_t answers) {
+  return std::max<int64_t>(1, 2 * rollout.max_running() / std::max<int64_t>(1, answers));
 }
 
 }  // namespace grouper

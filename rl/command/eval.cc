@@ -157,17 +157,14 @@ int RunEvalCommand(const EvalOptions& options, std::stop_token stop) {
   if (!options.run.run.empty()) folder = std::make_unique<SampleFolder>(options.run.run, config);
   RewardStage reward(config.reward(), "eval");
   Evaluator evaluator(std::move(questions), config, session.tokenizer(), &reward);
-  EvalHooks hooks;
-  hooks.questions_per_part =
-      std::max<int64_t>(1, 2 * config.rollout().max_running() / config.eval().samples());
-  hooks.part = [&](bool greedy, int64_t done, std::span<Group> groups) {
+  const auto part = [&](bool greedy, int64_t done, std::span<Group> groups) {
     if (folder != nullptr) folder->Add(greedy, groups);
     Say(true, std::string(greedy ? "greedy: " : "samples: ") + std::to_string(done) + " of " +
                   std::to_string(asked) + " questions");
   };
   EvalResult result;
   if (!evaluator.Run(&session.engine(), manifest.policy_version(),
-                     session.policy().weights().Digest(), &result, stop, hooks)) {
+                     session.policy().weights().Digest(), &result, stop, part)) {
     Say(true, "stopped by a signal before anything was measured; run the same command again");
     return 75;
   }

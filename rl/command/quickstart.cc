@@ -30,9 +30,9 @@ struct EvalSummary {
 
 EvalSummary Summarize(const EvalResult& result) {
   EvalSummary summary{result.pass_at_1, result.greedy, {}, {}};
-  for (const Group& group : result.greedy_groups) {
-    summary.greedy_texts.push_back(group.completions(0).text());
-    summary.greedy_right.push_back(IsRight(group.scores(0)));
+  for (const EvalResult::GreedyAnswer& answer : result.greedy_answers) {
+    summary.greedy_texts.push_back(answer.text);
+    summary.greedy_right.push_back(answer.right);
   }
   return summary;
 }

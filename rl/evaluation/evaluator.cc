@@ -1,10 +1,10 @@
 #include "rl/evaluation/evaluator.h"
 
 #include <algorithm>
-#include <iterator>
 
 #include "base/random.h"
 #include "rl/algorithm/sampling_settings.h"
+#include "rl/algorithm/verdict.h"
 
 namespace grouper {
 
@@ -12,36 +12,29 @@ Evaluator::Evaluator(std::vector<Prompt> questions, const Config& config,
                      const Tokenizer& tokenizer, GroupScorer* scorer)
     : questions_(std::move(questions)),
       eval_(config.eval()),
+      rollout_(config.rollout()),
       seed_(config.seed()),
       sampling_(EvalSampling(config)),
       stop_ids_(StopIdsOf(sampling_, tokenizer)),
       scorer_(scorer) {}
 
-bool Evaluator::Answer(Generator* generator, const GenerateOptions& options, bool greedy,
-                       const EvalHooks& hooks, std::vector<Group>* groups, EvalTally* tally,
+bool Evaluator::Answer(Generator* generator, const GenerateOptions& options,
+                       const std::function<void(int64_t done, std::span<Group> groups)>& take,
                        std::stop_token stop) {
-  const size_t all = questions_.size();
-  const size_t part =
-      hooks.questions_per_part > 0 ? static_cast<size_t>(hooks.questions_per_part) : all;
-  for (size_t begin = 0; begin < all; begin += part) {
-    const size_t count = std::min(part, all - begin);
+  const std::span<const Prompt> prompts(questions_);
+  const auto part = static_cast<size_t>(QuestionsPerPart(rollout_, options.group_size));
+  for (size_t begin = 0; begin < prompts.size(); begin += part) {
+    const size_t count = std::min(part, prompts.size() - begin);
     std::vector<Group> answered;
-    const std::span<const Prompt> prompts(questions_);
     if (!generator->Generate(prompts.subspan(begin, count), options, &answered, stop)) return false;
     scorer_->Score(&answered);
-    for (const Group& group : answered) tally->Add(group);
-    if (hooks.part) {
-      hooks.part(greedy, static_cast<int64_t>(begin + count), answered);
-    } else {
-      groups->insert(groups->end(), std::make_move_iterator(answered.begin()),
-                     std::make_move_iterator(answered.end()));
-    }
+    take(static_cast<int64_t>(begin + count), answered);
   }
   return true;
 }
 
 bool Evaluator::Run(Generator* generator, uint64_t version, uint64_t weights_digest,
-                    EvalResult* result, std::stop_token stop, const EvalHooks& hooks) {
+                    EvalResult* result, std::stop_token stop, const EvalPart& part) {
   *result = {};
   GenerateOptions options;
   options.rule = RuleOf(sampling_);
@@ -53,13 +46,24 @@ bool Evaluator::Run(Generator* generator, uint64_t version, uint64_t weights_dig
   options.policy_version = version;
   options.weights_digest = weights_digest;
   EvalTally samples(options.group_size), greedy(1);
-  if (!Answer(generator, options, false, hooks, &result->groups, &samples, stop)) return false;
+  const auto take_samples = [&](int64_t done, std::span<Group> groups) {
+    for (const Group& group : groups) samples.Add(group);
+    if (part) part(false, done, groups);
+  };
+  if (!Answer(generator, options, take_samples, stop)) return false;
   static_cast<EvalFigures&>(*result) = samples.Finish();
   if (!eval_.greedy()) return true;
 
   options.rule = SamplingRule{.temperature = 0};
   options.group_size = 1;
-  if (!Answer(generator, options, true, hooks, &result->greedy_groups, &greedy, stop)) return false;
+  const auto take_greedy = [&](int64_t done, std::span<Group> groups) {
+    for (const Group& group : groups) {
+      greedy.Add(group);
+      result->greedy_answers.push_back({group.completions(0).text(), IsRight(group.scores(0))});
+    }
+    if (part) part(true, done, groups);
+  };
+  if (!Answer(generator, options, take_greedy, stop)) return false;
   EvalFigures best = greedy.Finish();
   result->greedy = best.pass_at_1;
   result->greedy_standard_error = best.standard_error;

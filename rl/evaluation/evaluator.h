@@ -6,6 +6,7 @@
 #include <functional>
 #include <span>
 #include <stop_token>
+#include <string>
 #include <vector>
 
 #include "proto/config.pb.h"
@@ -18,17 +19,15 @@ namespace grouper {
 struct EvalResult : EvalFigures {
   double greedy = 0;                 // share of right greedy answers; 0 without greedy answers
   double greedy_standard_error = 0;  // over questions
-  std::vector<Group> groups;         // the samples, unless hooks.part takes them
-  std::vector<Group> greedy_groups;  // one member each, unless hooks.part takes them
+  struct GreedyAnswer {
+    std::string text;
+    bool right = false;
+  };
+  std::vector<GreedyAnswer> greedy_answers;  // one per question
 };
 
-// An evaluation may run in parts of some questions each, to show progress and to save memory. The
-// parts change no bit.
-struct EvalHooks {
-  int64_t questions_per_part = 0;  // 0: all at once
-  // Receives the scored groups of a part, which EvalResult then does not hold.
-  std::function<void(bool greedy, int64_t questions_done, std::span<Group> groups)> part;
-};
+// Receives the scored groups of each part of an evaluation, which are dropped after the call.
+using EvalPart = std::function<void(bool greedy, int64_t questions_done, std::span<Group> groups)>;
 
 class Evaluator {
  public:
@@ -37,17 +36,19 @@ class Evaluator {
   Evaluator(std::vector<Prompt> questions, const Config& config, const Tokenizer& tokenizer,
             GroupScorer* scorer);
   const std::vector<Prompt>& questions() const { return questions_; }
-  // False when stop was requested.
+  // Answers the questions in parts (QuestionsPerPart), which change no bit; only tallies outlive a
+  // part. False when stop was requested.
   bool Run(Generator* generator, uint64_t version, uint64_t weights_digest, EvalResult* result,
-           std::stop_token stop = {}, const EvalHooks& hooks = {});
+           std::stop_token stop = {}, const EvalPart& part = {});
 
  private:
-  bool Answer(Generator* generator, const GenerateOptions& options, bool greedy,
-              const EvalHooks& hooks, std::vector<Group>* groups, EvalTally* tally,
+  bool Answer(Generator* generator, const GenerateOptions& options,
+              const std::function<void(int64_t done, std::span<Group> groups)>& take,
               std::stop_token stop);
 
   std::vector<Prompt> questions_;
   EvalConfig eval_;
+  RolloutConfig rollout_;
   uint64_t seed_;
   SamplingConfig sampling_;        // of the samples: eval.* over sampling.*
   std::vector<int32_t> stop_ids_;  // in addition to <eos>

@@ -29,7 +29,7 @@ void ScoringAhead::Work(const Score& score, std::stop_token stop) {
     }
     score(&groups, stop);
     for (size_t i = 0; i < groups.size(); ++i) {
-      done_.push_back({places[i], std::move(groups[i])});
+      done_.push_back({places[i], std::move(*groups[i].mutable_scores())});
     }
   }
 }
@@ -50,8 +50,8 @@ bool ScoringAhead::Finish(std::vector<Group>* groups, std::stop_token stop) {
     }
   }
   if (stop.stop_requested()) return false;
-  for (Placed& scored : done_) {
-    (*groups)[scored.place].mutable_scores()->Swap(scored.group.mutable_scores());
+  for (Scored& scored : done_) {
+    (*groups)[scored.place].mutable_scores()->Swap(&scored.scores);
   }
   done_.clear();
   return true;

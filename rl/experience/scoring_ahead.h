@@ -36,10 +36,15 @@ class ScoringAhead {
     size_t place;
     Group group;
   };
+  // The copy of a group is dropped as soon as it has been scored.
+  struct Scored {
+    size_t place;
+    google::protobuf::RepeatedPtrField<reward::v1::ScoreResult> scores;
+  };
   void Work(const Score& score, std::stop_token stop);
 
   Queue<Placed> waiting_;
-  std::vector<Placed> done_;  // the thread's until it has been joined
+  std::vector<Scored> done_;  // the thread's until it has been joined
   NamedThread thread_;        // last: it uses the others
 };
 

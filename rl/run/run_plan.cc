@@ -33,6 +33,19 @@ int64_t Footprint(int64_t bytes) {
 
 int64_t Outputs(const Config& config) { return config.prompts_per_step() * config.group_size(); }
 
+// The most rounds in which a step samples prompts_per_step prompts each.
+int64_t RoundsOf(const Config& config) {
+  return config.dynamic_sampling().enabled() ? config.dynamic_sampling().max_rounds() : 1;
+}
+
+// A checkpoint is written and read tensor by tensor (policy/checkpoint/file_tensors.h).
+int64_t LargestTensorBytes(const PolicyConfig& policy) {
+  const MoeConfig& moe = policy.moe();
+  const int64_t rows = std::max({policy.vocab_size(), QueryWidth(policy), policy.dense_width(),
+                                 moe.width(), moe.shared_width(), moe.experts()});
+  return rows * policy.width() * static_cast<int64_t>(SizeOf(kType));
+}
+
 int64_t AnswersOf(const EvalConfig& eval) { return eval.samples() + (eval.greedy() ? 1 : 0); }
 
 // The largest micro-batch: rows of its pass, targets, blocks of the KV cache; and the rows of a
@@ -106,21 +119,71 @@ LearnerBytes LearnerBytesOf(const PolicyConfig& policy, const MicroBatch& micro,
   return bytes;
 }
 
-// The bytes of one output in the messages of a step, in the training sequences and in the trace's
-// frame. The fields of messages grow by doubling.
-int64_t RolloutBytes(const Config& config, const RunFacts& facts) {
-  const SamplingConfig& sampling = config.sampling();
+// The bytes of sampled groups in memory. The fields of messages grow by doubling.
+struct GroupBytes {
+  int64_t output = 0;  // of one completion with its score
+  int64_t text = 0;    // of that: what a reward service is sent
+  int64_t prompt = 0;
+
+  int64_t Of(int64_t prompts, int64_t outputs) const { return prompts * prompt + outputs * output; }
+};
+
+GroupBytes GroupBytesOf(const Config& config, const SamplingConfig& sampling, int64_t cap,
+                        int64_t longest_prompt) {
   const bool filtered = sampling.top_k() > 0 || sampling.top_p() < 1 || sampling.min_p() > 0;
   const PolicyConfig& policy = config.policy();
   const int64_t experts =
-      MoeLayers(policy) > 0 ? MoeLayers(policy) * policy.moe().experts_per_token() : 0;
-  // Per token: id, log-prob, entropy and end in the text, 4 bytes each, and about 2 bytes of text.
-  const int64_t token = 16 + (filtered ? 4 : 0) + 2 + experts;
-  const int64_t cap = LongestCap(sampling);
-  const int64_t sequence = 8 * cap + 4 * facts.longest_prompt;
+      MoeLayers(policy) > 0 ? MoeLayers(policy) * policy.moe().experts_per_token() *
+                                  ExpertIdBytes(policy.moe().experts())
+                            : 0;
+  constexpr int64_t kTextOfToken = 2;  // about
+  // Per token: id, log-prob, entropy and end in the text, 4 bytes each.
+  const int64_t token = 16 + (filtered ? 4 : 0) + kTextOfToken + experts;
   constexpr int64_t kMessages = 1024;  // of an output: scores, spans, headers
-  return Outputs(config) * (3 * token / 2 * cap + sequence + kMessages) +
-         config.prompts_per_step() * facts.longest_prompt * (4 + experts);
+  return {.output = 3 * token / 2 * cap + kMessages,
+          .text = kTextOfToken * (cap + longest_prompt) + kMessages,
+          .prompt = longest_prompt * (4 + experts + kTextOfToken)};
+}
+
+// The groups of all rounds of a step, and the training sequences of those that are trained on.
+int64_t RolloutBytes(const Config& config, const RunFacts& facts) {
+  const int64_t cap = LongestCap(config.sampling());
+  const GroupBytes groups = GroupBytesOf(config, config.sampling(), cap, facts.longest_prompt);
+  return RoundsOf(config) * groups.Of(config.prompts_per_step(), Outputs(config)) +
+         Outputs(config) * (8 * cap + 4 * facts.longest_prompt);
+}
+
+// The groups of a round that are sampled but not scored yet are copied for the scoring thread, and
+// their texts are put into requests. With slow scorers these are all groups of the round.
+int64_t ScoringBytes(const Config& config, const RunFacts& facts) {
+  const GroupBytes groups =
+      GroupBytesOf(config, config.sampling(), LongestCap(config.sampling()), facts.longest_prompt);
+  return groups.Of(config.prompts_per_step(), Outputs(config)) + 2 * Outputs(config) * groups.text;
+}
+
+// The questions that an evaluation answers at a time, and the longest answer.
+struct EvalShape {
+  int64_t questions = 0, answers = 0, cap = 0;
+};
+EvalShape LargestEvalPart(const Config& config, const RunFacts& facts, bool greedy) {
+  const int64_t answers = greedy ? 1 : config.eval().samples();
+  return {.questions = std::min(facts.eval_questions, QuestionsPerPart(config.rollout(), answers)),
+          .answers = answers,
+          .cap = EvalSampling(config).max_new_tokens()};
+}
+
+// The groups of a part of an evaluation, and their texts in requests.
+int64_t EvaluationBytes(const Config& config, const RunFacts& facts) {
+  int64_t most = 0;
+  for (const bool greedy : {false, true}) {
+    if (greedy && !config.eval().greedy()) continue;
+    const EvalShape part = LargestEvalPart(config, facts, greedy);
+    const GroupBytes groups =
+        GroupBytesOf(config, EvalSampling(config), part.cap, facts.longest_eval_prompt);
+    const int64_t outputs = part.questions * part.answers;
+    most = std::max(most, groups.Of(part.questions, outputs) + 2 * outputs * groups.text);
+  }
+  return most;
 }
 
 void AddReference(const Config& config, const MicroBatch& micro, int64_t block_bytes, int threads,
@@ -152,16 +215,16 @@ int64_t RolloutActivations(const Config& config, const RunFacts& facts) {
                                           .longest_prompt = facts.longest_prompt,
                                           .longest_sequence = facts.longest_prompt + cap},
                                          facts.threads);
-  if (facts.eval_questions > 0) {
-    const int64_t eval_cap =
-        config.eval().max_new_tokens() > 0 ? config.eval().max_new_tokens() : cap;
-    engine = std::max(engine, EngineActivationBytes(
-                                  config.policy(), kType, config.rollout(),
-                                  {.prompts = facts.eval_questions,
-                                   .completions = facts.eval_questions * config.eval().samples(),
-                                   .longest_prompt = facts.longest_eval_prompt,
-                                   .longest_sequence = facts.longest_eval_prompt + eval_cap},
-                                  facts.threads));
+  for (const bool greedy : {false, true}) {
+    if (facts.eval_questions == 0 || (greedy && !config.eval().greedy())) continue;
+    const EvalShape part = LargestEvalPart(config, facts, greedy);
+    engine = std::max(
+        engine, EngineActivationBytes(config.policy(), kType, config.rollout(),
+                                      {.prompts = part.questions,
+                                       .completions = part.questions * part.answers,
+                                       .longest_prompt = facts.longest_eval_prompt,
+                                       .longest_sequence = facts.longest_eval_prompt + part.cap},
+                                      facts.threads));
   }
   return engine;
 }
@@ -234,9 +297,7 @@ SchedulePlan PlanSchedule(const Config& config, const RunFacts& facts) {
   const int64_t save = config.checkpoint_every();
   plan.checkpoints = 1 + (save > 0 && plan.steps > 0 ? (plan.steps - 1) / save : 0);
   plan.questions = plan.steps * config.prompts_per_step();
-  plan.most_questions =
-      plan.questions *
-      (config.dynamic_sampling().enabled() ? config.dynamic_sampling().max_rounds() : 1);
+  plan.most_questions = plan.questions * RoundsOf(config);
   return plan;
 }
 
@@ -276,12 +337,17 @@ MemoryPlan PlanMemory(const Config& config, const RunFacts& facts) {
   rows.push_back({"learner logits", pass.logits, When::kOnceReached, lengths});
   rows.push_back(
       {"learner KV cache", Footprint(micro.blocks * block_bytes), When::kOnceReached, lengths});
+  const std::string sampled = "prompts_per_step, group_size, sampling.max_new_tokens";
   rows.push_back({"rollouts of a step", RolloutBytes(config, facts), When::kInStep,
-                  "prompts_per_step, group_size, sampling.max_new_tokens"});
-  // The optimizer's file is built in memory from its tensors, so both moments exist twice.
-  rows.push_back({"files of a checkpoint",
-                  4 * ParameterCount(policy) * static_cast<int64_t>(SizeOf(kType)),
-                  When::kWhileSaving, shape});
+                  sampled + (RoundsOf(config) > 1 ? ", dynamic_sampling.max_rounds" : "")});
+  rows.push_back(
+      {"copies of rollouts to score", ScoringBytes(config, facts), When::kInStep, sampled});
+  if (facts.eval_questions > 0) {
+    rows.push_back({"answers of an evaluation", EvaluationBytes(config, facts), When::kInStep,
+                    "rollout.max_running, eval.max_new_tokens"});
+  }
+  rows.push_back({"largest tensor of a checkpoint", LargestTensorBytes(policy), When::kWhileSaving,
+                  "policy.width"});
 
   AddUp(&plan);
   return plan;

@@ -60,7 +60,7 @@ Background::~Background() {
 }
 
 bool Background::Ended() {
-  if (!ended_) ended_ = waitpid(pid_, &status_, WNOHANG) == pid_;
+  if (!ended_) ended_ = wait4(pid_, &status_, WNOHANG, &usage_) == pid_;
   return ended_;
 }
 
@@ -93,9 +93,10 @@ void Background::Signal(int signal) {
 }
 
 Ran Background::Wait() {
-  if (!ended_) ended_ = waitpid(pid_, &status_, 0) == pid_;
+  if (!ended_) ended_ = wait4(pid_, &status_, 0, &usage_) == pid_;
   return {WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_),
-          ReadFile(out_file_, "output"), ReadFile(err_file_, "errors")};
+          ReadFile(out_file_, "output"), ReadFile(err_file_, "errors"),
+          int64_t{usage_.ru_maxrss} * 1024};
 }
 
 Ran RunProgram(const std::string& program, const std::vector<std::string>& arguments,

@@ -1,8 +1,10 @@
 // Runs the built programs as a user would, and keeps what they print.
 #pragma once
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -13,6 +15,7 @@ struct Ran {
   int code = -1;  // exit code; 128 + signal when killed
   std::string out;
   std::string err;
+  int64_t most_bytes = 0;  // the memory of the largest process, it or one that it waited for
 };
 
 // `program` is "grouper", "grouper-reward" or "grouper-trace" of the build. The environment is
@@ -47,6 +50,7 @@ class Background {
   bool Ended();
   pid_t pid_ = -1;
   int status_ = 0;
+  rusage usage_ = {};
   bool ended_ = false;
   std::string out_file_, err_file_;
 };
