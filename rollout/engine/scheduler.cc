@@ -68,10 +68,15 @@ void Scheduler::AdmitPreempted() {
   while (!preempted_.empty() && static_cast<int64_t>(running_.size()) < limits_.max_running) {
     Sequence* sequence = preempted_.front().get();
     const int64_t length = static_cast<int64_t>(sequence->ids.size());
-    while (!TakeBlocks(&sequence->kv, length)) {
+    const int64_t blocks = KvCache::BlocksFor(length);
+    // Each running completion, and this one, may need a block soon. Without that room the newest
+    // would be preempted again, and what it had computed would be thrown away.
+    const int64_t reserve = running_.empty() ? 0 : static_cast<int64_t>(running_.size()) + 1;
+    while (cache_->free_blocks() < blocks + reserve) {
       // Prompts are dropped only when nothing runs that could end and free blocks.
       if (!running_.empty() || !DropNewestPrefix(nullptr)) return;
     }
+    TakeBlocks(&sequence->kv, length);
     running_.splice(running_.end(), preempted_, preempted_.begin());
   }
 }

@@ -1,8 +1,8 @@
 // Decides which tokens run in the next engine step: continuous batching over a fixed block budget.
 // Prompts start in order of issue; a completion is admitted when its prompt is in the cache; when
 // blocks run out, idle prompts are dropped newest first, then the newest completion is preempted
-// and later recomputed. None of this changes a bit of any result (docs/numerics.md 14). One
-// thread.
+// and later recomputed, when there is room for it and for what the running ones need next. None of
+// this changes a bit of any result (docs/numerics.md 14). One thread.
 // Invariants: (1) the oldest running completion is never preempted, so every round makes progress;
 // (2) a block that two owners share is never written; (3) blocks are released when their owner
 // ends.

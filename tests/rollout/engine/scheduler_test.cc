@@ -82,6 +82,7 @@ class World {
         return false;
       }
       const std::vector<WorkItem> items = scheduler_.Schedule();
+      ++steps_;
       if (scheduler_.idle()) break;
       CheckItems(items);
       CheckOwners();
@@ -102,6 +103,10 @@ class World {
   int64_t preemptions() const { return scheduler_.preemptions(); }
   int64_t dropped_prompts() const { return dropped_; }
   int64_t shared_blocks() const { return shared_; }
+  // Tokens of completions that had been in the cache before, and those that were sampled.
+  int64_t recomputed() const { return recomputed_; }
+  int64_t sampled() const { return sampled_; }
+  int64_t steps() const { return steps_; }
 
  private:
   float* KeyAt(int32_t block, int64_t position) {
@@ -198,8 +203,14 @@ class World {
 
   void Accept(const WorkItem& item) {
     item.kv().cached = item.begin + item.count;
+    if (item.sequence != nullptr) {
+      int64_t& most = most_cached_[item.sequence];
+      recomputed_ += std::max<int64_t>(0, std::min(item.kv().cached, most) - item.begin);
+      most = std::max(most, item.kv().cached);
+    }
     if (!item.samples) return;
     Sequence* sequence = item.sequence;
+    ++sampled_;
     const int64_t last = item.kv().cached - 1;
     const float hash = *KeyAt(item.kv().blocks[static_cast<size_t>(last / 64)], last);
     const int32_t token = NextToken(hash, sequence->rollout_id);
@@ -207,6 +218,7 @@ class World {
     sequence->completion->add_ids(static_cast<uint32_t>(token));
     if (sequence->completion->ids_size() < wanted_.at(sequence->rollout_id)) return;
     live_.erase(sequence);
+    most_cached_.erase(sequence);
     scheduler_.Finish(sequence);
   }
 
@@ -231,7 +243,8 @@ class World {
   std::set<Sequence*> live_;
   std::set<int32_t> used_;
   std::set<const GroupState*> started_;
-  int64_t bound_ = 0, dropped_ = 0, shared_ = 0;
+  std::map<const Sequence*, int64_t> most_cached_;  // of the running completions
+  int64_t bound_ = 0, dropped_ = 0, shared_ = 0, recomputed_ = 0, sampled_ = 0, steps_ = 0;
 };
 
 TEST(Scheduler, RandomWorkKeepsEveryBlockRightAndEveryCompletionFinishes) {
@@ -256,6 +269,27 @@ TEST(Scheduler, RandomWorkKeepsEveryBlockRightAndEveryCompletionFinishes) {
   EXPECT_GT(preemptions, 100);
   EXPECT_GT(dropped, 10);
   EXPECT_GT(shared, 1000);
+}
+
+// Long completions in a cache that holds half of them. A completion that comes back takes blocks
+// only when the running ones will not need them at once; else its prefill would be thrown away.
+TEST(Scheduler, APreemptedCompletionComesBackWhenThereIsRoomToStay) {
+  int64_t recomputed = 0, sampled = 0, steps = 0, preemptions = 0;
+  for (uint64_t trial = 0; trial < 20; ++trial) {
+    SCOPED_TRACE(trial);
+    Draws draws{trial};
+    World world(&draws, 60, {.max_running = 24, .prefill_tokens = 256}, 8, 60, 400);
+    ASSERT_TRUE(world.Run());
+    recomputed += world.recomputed();
+    sampled += world.sampled();
+    steps += world.steps();
+    preemptions += world.preemptions();
+  }
+  std::printf("%ld tokens sampled in %ld steps, %ld computed again, %ld preemptions\n",
+              static_cast<long>(sampled), static_cast<long>(steps), static_cast<long>(recomputed),
+              static_cast<long>(preemptions));
+  EXPECT_GT(preemptions, 20);
+  EXPECT_LT(recomputed, 10'000) << "without that room it was 19,439";
 }
 
 TEST(Scheduler, AGroupWithoutCompletionsIsPassedOver) {
