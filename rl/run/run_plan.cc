@@ -11,6 +11,7 @@
 #include "policy/memory/kv_cache.h"
 #include "policy/optimizer.h"
 #include "policy/weights.h"
+#include "proto/expert_ids.h"
 #include "rl/algorithm/length_schedule.h"
 #include "rl/algorithm/loss_rule.h"
 #include "rl/algorithm/sampling_settings.h"
@@ -132,10 +133,10 @@ GroupBytes GroupBytesOf(const Config& config, const SamplingConfig& sampling, in
                         int64_t longest_prompt) {
   const bool filtered = sampling.top_k() > 0 || sampling.top_p() < 1 || sampling.min_p() > 0;
   const PolicyConfig& policy = config.policy();
-  const int64_t experts =
-      MoeLayers(policy) > 0 ? MoeLayers(policy) * policy.moe().experts_per_token() *
-                                  ExpertIdBytes(policy.moe().experts())
-                            : 0;
+  const int64_t experts = MoeLayers(policy) > 0
+                              ? MoeLayers(policy) * policy.moe().experts_per_token() *
+                                    ExpertIdBytes(policy.moe().experts())
+                              : 0;
   constexpr int64_t kTextOfToken = 2;  // about
   // Per token: id, log-prob, entropy and end in the text, 4 bytes each.
   const int64_t token = 16 + (filtered ? 4 : 0) + kTextOfToken + experts;
