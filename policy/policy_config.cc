@@ -3,41 +3,35 @@
 #include "base/error.h"
 #include "kernels/moe/router_topk.h"
 #include "proto/expert_ids.h"
+#include "proto/range_check.h"
 
 namespace grouper {
 namespace {
 
-void Positive(const char* field, int64_t value, int64_t most) {
-  USER_CHECK(value >= 1 && value <= most,
-             std::string("[policy] ") + field + " must be from 1 to " + std::to_string(most) +
-                 "; change it in the config",
-             Named(field, value));
-}
+// Sizes are 64-bit numbers of bytes, and this many parameters leave room for all products of them.
+constexpr int64_t kMostParameters = int64_t{1} << 42;
 
-// NaN fails too.
-void AboveZero(const char* field, double value, double most) {
-  USER_CHECK(value > 0 && value <= most,
-             std::string("[policy] ") + field +
-                 " must be above 0 and not larger than the limit; change it in the config",
-             Named(field, value), Named("limit", most));
+// 0 is in the range of some widths, for policies that do not have the part.
+void NotZero(const char* field, int64_t value) {
+  USER_CHECK(value > 0, std::string("[policy] ") + field + " must not be 0 here; set it");
 }
 
 // A trace must be able to hold every expert id.
 static_assert(kMaxExperts <= kMostStorableExperts);
 
 void CheckMoe(const MoeConfig& moe) {
-  Positive("policy.moe.experts", moe.experts(), kMaxExperts);
-  Positive("policy.moe.experts_per_token", moe.experts_per_token(), moe.experts());
-  Positive("policy.moe.width", moe.width(), 1 << 20);
-  USER_CHECK(moe.shared_width() >= 0 && moe.shared_width() <= 1 << 20,
-             "[policy] policy.moe.shared_width must be from 0 to 1048576; change it in the config",
-             Named("policy.moe.shared_width", moe.shared_width()));
-  AboveZero("policy.moe.scale", moe.scale(), 1e6);
-  Positive("policy.moe.groups", moe.groups(), moe.experts());
+  USER_CHECK(moe.experts_per_token() <= moe.experts(),
+             "[policy] policy.moe.experts_per_token must not be above policy.moe.experts; lower it",
+             Named("policy.moe.experts_per_token", moe.experts_per_token()),
+             Named("policy.moe.experts", moe.experts()));
+  NotZero("policy.moe.width", moe.width());
   USER_CHECK(moe.experts() % moe.groups() == 0,
              "[policy] policy.moe.groups must divide policy.moe.experts; change one of them",
              Named("policy.moe.groups", moe.groups()), Named("policy.moe.experts", moe.experts()));
-  Positive("policy.moe.top_groups", moe.top_groups(), moe.groups());
+  USER_CHECK(moe.top_groups() <= moe.groups(),
+             "[policy] policy.moe.top_groups must not be above policy.moe.groups; lower it",
+             Named("policy.moe.top_groups", moe.top_groups()),
+             Named("policy.moe.groups", moe.groups()));
   const int64_t per_group = moe.experts() / moe.groups();
   USER_CHECK(moe.experts_per_token() <= moe.top_groups() * per_group,
              "[policy] policy.moe.top_groups leaves fewer experts than "
@@ -54,13 +48,8 @@ void CheckMoe(const MoeConfig& moe) {
 }  // namespace
 
 void CheckPolicyConfig(const PolicyConfig& c) {
-  Positive("policy.vocab_size", c.vocab_size(), 1 << 24);
-  Positive("policy.width", c.width(), 1 << 20);
-  Positive("policy.layers", c.layers(), 1024);
-  Positive("policy.max_positions", c.max_positions(), 1 << 22);
-  Positive("policy.attention.heads", c.attention().heads(), 1024);
-  Positive("policy.attention.kv_heads", c.attention().kv_heads(), 1024);
-  Positive("policy.attention.head_dim", c.attention().head_dim(), 256);
+  CheckRanges(c, "policy.");
+  NotZero("policy.vocab_size", c.vocab_size());
   USER_CHECK(
       c.attention().heads() % c.attention().kv_heads() == 0,
       "[policy] policy.attention.kv_heads must divide policy.attention.heads; change one of them",
@@ -69,17 +58,16 @@ void CheckPolicyConfig(const PolicyConfig& c) {
   USER_CHECK(c.attention().head_dim() % 2 == 0,
              "[policy] policy.attention.head_dim must be even; change it in the config",
              Named("policy.attention.head_dim", c.attention().head_dim()));
-  AboveZero("policy.attention.rope_theta", c.attention().rope_theta(), 1e12);
-  AboveZero("policy.rms_norm_eps", c.rms_norm_eps(), 1);
   USER_CHECK(
-      c.dense_layers() >= 0 && c.dense_layers() <= c.layers(),
-      "[policy] policy.dense_layers must be from 0 to policy.layers; change it in the config",
+      c.dense_layers() <= c.layers(),
+      "[policy] policy.dense_layers must not be above policy.layers; change it in the config",
       Named("policy.dense_layers", c.dense_layers()), Named("policy.layers", c.layers()));
-  USER_CHECK(c.moe().experts() >= 0,
-             "[policy] policy.moe.experts must not be negative; set 0 for none",
-             Named("policy.moe.experts", c.moe().experts()));
-  if (MoeLayers(c) < c.layers()) Positive("policy.dense_width", c.dense_width(), 1 << 20);
+  if (MoeLayers(c) < c.layers()) NotZero("policy.dense_width", c.dense_width());
   if (MoeLayers(c) > 0) CheckMoe(c.moe());
+  USER_CHECK(ParameterCount(c) <= kMostParameters,
+             "[policy] the policy has more parameters than any machine can hold; lower its widths, "
+             "layers or experts",
+             Named("parameters", ParameterCount(c)), Named("limit", kMostParameters));
 }
 
 int64_t MoeLayers(const PolicyConfig& c) {

@@ -9,9 +9,9 @@
 
 namespace grouper {
 
-// kUser naming the field when a value cannot be built: head counts that do not divide, odd
-// head_dim, more experts per token than experts, groups that do not divide, an eps, theta or scale
-// that is not above 0, 0 vocabulary.
+// kUser naming the field when a value cannot be built: out of its range, head counts that do not
+// divide, odd head_dim, more experts per token than experts, groups that do not divide, 0
+// vocabulary.
 void CheckPolicyConfig(const PolicyConfig& config);
 
 inline int64_t QueryWidth(const PolicyConfig& c) {

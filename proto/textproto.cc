@@ -14,6 +14,7 @@
 #include "base/io/file.h"
 #include "base/utf8.h"
 #include "proto/did_you_mean.h"
+#include "proto/range_check.h"
 
 namespace grouper {
 namespace {
@@ -52,11 +53,15 @@ class FirstFault final : public pb::io::ErrorCollector {
   std::optional<ParseFault> fault_;
 };
 
+using Places = pb::TextFormat::ParseInfoTree;  // where each field of a text was read
+
 // Parses text as a whole message, in which a singular field may be set only once.
-std::optional<ParseFault> Parse(std::string_view text, pb::Message* message) {
+std::optional<ParseFault> Parse(std::string_view text, pb::Message* message,
+                                Places* places = nullptr) {
   FirstFault faults;
   pb::TextFormat::Parser parser;
   parser.RecordErrorsTo(&faults);
+  if (places != nullptr) parser.WriteLocationsTo(places);
   parser.AllowPartialMessage(true);
   parser.SetRecursionLimit(kMaxDepth);
   pb::io::ArrayInputStream input(text.data(), static_cast<int>(text.size()));
@@ -150,17 +155,13 @@ std::string BadText(const pb::Message& message) {
   return {};
 }
 
-}  // namespace
-
-void MergeTextprotoFile(const std::string& path, pb::Message* message) {
-  MergeTextproto(ReadFile(path, "config", kMaxFileBytes), path, message);
-}
-
-void MergeTextproto(std::string_view text, const std::string& where, pb::Message* message) {
+// Reads text as a message of the type of `like`.
+std::unique_ptr<pb::Message> Read(std::string_view text, const std::string& where,
+                                  const pb::Message& like, Places* places = nullptr) {
   USER_CHECK(text.size() <= kMaxFileBytes, "[config] " + where + " is larger than 1 MiB");
-  const std::unique_ptr<pb::Message> fresh(message->New());
-  if (std::optional<ParseFault> fault = Parse(text, fresh.get())) {
-    const Explanation why = Explain(fault->words, *message->GetDescriptor());
+  std::unique_ptr<pb::Message> fresh(like.New());
+  if (std::optional<ParseFault> fault = Parse(text, fresh.get(), places)) {
+    const Explanation why = Explain(fault->words, *like.GetDescriptor());
     if (fault->line < 0) ThrowUser("[config] " + where + ": " + why.words);
     MoveToName(text, why.name, &*fault);
     ThrowUser("[config] " + where + ":" + std::to_string(fault->line + 1) + ":" +
@@ -170,7 +171,38 @@ void MergeTextproto(std::string_view text, const std::string& where, pb::Message
   const std::string bad = BadText(*fresh);
   USER_CHECK(bad.empty(),
              "[config] " + where + ": the text of " + bad + " is not UTF-8; write it in UTF-8");
+  return fresh;
+}
+
+// kUser with the line for a value that is out of its range.
+void CheckRangesIn(const std::string& path, const pb::Message& message, const Places& places) {
+  const std::optional<RangeFault> fault = FindRangeFault(message);
+  if (!fault) return;
+  const Places* at = &places;
+  for (size_t i = 0; i + 1 < fault->steps.size() && at != nullptr; ++i) {
+    at = at->GetTreeForNested(fault->steps[i].first, fault->steps[i].second);
+  }
+  std::string where = path;
+  if (at != nullptr) {
+    const auto& [field, index] = fault->steps.back();
+    where += ":" + std::to_string(at->GetLocation(field, index).line + 1);
+  }
+  ThrowUser("[config] " + where + ": " + fault->path + " " + fault->words + "; correct this line",
+            Named(fault->path.c_str(), fault->value));
+}
+
+}  // namespace
+
+void MergeTextprotoFile(const std::string& path, pb::Message* message) {
+  Places places;
+  const std::unique_ptr<pb::Message> fresh =
+      Read(ReadFile(path, "config", kMaxFileBytes), path, *message, &places);
+  CheckRangesIn(path, *fresh, places);
   message->MergeFrom(*fresh);
+}
+
+void MergeTextproto(std::string_view text, const std::string& where, pb::Message* message) {
+  message->MergeFrom(*Read(text, where, *message));
 }
 
 namespace {

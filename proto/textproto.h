@@ -13,9 +13,9 @@ class Message;
 namespace grouper {
 
 // Merges a file into message; kUser "path:line:column: words" (an unknown field names its nearest
-// known one: did you mean). Files up to 1 MiB.
+// known one: did you mean), also for a number out of the range of its field. Files up to 1 MiB.
 void MergeTextprotoFile(const std::string& path, google::protobuf::Message* message);
-// The same for text; messages show `where` in place of the path.
+// The same for text, without the ranges; messages show `where` in place of the path.
 void MergeTextproto(std::string_view text, const std::string& where,
                     google::protobuf::Message* message);
 // "a.b=c": literal text for string fields, textproto for others; a message field takes "{ ... }",

@@ -2,9 +2,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 #include <set>
 
 #include "base/error.h"
+#include "proto/range_check.h"
 #include "reward/scorer.h"
 
 namespace grouper {
@@ -12,10 +14,6 @@ namespace {
 
 // Clients refuse rewards beyond this.
 constexpr double kMostReward = 1e6;
-constexpr double kMostSeconds = 3600;
-constexpr int64_t kMostMemoryBytes = int64_t{1} << 40;
-constexpr int64_t kMostOutputBytes = int64_t{1} << 30;
-constexpr int kMostNgram = 100;
 
 // False if a newer version wrote the message: it would hold a rule that is ignored here, or an enum
 // value that is read as the default.
@@ -35,9 +33,6 @@ bool KnowsAll(const google::protobuf::Message& message) {
 }
 
 void CheckClamp(const Clamp& clamp, const std::string& where) {
-  USER_CHECK((!clamp.has_low() || std::isfinite(clamp.low())) &&
-                 (!clamp.has_high() || std::isfinite(clamp.high())),
-             where + ": both ends of clamp must be finite; leave out an end that is open");
   USER_CHECK(!clamp.has_low() || !clamp.has_high() || clamp.low() <= clamp.high(),
              where + ": clamp.low must not be above clamp.high", Named("low", clamp.low()),
              Named("high", clamp.high()));
@@ -58,18 +53,11 @@ void CheckComponent(const Component& c, const std::string& rubric) {
              rubric + "unknown component; use accuracy, format, overlong, repetition or length",
              Named("component", Excerpt(c.name())));
   const std::string where = rubric + "component " + c.name();
-  USER_CHECK(std::isfinite(c.weight()), where + ": weight must be a finite number",
-             Named("weight", c.weight()));
-  USER_CHECK(std::isfinite(c.right()) && std::isfinite(c.wrong()),
-             where + ": right and wrong must be finite numbers", Named("right", c.right()),
-             Named("wrong", c.wrong()));
   CheckClamp(c.clamp(), where);
   USER_CHECK(c.name() != "overlong" ||
-                 (c.max_tokens() > 0 && c.ramp_tokens() > 0 && c.ramp_tokens() <= c.max_tokens()),
-             where + ": ramp_tokens must be above 0 and at most max_tokens",
+                 (c.has_max_tokens() && c.has_ramp_tokens() && c.ramp_tokens() <= c.max_tokens()),
+             where + ": set max_tokens, and ramp_tokens from 1 to max_tokens",
              Named("ramp_tokens", c.ramp_tokens()), Named("max_tokens", c.max_tokens()));
-  USER_CHECK(c.name() != "repetition" || (c.ngram() >= 1 && c.ngram() <= kMostNgram),
-             where + ": ngram must be between 1 and 100", Named("ngram", c.ngram()));
 }
 
 void CheckGates(const Rubric& rubric, const std::string& where) {
@@ -92,30 +80,6 @@ void CheckGates(const Rubric& rubric, const std::string& where) {
   }
 }
 
-void CheckTolerance(const Tolerance& tolerance, const std::string& where) {
-  const auto bad = [](double x) { return !std::isfinite(x) || x < 0; };
-  USER_CHECK(!bad(tolerance.relative()), where + "tolerance.relative must be 0 or above",
-             Named("tolerance.relative", tolerance.relative()));
-  USER_CHECK(!bad(tolerance.absolute()), where + "tolerance.absolute must be 0 or above",
-             Named("tolerance.absolute", tolerance.absolute()));
-}
-
-void CheckCodeRules(const CodeRules& code, const std::string& where) {
-  const auto seconds = [](double x) { return x > 0 && x <= kMostSeconds; };
-  USER_CHECK(seconds(code.cpu_seconds()),
-             where + "code.cpu_seconds must be above 0 and not above the limit",
-             Named("code.cpu_seconds", code.cpu_seconds()), Named("limit", kMostSeconds));
-  USER_CHECK(seconds(code.wall_seconds()),
-             where + "code.wall_seconds must be above 0 and not above the limit",
-             Named("code.wall_seconds", code.wall_seconds()), Named("limit", kMostSeconds));
-  USER_CHECK(code.memory_bytes() > 0 && code.memory_bytes() <= kMostMemoryBytes,
-             where + "code.memory_bytes must be above 0 and not above the limit",
-             Named("code.memory_bytes", code.memory_bytes()), Named("limit", kMostMemoryBytes));
-  USER_CHECK(code.output_bytes() > 0 && code.output_bytes() <= kMostOutputBytes,
-             where + "code.output_bytes must be above 0 and not above the limit",
-             Named("code.output_bytes", code.output_bytes()), Named("limit", kMostOutputBytes));
-}
-
 }  // namespace
 
 void CheckRubric(const Rubric& rubric) {
@@ -123,6 +87,10 @@ void CheckRubric(const Rubric& rubric) {
   USER_CHECK(
       KnowsAll(rubric),
       where + "it holds a field or a value that this version does not know; update the service");
+  const std::optional<RangeFault> fault = FindRangeFault(rubric);
+  if (fault) {
+    ThrowUser(where + fault->path + " " + fault->words, Named(fault->path.c_str(), fault->value));
+  }
   USER_CHECK(rubric.component_size() > 0,
              where + "it has no component; add component { name: \"accuracy\" }");
   std::set<std::string> names;
@@ -137,8 +105,6 @@ void CheckRubric(const Rubric& rubric) {
   CheckClamp(rubric.clamp(), where + "the sum");
   USER_CHECK(reach <= kMostReward, where + "weights and values allow a reward beyond the limit",
              Named("reach", reach), Named("limit", kMostReward));
-  CheckTolerance(rubric.tolerance(), where);
-  CheckCodeRules(rubric.code(), where);
   USER_CHECK(rubric.extraction() != Rubric::LINE || !rubric.marker().empty(),
              where + "extraction LINE needs a marker");
 }

@@ -1,6 +1,5 @@
 #include "rl/algorithm/dynamic_sampling.h"
 
-#include "base/error.h"
 #include "rl/algorithm/verdict.h"
 
 namespace grouper {
@@ -20,11 +19,6 @@ const char* LackOf(const Group& group) {
 }
 
 }  // namespace
-
-void CheckDynamicSampling(const DynamicSamplingConfig& config) {
-  USER_CHECK(config.max_rounds() >= 1, "[config] dynamic_sampling.max_rounds must be at least 1",
-             Named("dynamic_sampling.max_rounds", config.max_rounds()));
-}
 
 int64_t ChooseGroups(int64_t wanted, std::span<Group> groups) {
   int64_t trained = 0;

@@ -12,9 +12,6 @@
 
 namespace grouper {
 
-// kUser when max_rounds is below 1.
-void CheckDynamicSampling(const DynamicSamplingConfig& config);
-
 // Sets Group.dropped of every group. The first `wanted` groups in which some but not all SCORED
 // members are right are trained on; later ones of the kind are "surplus"; the others are
 // "all_right", "all_wrong" or "unscored". Returns the number of groups that are trained on.

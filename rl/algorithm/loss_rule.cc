@@ -1,18 +1,10 @@
 #include "rl/algorithm/loss_rule.h"
 
-#include <cmath>
-
 #include "base/error.h"
 #include "base/log.h"
 
 namespace grouper {
 namespace {
-
-void CheckAtLeastZero(const char* name, double value) {
-  USER_CHECK(std::isfinite(value) && value >= 0,
-             std::string("[config] loss.") + name + " must be a number of at least 0",
-             Named((std::string("loss.") + name).c_str(), value));
-}
 
 Surrogate SurrogateOf(const LossConfig& loss) {
   switch (loss.surrogate()) {
@@ -65,19 +57,6 @@ bool HasKl(const LossConfig& loss) { return loss.kl() != LossConfig::NONE && los
 }  // namespace
 
 void CheckLossConfig(const LossConfig& loss) {
-  CheckAtLeastZero("clip_low", loss.clip_low());
-  CheckAtLeastZero("clip_high", loss.clip_high());
-  CheckAtLeastZero("log_ratio_clamp", loss.log_ratio_clamp());
-  CheckAtLeastZero("kl_beta", loss.kl_beta());
-  CheckAtLeastZero("kl_clamp_in", loss.kl_clamp_in());
-  CheckAtLeastZero("kl_clamp_out", loss.kl_clamp_out());
-  USER_CHECK(std::isfinite(loss.entropy()), "[config] loss.entropy must be a finite number",
-             Named("loss.entropy", loss.entropy()));
-  USER_CHECK(
-      loss.dual_clip() == 0 || (std::isfinite(loss.dual_clip()) && loss.dual_clip() > 1),
-      "[config] loss.dual_clip must be above 1, because it bounds a loss that is at least as "
-      "large as the advantage, or 0 for none",
-      Named("loss.dual_clip", loss.dual_clip()));
   const bool clips =
       loss.surrogate() != LossConfig::CISPO && loss.surrogate() != LossConfig::REINFORCE;
   USER_CHECK(loss.dual_clip() == 0 || clips,

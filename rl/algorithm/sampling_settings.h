@@ -19,25 +19,13 @@ inline SamplingRule RuleOf(const SamplingConfig& config) {
 }
 
 // The sampling settings of an evaluation: eval.*, and sampling.* for what eval.* leaves open. kUser
-// for settings that make no sense.
+// for settings that do not go together.
 inline SamplingConfig EvalSampling(const Config& config) {
   const EvalConfig& eval = config.eval();
-  USER_CHECK(eval.samples() >= 1 && eval.samples() <= 65536,
-             "[config] eval.samples must be from 1 to 65536",
-             Named("eval.samples", eval.samples()));
-  USER_CHECK(eval.temperature() >= 0, "[config] eval.temperature must not be negative",
-             Named("eval.temperature", eval.temperature()));
   USER_CHECK(eval.temperature() > 0 || eval.samples() == 1,
              "[config] at eval.temperature 0 all samples of a question are equal; set "
              "eval.samples=1",
              Named("eval.samples", eval.samples()));
-  USER_CHECK(eval.top_p() >= 0 && eval.top_p() <= 1,
-             "[config] eval.top_p must be above 0 and at most 1, or 0 to take sampling.top_p",
-             Named("eval.top_p", eval.top_p()));
-  USER_CHECK(
-      eval.max_new_tokens() >= 0,
-      "[config] eval.max_new_tokens must be at least 1, or 0 to take sampling.max_new_tokens",
-      Named("eval.max_new_tokens", eval.max_new_tokens()));
   SamplingConfig sampling = config.sampling();
   sampling.set_temperature(eval.temperature());
   if (eval.top_p() > 0) sampling.set_top_p(eval.top_p());

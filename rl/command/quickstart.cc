@@ -197,6 +197,9 @@ int RunQuickstart(const QuickstartOptions& options, std::stop_token stop) {
   rl.set_init_from(folder("sft"));
   for (const std::string& assignment : options.set) SetField(assignment, &rl);
   ApplyProfile(&rl);
+  CheckSftConfig(base);
+  CheckSftConfig(sft);
+  CheckTrainConfig(rl);
 
   const auto stopped = [&] {
     Say(options.json,

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/io/file.h"
+#include "proto/range_check.h"
 #include "proto/textproto.h"
 #include "rl/algorithm/profile.h"
 #include "rl/run/checkpoint_config.h"
@@ -40,6 +41,7 @@ Config LoadConfig(const RunOptions& options) {
   }
   for (const std::string& assignment : options.set) SetField(assignment, &config);
   ApplyProfile(&config);
+  CheckRanges(config);
   return config;
 }
 
@@ -52,6 +54,7 @@ Config LoadConfigFor(const RunOptions& options, const std::string& checkpoint) {
     config = ReadCheckpointConfig(checkpoint).config;
     for (const std::string& assignment : options.set) SetField(assignment, &config);
     ApplyProfile(&config);
+    CheckRanges(config);
     return config;
   }
   config = LoadConfig(options);

@@ -61,7 +61,7 @@ struct DoctorOptions {
 
 // The config of a command: the files, merged from left to right, then the settings of --set. The
 // values of config.profile fill in what these leave out. A path inside a config file is relative to
-// that file.
+// that file. kUser for a number out of its range, with the line of a file.
 Config LoadConfig(const RunOptions& options);
 // The same, with config.init_from set to the newest checkpoint of the folder `checkpoint` when one
 // is named. Without a config file, the config that the checkpoint's run was started with. Throws

@@ -105,6 +105,7 @@ int RunTrainCommand(const RunOptions& options, std::stop_token stop) {
 
 int RunSftCommand(const RunOptions& options, std::stop_token stop) {
   Config config = LoadConfig(options);
+  CheckSftConfig(config);
   if (options.print_config) return PrintConfig(std::move(config));
   if (options.dry_run) {
     Session session(&config, {.threads = options.threads});

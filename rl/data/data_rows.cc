@@ -118,11 +118,6 @@ void CheckDataConfig(const std::string& path, const std::string& setting, const 
                  "] the rows are read again when a run resumes, and standard input cannot be "
                  "read again; name a JSONL file");
   ApplyTemplate(data, "");
-  USER_CHECK(data.max_rows() >= 0, "[data] data.max_rows must not be negative",
-             Named("data.max_rows", data.max_rows()));
-  USER_CHECK(data.holdout_every() >= 0 && data.holdout_every() != 1,
-             "[data] data.holdout_every must be 0 or at least 2",
-             Named("data.holdout_every", data.holdout_every()));
 }
 
 // Decided by the number of the line alone, so every stage holds out the same lines, whatever else

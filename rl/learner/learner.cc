@@ -41,12 +41,7 @@ Learner::Learner(Policy* policy, const Config& config, const Stream& stream)
       rule_(RuleOf(config.sampling())),
       optimizer_(&policy->weights()),
       pass_(policy, stream),
-      router_stats_(policy->config()) {
-  USER_CHECK(
-      config.batch().max_tokens_per_micro_batch() >= 1,
-      "[config] batch.max_tokens_per_micro_batch must be at least 1",
-      Named("batch.max_tokens_per_micro_batch", config.batch().max_tokens_per_micro_batch()));
-}
+      router_stats_(policy->config()) {}
 
 std::vector<Cut> Learner::MicroBatches(std::span<const TrainSequence> sequences) const {
   return CutMicroBatches(sequences, MicroBatchTokens(config_.batch(), policy_->config()));

@@ -21,10 +21,6 @@ void Permute(uint64_t seed, int64_t step, std::vector<TrainSequence>* sequences)
 
 void CheckMinibatches(const Config& config) {
   const int64_t minibatches = config.batch().minibatches();
-  USER_CHECK(minibatches >= 1, "[config] batch.minibatches must be at least 1",
-             Named("batch.minibatches", minibatches));
-  USER_CHECK(config.check_audit_every() >= 0, "[config] check_audit_every must not be negative",
-             Named("check_audit_every", config.check_audit_every()));
   if (minibatches == 1) return;
   const bool by_group = config.batch().split() == BatchConfig::BY_GROUP;
   const int64_t dealt = config.prompts_per_step() * (by_group ? 1 : config.group_size());

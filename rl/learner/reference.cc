@@ -39,9 +39,6 @@ std::span<const float> Reference::LogProbs(std::span<const TrainSequence> sequen
 
 void CheckReferenceConfig(const Config& config) {
   const ReferenceConfig& reference = config.reference();
-  USER_CHECK(reference.refresh_every() >= 0,
-             "[config] reference.refresh_every must not be negative",
-             Named("reference.refresh_every", reference.refresh_every()));
   USER_CHECK(NeedsReference(config.loss()) ||
                  (reference.refresh_every() == 0 && reference.init_from().empty()),
              "[config] a reference policy is set, but no KL term uses it: set loss.kl and a "

@@ -202,28 +202,10 @@ std::string DropReason(const Group& group, int member, const SampleConfig& confi
 }
 
 void CheckSampleConfig(const SampleConfig& config) {
-  const auto share = [](const char* name, double value) {
-    USER_CHECK(value >= 0 && value <= 1,
-               std::string("[config] sample.") + name +
-                   " is a share and must be from 0 to 1; 1 turns the filter off",
-               Named(name, value));
-  };
-  USER_CHECK(config.samples() >= 1 && config.samples() <= 65536,
-             "[config] sample.samples must be from 1 to 65536", Named("samples", config.samples()));
-  USER_CHECK(config.questions_per_step() >= 1,
-             "[config] sample.questions_per_step must be at least 1",
-             Named("questions_per_step", config.questions_per_step()));
-  USER_CHECK(config.ngram() >= 1, "[config] sample.ngram must be at least 1",
-             Named("ngram", config.ngram()));
-  USER_CHECK(config.most_per_question() >= 0,
-             "[config] sample.most_per_question must not be negative; 0 keeps all",
-             Named("most_per_question", config.most_per_question()));
   USER_CHECK(config.max_tokens() == 0 || config.max_tokens() >= config.min_tokens(),
              "[config] sample.max_tokens must not be below sample.min_tokens, because no sample "
              "would pass",
              Named("max_tokens", config.max_tokens()), Named("min_tokens", config.min_tokens()));
-  share("max_other_script", config.max_other_script());
-  share("max_repetition", config.max_repetition());
 }
 
 std::string SeenSamples::Add(const Prompt& prompt, const Completion& completion) {

@@ -11,6 +11,7 @@
 #include "base/kill_point.h"
 #include "base/log.h"
 #include "kernels/numerics.h"
+#include "proto/range_check.h"
 #include "proto/textproto.h"
 #include "rl/algorithm/advantage.h"
 #include "rl/algorithm/verdict.h"
@@ -28,14 +29,12 @@ namespace {
 constexpr const char* kIdentityName = "identity.txt";
 
 void CheckSettings(const Config& config, const SampleJobOptions& options) {
+  CheckRanges(config);
   CheckSampleConfig(config.sample());
   USER_CHECK(!options.output.empty(),
              "[sample] --output is missing; name a file for the rows with --output FILE.jsonl");
   USER_CHECK(config.reward().rubric_size() > 0,
              "[sample] reward.rubric is empty; give the scoring rules with --config or --set");
-  USER_CHECK(config.sampling().max_new_tokens() >= 1,
-             "[config] sampling.max_new_tokens must be at least 1",
-             Named("sampling.max_new_tokens", config.sampling().max_new_tokens()));
   USER_CHECK(config.sampling().temperature() > 0 || config.sample().samples() == 1,
              "[config] at sampling.temperature 0 all samples of a question are the same; set "
              "--samples 1",

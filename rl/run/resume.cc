@@ -35,9 +35,6 @@ std::string MovedSchedule(const RunState& run, const Manifest& manifest) {
 }  // namespace
 
 DiskWait MakeDiskWait(const Config& config) {
-  USER_CHECK(config.checkpoint_keep_every() >= 0,
-             "[config] checkpoint_keep_every must not be negative",
-             Named("checkpoint_keep_every", config.checkpoint_keep_every()));
   return DiskWait({.seconds = config.disk_wait_seconds(),
                    .say = [](const std::string& line) { LogWarn(line); }});
 }

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/kill_point.h"
 #include "policy/checkpoint/file_tensors.h"
+#include "proto/range_check.h"
 #include "rl/algorithm/schedule.h"
 
 namespace grouper {
@@ -29,20 +30,13 @@ std::vector<TrainSequence> Pack(std::vector<Document> documents, int64_t step) {
 
 constexpr int64_t kStepsPerLine = 50;
 
-Config Checked(const Config& config) {
-  USER_CHECK(config.sft().steps() >= 0, "[config] sft.steps must not be negative",
-             Named("sft.steps", config.sft().steps()));
-  USER_CHECK(config.sft().documents_per_step() >= 1,
-             "[config] sft.documents_per_step must be at least 1",
-             Named("sft.documents_per_step", config.sft().documents_per_step()));
-  return config;
-}
-
 }  // namespace
+
+void CheckSftConfig(const Config& config) { CheckRanges(config); }
 
 SftTrainer::SftTrainer(const Config& config, const std::string& run_folder,
                        const SessionOptions& session, const TrainOptions& options)
-    : config_(Checked(config)),
+    : config_((CheckSftConfig(config), config)),
       options_(options),
       disk_wait_(MakeDiskWait(config_)),
       run_(run_folder),

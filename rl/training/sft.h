@@ -15,7 +15,7 @@ namespace grouper {
 
 class SftTrainer {
  public:
-  // options.generator and .scorer are not used. kUser for negative sft.steps or an empty step.
+  // options.generator and .scorer are not used. kUser for what CheckSftConfig refuses.
   SftTrainer(const Config& config, const std::string& run_folder, const SessionOptions& session,
              const TrainOptions& options);
 
@@ -46,5 +46,8 @@ class SftTrainer {
   Stopwatch since_line_;
   int64_t tokens_since_line_ = 0;
 };
+
+// kUser for settings that `sft` refuses. It writes nothing.
+void CheckSftConfig(const Config& config);
 
 }  // namespace grouper

@@ -8,8 +8,8 @@
 #include "base/kill_point.h"
 #include "base/log.h"
 #include "policy/checkpoint/file_tensors.h"
+#include "proto/range_check.h"
 #include "rl/algorithm/advantage.h"
-#include "rl/algorithm/dynamic_sampling.h"
 #include "rl/algorithm/length_schedule.h"
 #include "rl/algorithm/loss_rule.h"
 #include "rl/algorithm/schedule.h"
@@ -22,26 +22,15 @@
 namespace grouper {
 
 void CheckTrainConfig(const Config& config) {
-  USER_CHECK(config.steps() >= 0, "[config] steps must not be negative",
-             Named("steps", config.steps()));
-  USER_CHECK(config.prompts_per_step() >= 1, "[config] prompts_per_step must be at least 1",
-             Named("prompts_per_step", config.prompts_per_step()));
-  USER_CHECK(config.group_size() >= 2 && config.group_size() <= 65536,
-             "[config] group_size must be from 2 to 65536, because a group must be able to hold "
-             "different rewards",
-             Named("group_size", config.group_size()));
+  CheckRanges(config);
   USER_CHECK(config.sampling().temperature() > 0,
              "[config] sampling.temperature must be above 0 for training; 0 is for evaluations "
              "(eval.temperature)",
              Named("sampling.temperature", config.sampling().temperature()));
-  USER_CHECK(config.sampling().max_new_tokens() >= 1,
-             "[config] sampling.max_new_tokens must be at least 1",
-             Named("sampling.max_new_tokens", config.sampling().max_new_tokens()));
   CheckLengthSchedule(config);
   CheckLossConfig(config.loss());
   CheckMinibatches(config);
   CheckReferenceConfig(config);
-  CheckDynamicSampling(config.dynamic_sampling());
   USER_CHECK(config.reward().rubric_size() > 0,
              "[config] reward.rubric is empty: name at least one set of scoring rules "
              "(examples/quickstart_rl.textproto)");

@@ -117,8 +117,8 @@ class Trainer {
   TrainResult result_;
 };
 
-// kUser for settings that `train` refuses: group_size below 2, temperature 0, no rubric, negative
-// steps.
+// kUser for settings that `train` refuses: a number out of its range, settings that do not go
+// together, no rubric. It writes nothing.
 void CheckTrainConfig(const Config& config);
 
 }  // namespace grouper

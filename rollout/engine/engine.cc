@@ -30,12 +30,6 @@ Engine::Engine(const Policy& policy, const Tokenizer& tokenizer, const RolloutCo
       config_(config),
       stream_(stream),
       cache_(policy.config(), policy.dtype(), config.kv_cache_bytes()) {
-  USER_CHECK(config.max_running() >= 1,
-             "[rollout] rollout.max_running must be at least 1; raise it",
-             Named("rollout.max_running", config.max_running()));
-  USER_CHECK(config.prefill_tokens() >= 1,
-             "[rollout] rollout.prefill_tokens must be at least 1; raise it",
-             Named("rollout.prefill_tokens", config.prefill_tokens()));
   const int threads = stream.pool == nullptr ? 1 : stream.pool->threads();
   for (int i = 0; i < threads; ++i) slices_.push_back(std::make_unique<Slice>());
 }

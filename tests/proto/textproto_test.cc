@@ -64,15 +64,15 @@ TEST(MergeTextproto, LaterFilesWinFieldByField) {
   const TempFolder folder;
   Config config;
   MergeTextprotoFile(folder.Write("a",
-                                  "steps: 1 group_size: 2 optimizer { lr: 1 eps: 2 } "
+                                  "steps: 1 group_size: 2 optimizer { lr: 1 eps: 0.5 } "
                                   "reward { addresses: 'a:1' }"),
                      &config);
-  MergeTextprotoFile(folder.Write("b", "steps: 3 optimizer { lr: 4 } reward { addresses: 'b:2' }"),
-                     &config);
+  MergeTextprotoFile(
+      folder.Write("b", "steps: 3 optimizer { lr: 0.25 } reward { addresses: 'b:2' }"), &config);
   EXPECT_EQ(config.steps(), 3);
   EXPECT_EQ(config.group_size(), 2);
-  EXPECT_EQ(config.optimizer().lr(), 4);
-  EXPECT_EQ(config.optimizer().eps(), 2);
+  EXPECT_EQ(config.optimizer().lr(), 0.25);
+  EXPECT_EQ(config.optimizer().eps(), 0.5);
   ASSERT_EQ(config.reward().addresses_size(), 2);  // lists grow
   EXPECT_EQ(config.reward().addresses(1), "b:2");
 }

@@ -70,12 +70,5 @@ TEST(DynamicSampling, ADroppedGroupHasNoAdvantagesAndIsNotInTheBatch) {
   for (const TrainSequence& sequence : sequences) EXPECT_EQ(sequence.group, &groups[1]);
 }
 
-TEST(DynamicSampling, RefusesNoRound) {
-  DynamicSamplingConfig config;
-  EXPECT_NO_THROW(CheckDynamicSampling(config));
-  config.set_max_rounds(0);
-  EXPECT_THROW(CheckDynamicSampling(config), Error);
-}
-
 }  // namespace
 }  // namespace grouper

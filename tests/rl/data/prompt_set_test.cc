@@ -223,9 +223,6 @@ TEST_F(PromptSetTest, AFaultOfTheConfigIsNoBadRow) {
   config_.mutable_data()->set_prompt_template("no slot");
   EXPECT_NE(Refusal(Rows(2)).find("data.prompt_template"), std::string::npos);
   config_.mutable_data()->clear_prompt_template();
-  config_.mutable_data()->set_max_rows(-1);
-  EXPECT_NE(Refusal(Rows(2)).find("data.max_rows"), std::string::npos);
-  config_.mutable_data()->clear_max_rows();
   config_.mutable_reward()->clear_rubric();
   EXPECT_NE(Refusal(Rows(2)).find("reward.rubric"), std::string::npos);
 }
@@ -295,8 +292,6 @@ TEST_F(PromptSetTest, HoldsOutEveryNthLineAndEvaluatesOnIt) {
   config_.mutable_data()->clear_eval();
   config_.mutable_data()->set_eval("");
   EXPECT_TRUE(Open(Rows(3)).EvalPrompts(0).empty()) << "a file shorter than holdout_every";
-  config_.mutable_data()->set_holdout_every(1);
-  EXPECT_NE(Refusal(text).find("data.holdout_every"), std::string::npos);
 }
 
 TEST_F(PromptSetTest, GeneratedPromptsHaveNoEnd) {

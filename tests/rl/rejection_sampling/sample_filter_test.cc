@@ -138,37 +138,16 @@ TEST(SeenSamples, ByTokensAndByTextOfOnePrompt) {
   EXPECT_EQ(seen.Add(two, sample("It is 2", {1, 2})), "") << "another question";
 }
 
-struct BadSetting {
-  const char* name;
-  void (*change)(SampleConfig*);
-};
-
-class SampleConfigTest : public ::testing::TestWithParam<BadSetting> {};
-
-TEST_P(SampleConfigTest, ABadSettingIsNamed) {
+TEST(SampleConfig, RefusesAnEmptyRangeOfLengths) {
   SampleConfig config;
-  CheckSampleConfig(config);
-  GetParam().change(&config);
+  EXPECT_NO_THROW(CheckSampleConfig(config));
+  config.set_min_tokens(9);
+  config.set_max_tokens(8);
   const std::string message = testing_support::UserErrorOf([&] { CheckSampleConfig(config); });
-  EXPECT_NE(message.find(std::string("sample.") + GetParam().name), std::string::npos) << message;
+  EXPECT_NE(message.find("sample.max_tokens"), std::string::npos) << message;
+  config.set_max_tokens(0);
+  EXPECT_NO_THROW(CheckSampleConfig(config)) << "no limit";
 }
-
-INSTANTIATE_TEST_SUITE_P(
-    Settings, SampleConfigTest,
-    ::testing::ValuesIn(std::vector<BadSetting>{
-        {"samples", [](SampleConfig* c) { c->set_samples(0); }},
-        {"questions_per_step", [](SampleConfig* c) { c->set_questions_per_step(0); }},
-        {"ngram", [](SampleConfig* c) { c->set_ngram(0); }},
-        {"most_per_question", [](SampleConfig* c) { c->set_most_per_question(-1); }},
-        {"max_other_script", [](SampleConfig* c) { c->set_max_other_script(-0.1); }},
-        {"max_repetition", [](SampleConfig* c) { c->set_max_repetition(1.5); }},
-        {"max_tokens",
-         [](SampleConfig* c) {
-           c->set_min_tokens(9);
-           c->set_max_tokens(8);
-         }},
-    }),
-    [](const auto& row) { return std::string(row.param.name); });
 
 TEST(StreamedText, ShowsWholeCharactersAndEscapesWhatATerminalWouldObey) {
   StreamedText stream;
