@@ -10,9 +10,6 @@
 
 namespace grouper {
 
-// kUser, naming rubric and field, for a rubric that cannot be used or would not do what it says.
-void CheckRubric(const Rubric& rubric);
-
 class Scorer {
  public:
   // Graders outlive the scorer. code may be nullptr; then programs are UNSCORABLE no_isolation.

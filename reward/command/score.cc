@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/io/json_lines.h"
 #include "base/thread.h"
+#include "proto/rubric_check.h"
 #include "proto/textproto.h"
 #include "reward/code/local_code_grader.h"
 #include "reward/command/options.h"

@@ -1,4 +1,7 @@
-// Refuses rubrics that cannot be used, and says why.
+#include "proto/rubric_check.h"
+
+#include <google/protobuf/message.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -7,7 +10,6 @@
 
 #include "base/error.h"
 #include "proto/range_check.h"
-#include "reward/scorer.h"
 
 namespace grouper {
 namespace {

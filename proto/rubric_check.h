@@ -1,0 +1,13 @@
+// Refuses scoring rules that cannot be used, and says why. The service checks what it is sent, and
+// the trainer checks its config with the same function before it starts. Pure functions, any
+// thread.
+#pragma once
+
+#include "proto/rubric.pb.h"
+
+namespace grouper {
+
+// kUser, naming rubric and field, for a rubric that cannot be used or would not do what it says.
+void CheckRubric(const Rubric& rubric);
+
+}  // namespace grouper
