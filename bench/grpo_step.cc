@@ -47,7 +47,7 @@ GrpoStep MeasureGrpoStep(const std::string& run, int threads, int steps,
   };
   // One step more, since a step's time is measured between the ends of two steps.
   Config config = StepConfig(steps + 1);
-  for (const std::string& assignment : set) SetField(assignment, &config);
+  SetFields(set, &config);
   Trainer trainer(config, run, {.threads = threads}, options);
   trainer.Run({});
   GrpoStep result;

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "base/error.h"
 #include "base/io/file.h"
@@ -278,7 +279,10 @@ std::unique_ptr<pb::Message> HoldValue(const pb::FieldDescriptor& field, const s
 
 }  // namespace
 
-void SetField(std::string_view assignment, pb::Message* message) {
+namespace {
+
+// `replaced` holds the lists that an earlier assignment has replaced: this one adds to them.
+void Assign(std::string_view assignment, pb::Message* message, std::set<std::string>* replaced) {
   const size_t equals = assignment.find('=');
 
   USER_CHECK(equals != std::string_view::npos && equals > 0,
@@ -321,10 +325,23 @@ void SetField(std::string_view assignment, pb::Message* message) {
   for (size_t i = 0; i + 1 < steps.size(); ++i) {
     at = at->GetReflection()->MutableMessage(at, steps[i]);
   }
-  if (field.is_repeated() || field.message_type() == nullptr) {
+  const bool adds = field.is_repeated() && !replaced->insert(path).second &&
+                    held->GetReflection()->FieldSize(*held, &field) > 0;
+  if (!adds && (field.is_repeated() || field.message_type() == nullptr)) {
     at->GetReflection()->ClearField(at, &field);
   }
   at->MergeFrom(*held);
+}
+
+}  // namespace
+
+void SetField(const std::string& assignment, pb::Message* message) {
+  SetFields({&assignment, 1}, message);
+}
+
+void SetFields(std::span<const std::string> assignments, pb::Message* message) {
+  std::set<std::string> replaced;
+  for (const std::string& assignment : assignments) Assign(assignment, message, &replaced);
 }
 
 }  // namespace grouper

@@ -2,6 +2,7 @@
 // assignments in the form --set a.b=c.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,7 +23,10 @@ void MergeTextproto(std::string_view text, const std::string& where,
 // merged into what is there. A repeated field is replaced by the value ("reward.addresses=host:1");
 // several values: "a.b=[1, 2]", texts in quotes; none: "a.b=". The message is left as it was on an
 // error. kUser names the setting, the part that is unknown and the nearest known name.
-void SetField(std::string_view assignment, google::protobuf::Message* message);
+void SetField(const std::string& assignment, google::protobuf::Message* message);
+// All assignments of a command line, from left to right. The first one of a repeated field replaces
+// what the message holds; further ones of the same field add to it, and "a.b=" empties it again.
+void SetFields(std::span<const std::string> assignments, google::protobuf::Message* message);
 
 // Text form with all set fields, in order of field number: the same message gives the same bytes.
 // `with_defaults` also writes unset scalar fields of present messages with their declared defaults.

@@ -21,7 +21,8 @@ void AddRunFlags(CLI::App* app, RunOptions* options, bool run_folder) {
                       "config files (textproto); a later file overrides an earlier one");
   if (run_folder) config->required();
   app->add_option("--set", options->set,
-                  "one setting as a.b=c, over the config files; may be repeated")
+                  "one setting as a.b=c, over the config files; may be repeated, and a list then "
+                  "gets all values")
       ->allow_extra_args(false);
   if (run_folder) {
     app->add_option("--run", options->run,

@@ -195,7 +195,7 @@ int RunQuickstart(const QuickstartOptions& options, std::stop_token stop) {
   Config rl = QuickstartConfig(QuickstartStage::kRl, options.seed, options.smoke);
   sft.set_init_from(folder("base"));
   rl.set_init_from(folder("sft"));
-  for (const std::string& assignment : options.set) SetField(assignment, &rl);
+  SetFields(options.set, &rl);
   ApplyProfile(&rl);
   CheckSftConfig(base);
   CheckSftConfig(sft);

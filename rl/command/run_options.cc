@@ -39,7 +39,7 @@ Config LoadConfig(const RunOptions& options) {
     }
     config.MergeFrom(part);
   }
-  for (const std::string& assignment : options.set) SetField(assignment, &config);
+  SetFields(options.set, &config);
   ApplyProfile(&config);
   CheckRanges(config);
   return config;
@@ -52,7 +52,7 @@ Config LoadConfigFor(const RunOptions& options, const std::string& checkpoint) {
              "--checkpoint DIR");
   if (options.config_files.empty()) {
     config = ReadCheckpointConfig(checkpoint).config;
-    for (const std::string& assignment : options.set) SetField(assignment, &config);
+    SetFields(options.set, &config);
     ApplyProfile(&config);
     CheckRanges(config);
     return config;

@@ -65,7 +65,7 @@ Config ConfigOf(const ReplayOptions& options) {
              Named("run", options.run));
   Config config;
   MergeTextprotoFile(file, &config);
-  for (const std::string& assignment : options.set) SetField(assignment, &config);
+  SetFields(options.set, &config);
   // Neither an evaluation nor a checkpoint is part of a step. Recorded rewards are already
   // shuffled.
   config.set_eval_every(0);

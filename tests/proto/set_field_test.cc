@@ -13,7 +13,7 @@ using testing_support::UserErrorOf;
 
 Config With(const std::vector<std::string>& assignments) {
   Config config;
-  for (const std::string& assignment : assignments) SetField(assignment, &config);
+  SetFields(assignments, &config);
   return config;
 }
 
@@ -54,7 +54,7 @@ TEST(SetField, TextIsLiteral) {
   }
 }
 
-TEST(SetField, AListIsReplaced) {
+TEST(SetField, AListGetsEveryValueOfTheCommandLine) {
   const auto addresses = [](const std::vector<std::string>& assignments) {
     const Config config = With(assignments);
     return std::vector<std::string>(config.reward().addresses().begin(),
@@ -62,22 +62,46 @@ TEST(SetField, AListIsReplaced) {
   };
   using Texts = std::vector<std::string>;
   EXPECT_EQ(addresses({"reward.addresses=h:1"}), Texts{"h:1"});
-  EXPECT_EQ(addresses({"reward.addresses=h:1", "reward.addresses=i:2"}), Texts{"i:2"});
+  EXPECT_EQ(addresses({"reward.addresses=h:1", "reward.addresses=i:2", "reward.addresses=j:3"}),
+            (Texts{"h:1", "i:2", "j:3"}));
   EXPECT_EQ(addresses({"reward.addresses=[\"a:1\", 'b:2']"}), (Texts{"a:1", "b:2"}));
   EXPECT_EQ(addresses({"reward.addresses=h:1", "reward.addresses="}), Texts{});
+  EXPECT_EQ(addresses({"reward.addresses=h:1", "reward.addresses=", "reward.addresses=i:2"}),
+            Texts{"i:2"});
   EXPECT_EQ(addresses({"reward.addresses=h:1", "reward.addresses=[]"}), Texts{});
   EXPECT_EQ(addresses({"reward.addresses=[::1]:50051"}), Texts{"[::1]:50051"});  // no list
 }
 
-TEST(SetField, MessagesAreMergedAndListsOfThemReplaced) {
+TEST(SetField, MessagesAreMergedAndListsOfThemGrow) {
   const Config config = With({"optimizer.eps=3", "optimizer={ lr: 1, beta1: 0.5 }"});
   EXPECT_EQ(config.optimizer().eps(), 3);
   EXPECT_EQ(config.optimizer().lr(), 1);
   const Config rubrics =
       With({"reward.rubric={ name: 'a' }", "reward.rubric=[{ name: 'b' }, { name: 'c' }]"});
-  ASSERT_EQ(rubrics.reward().rubric_size(), 2);
-  EXPECT_EQ(rubrics.reward().rubric(0).name(), "b");
+  ASSERT_EQ(rubrics.reward().rubric_size(), 3);
+  EXPECT_EQ(rubrics.reward().rubric(1).name(), "b");
   EXPECT_TRUE(With({"optimizer={}"}).has_optimizer());
+}
+
+TEST(SetField, AListOfTheFileIsReplaced) {
+  Config config;
+  MergeTextproto(
+      "reward { addresses: 'file:1' } sampling { stop_tokens: 'x' stop_tokens: 'y' "
+      "length_schedule { from_update: 1 max_new_tokens: 2 } }",
+      "file", &config);
+  const std::vector<std::string> set = {
+      "reward.addresses=a:1",
+      "sampling.stop_tokens=p",
+      "reward.addresses=b:2",
+      "sampling.stop_tokens=[\"q\", 'r']",
+      "sampling.length_schedule={ from_update: 3 max_new_tokens: 4 }",
+      "sampling.length_schedule={ from_update: 5 max_new_tokens: 6 }"};
+  SetFields(set, &config);
+  EXPECT_EQ(ToTextproto(config),
+            "sampling {\n  stop_tokens: \"p\"\n  stop_tokens: \"q\"\n  stop_tokens: \"r\"\n"
+            "  length_schedule {\n    from_update: 3\n    max_new_tokens: 4\n  }\n"
+            "  length_schedule {\n    from_update: 5\n    max_new_tokens: 6\n  }\n}\n"
+            "reward {\n  addresses: \"a:1\"\n  addresses: \"b:2\"\n}\n");
 }
 
 TEST(SetField, OneOfSeveralTakesTheOthersPlace) {
