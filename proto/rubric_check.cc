@@ -111,4 +111,17 @@ void CheckRubric(const Rubric& rubric) {
              where + "extraction LINE needs a marker");
 }
 
+void CheckRubrics(const google::protobuf::RepeatedPtrField<Rubric>& rubrics) {
+  USER_CHECK(!rubrics.empty(),
+             "[config] reward.rubric is empty: name at least one set of scoring rules "
+             "(examples/quickstart_rl.textproto)");
+  std::set<std::string> names;
+  for (const Rubric& rubric : rubrics) {
+    CheckRubric(rubric);
+    USER_CHECK(names.insert(rubric.name()).second,
+               "[config] two entries of reward.rubric have the same name; give each its own",
+               Named("name", Excerpt(rubric.name())));
+  }
+}
+
 }  // namespace grouper

@@ -10,4 +10,7 @@ namespace grouper {
 // kUser, naming rubric and field, for a rubric that cannot be used or would not do what it says.
 void CheckRubric(const Rubric& rubric);
 
+// Checks every rubric of a config, that there is one, and that each has a name of its own.
+void CheckRubrics(const google::protobuf::RepeatedPtrField<Rubric>& rubrics);
+
 }  // namespace grouper

@@ -120,6 +120,7 @@ CLI::App* AddReplay(CLI::App* parent, ReplayCommandOptions* options) {
   CLI::App* app = parent->add_subcommand("replay", "repeat a step of a run and compare every bit");
   app->add_option("RUN", options->run, "run folder of grouper train; it is only read")->required();
   app->add_option("--step", options->step, "number of the step, counted from 0 as in metrics.jsonl")
+      ->check(CLI::NonNegativeNumber)
       ->required();
   app->add_option("--set", options->set,
                   "one setting as a.b=c, over the run's own config; may be repeated")

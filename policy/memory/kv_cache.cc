@@ -10,11 +10,8 @@ int64_t KvCache::BlockBytes(const PolicyConfig& c, DType dtype) {
   return 2 * c.layers() * KvWidth(c) * numerics::kKeyBlock * static_cast<int64_t>(SizeOf(dtype));
 }
 
-KvCache::KvCache(const PolicyConfig& c, DType dtype, int64_t budget_bytes, int64_t least_blocks)
-    : kv_heads_(c.attention().kv_heads()),
-      head_dim_(c.attention().head_dim()),
-      layers_(c.layers()),
-      dtype_(dtype) {
+void KvCache::CheckBudget(const PolicyConfig& c, DType dtype, int64_t budget_bytes,
+                          int64_t least_blocks) {
   const int64_t blocks = budget_bytes / BlockBytes(c, dtype);
   USER_CHECK(
       blocks >= least_blocks,
@@ -25,6 +22,15 @@ KvCache::KvCache(const PolicyConfig& c, DType dtype, int64_t budget_bytes, int64
   USER_CHECK(blocks < (int64_t{1} << 30),
              "[kv_cache] rollout.kv_cache_bytes is too large; lower it",
              Named("rollout.kv_cache_bytes", budget_bytes));
+}
+
+KvCache::KvCache(const PolicyConfig& c, DType dtype, int64_t budget_bytes, int64_t least_blocks)
+    : kv_heads_(c.attention().kv_heads()),
+      head_dim_(c.attention().head_dim()),
+      layers_(c.layers()),
+      dtype_(dtype) {
+  CheckBudget(c, dtype, budget_bytes, least_blocks);
+  const int64_t blocks = budget_bytes / BlockBytes(c, dtype);
   memory_ = Buffer(static_cast<size_t>(blocks * BlockBytes(c, dtype)));
   counts_.resize(static_cast<size_t>(blocks));
   Clear();

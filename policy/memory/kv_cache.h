@@ -19,6 +19,10 @@ class KvCache {
   // As many blocks as fit into budget_bytes; kUser when that is fewer than `least_blocks`.
   KvCache(const PolicyConfig& config, DType dtype, int64_t budget_bytes, int64_t least_blocks = 1);
 
+  // The check of the constructor, and that the budget is not beyond the numbers of blocks.
+  static void CheckBudget(const PolicyConfig& config, DType dtype, int64_t budget_bytes,
+                          int64_t least_blocks);
+
   static int64_t BlocksFor(int64_t positions) {
     return (positions + numerics::kKeyBlock - 1) / numerics::kKeyBlock;
   }

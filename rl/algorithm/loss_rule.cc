@@ -1,7 +1,6 @@
 #include "rl/algorithm/loss_rule.h"
 
 #include "base/error.h"
-#include "base/log.h"
 
 namespace grouper {
 namespace {
@@ -66,12 +65,6 @@ void CheckLossConfig(const LossConfig& loss) {
   USER_CHECK(!(KlInReward(loss) && loss.kl_unbiased()),
              "[config] loss.kl_unbiased would do nothing with loss.kl_place IN_REWARD, where the "
              "ratio is 1; leave one of them out");
-  const bool by_sequence =
-      loss.surrogate() == LossConfig::GSPO || loss.surrogate() == LossConfig::GSPO_TOKEN;
-  if (by_sequence && loss.aggregation() != LossConfig::SEQ) {
-    LogWarn("[config] GSPO is defined with loss.aggregation SEQ, but this run uses " +
-            LossConfig::Aggregation_Name(loss.aggregation()));
-  }
 }
 
 PolicyLossRule LossRuleOf(const LossConfig& loss, int64_t length_cap) {

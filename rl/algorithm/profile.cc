@@ -1,5 +1,9 @@
 #include "rl/algorithm/profile.h"
 
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+#include <google/protobuf/text_format.h>
+
 #include <array>
 
 #include "base/error.h"
@@ -8,6 +12,8 @@
 
 namespace grouper {
 namespace {
+
+namespace pb = google::protobuf;
 
 struct Profile {
   const char* name;
@@ -46,6 +52,27 @@ constexpr std::array<Profile, 3> kProfiles = {{
       reference { refresh_every: 400 })"},
 }};
 
+// Clears every field of message that has the same value in `base`, also in the messages below.
+void ClearEqual(const pb::Message& base, pb::Message* message) {
+  const pb::Reflection& reflection = *message->GetReflection();
+  std::vector<const pb::FieldDescriptor*> fields;
+  reflection.ListFields(base, &fields);
+  for (const pb::FieldDescriptor* field : fields) {
+    if (field->is_repeated() || !reflection.HasField(*message, field)) continue;
+    if (field->message_type() != nullptr) {
+      ClearEqual(reflection.GetMessage(base, field), reflection.MutableMessage(message, field));
+      continue;
+    }
+    // A field alone, as text, in each of the two.
+    const auto text = [&](const pb::Message& from) {
+      std::string value;
+      pb::TextFormat::PrintFieldValueToString(from, field, -1, &value);
+      return value;
+    };
+    if (text(base) == text(*message)) reflection.ClearField(message, field);
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> ProfileNames() {
@@ -68,6 +95,14 @@ void ApplyProfile(Config* config) {
   ThrowUser("[config] profile \"" + Excerpt(config->profile()) + "\" is unknown; there are " +
             JoinNames(ProfileNames()) + ", and none at all" +
             (nearest.empty() ? "" : "; did you mean \"" + nearest + "\"?"));
+}
+
+Config WithoutProfile(const Config& config) {
+  Config profile, own = config;
+  profile.set_profile(config.profile());
+  ApplyProfile(&profile);
+  ClearEqual(profile, &own);
+  return own;
 }
 
 }  // namespace grouper

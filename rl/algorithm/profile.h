@@ -17,4 +17,7 @@ std::vector<std::string> ProfileNames();
 // a profile. kUser for an unknown name.
 void ApplyProfile(Config* config);
 
+// The settings of `config` that differ from those of its profile: what a person wrote.
+Config WithoutProfile(const Config& config);
+
 }  // namespace grouper

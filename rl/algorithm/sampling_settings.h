@@ -30,6 +30,11 @@ inline SamplingConfig EvalSampling(const Config& config) {
   sampling.set_temperature(eval.temperature());
   if (eval.top_p() > 0) sampling.set_top_p(eval.top_p());
   if (eval.max_new_tokens() > 0) sampling.set_max_new_tokens(eval.max_new_tokens());
+  USER_CHECK(sampling.max_new_tokens() < config.policy().max_positions(),
+             "[config] eval.max_new_tokens, or sampling.max_new_tokens where it is 0, leaves no "
+             "room for a prompt: lower it or raise policy.max_positions",
+             Named("max_new_tokens", sampling.max_new_tokens()),
+             Named("policy.max_positions", config.policy().max_positions()));
   return sampling;
 }
 

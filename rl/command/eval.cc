@@ -144,6 +144,7 @@ int RunEvalCommand(const EvalOptions& options, std::stop_token stop) {
   Config config = LoadConfigFor(options.run, options.checkpoint);
   const Manifest manifest = ReadCheckpointManifest(config.init_from());
   const bool json = options.run.json;
+  CheckEvalConfig(config);
   // Only held-out lines are read from data.train, and only when data.eval names nothing.
   if (!config.data().eval().empty()) config.mutable_data()->set_train("tasks:calc,fit");
   Session session(&config, {.threads = options.run.threads});

@@ -6,8 +6,10 @@
 #include "base/io/json.h"
 #include "base/io/json_lines.h"
 #include "base/kill_point.h"
+#include "base/log.h"
 #include "proto/textproto.h"
 #include "rl/algorithm/profile.h"
+#include "rl/algorithm/setting_notes.h"
 #include "rl/algorithm/verdict.h"
 #include "rl/command/quickstart_config.h"
 #include "rl/command/run_options.h"
@@ -200,6 +202,7 @@ int RunQuickstart(const QuickstartOptions& options, std::stop_token stop) {
   CheckSftConfig(base);
   CheckSftConfig(sft);
   CheckTrainConfig(rl);
+  for (const std::string& note : SettingNotes(rl)) LogWarn(note);
 
   const auto stopped = [&] {
     Say(options.json,

@@ -3,9 +3,11 @@
 #include "base/error.h"
 #include "base/io/json.h"
 #include "base/io/machine_memory.h"
+#include "base/log.h"
 #include "kernels/cpu/parallel.h"
 #include "policy/policy_config.h"
 #include "proto/textproto.h"
+#include "rl/algorithm/setting_notes.h"
 #include "rl/command/plan_table.h"
 #include "rl/command/run_options.h"
 #include "rl/run/run_plan.h"
@@ -87,6 +89,7 @@ int RunTrainCommand(const RunOptions& options, std::stop_token stop) {
   Config config = LoadConfig(options);
   CheckTrainConfig(config);
   if (options.print_config) return PrintConfig(std::move(config));
+  for (const std::string& note : SettingNotes(config)) LogWarn(note);
   if (options.dry_run) return DryRun(options, std::move(config));
   USER_CHECK(!options.run.empty(), "[run] --run is missing; name a run folder with --run DIR");
   CheckStartFits(config);

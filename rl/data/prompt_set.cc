@@ -1,5 +1,7 @@
 #include "rl/data/prompt_set.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "rl/algorithm/length_schedule.h"
 #include "rl/algorithm/sampling_settings.h"
@@ -25,6 +27,20 @@ bool IsGenerated(const std::string& path, const char* setting) {
 }
 
 }  // namespace
+
+void CheckTaskRubrics(const std::string& data, const Config& config) {
+  if (data.rfind(kTasks, 0) != 0) return;
+  for (const char* name : {"calc", "fit"}) {
+    const auto& rubrics = config.reward().rubric();
+    USER_CHECK(std::any_of(rubrics.begin(), rubrics.end(),
+                           [&](const Rubric& rubric) { return rubric.name() == name; }),
+               "[config] data.train and data.eval name the built-in tasks, which are scored by the "
+               "rubrics calc and fit; add the missing one as in examples/quickstart_rl.textproto, "
+               "or set both to files (data.eval="
+               " for no evaluation)",
+               Named("missing_rubric", name), Named("data", data));
+  }
+}
 
 Prompt PromptOfRow(const DataRow& row, uint64_t ordinal, const std::string& rubric) {
   Prompt prompt;

@@ -17,6 +17,10 @@ namespace grouper {
 // Makes a prompt under the named rubric from a row of a data set.
 Prompt PromptOfRow(const DataRow& row, uint64_t ordinal, const std::string& rubric);
 
+// kUser when `data`, a value of data.train or data.eval, names the built-in tasks and reward.rubric
+// lacks one of the two sets of rules that their prompts name.
+void CheckTaskRubrics(const std::string& data, const Config& config);
+
 class PromptSet {
  public:
   // Reads data.train. The tokenizer outlives the set. kUser names file, line or field.

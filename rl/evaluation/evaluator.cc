@@ -3,10 +3,19 @@
 #include <algorithm>
 
 #include "base/random.h"
+#include "proto/rubric_check.h"
 #include "rl/algorithm/sampling_settings.h"
 #include "rl/algorithm/verdict.h"
+#include "rl/data/prompt_set.h"
+#include "rl/run/settings_check.h"
 
 namespace grouper {
+
+void CheckEvalConfig(const Config& config) {
+  CheckSessionSettings(config, EvalSampling(config).max_new_tokens());
+  CheckRubrics(config.reward().rubric());
+  CheckTaskRubrics(config.data().eval(), config);
+}
 
 Evaluator::Evaluator(std::vector<Prompt> questions, const Config& config,
                      const Tokenizer& tokenizer, GroupScorer* scorer)

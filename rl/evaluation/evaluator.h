@@ -29,6 +29,9 @@ struct EvalResult : EvalFigures {
 // Receives the scored groups of each part of an evaluation, which are dropped after the call.
 using EvalPart = std::function<void(bool greedy, int64_t questions_done, std::span<Group> groups)>;
 
+// kUser for settings that an evaluation refuses. It writes nothing.
+void CheckEvalConfig(const Config& config);
+
 class Evaluator {
  public:
   // questions: prompts with ordinals 0 to n-1. The scorer outlives the evaluator. kUser for

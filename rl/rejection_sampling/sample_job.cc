@@ -11,7 +11,7 @@
 #include "base/kill_point.h"
 #include "base/log.h"
 #include "kernels/numerics.h"
-#include "proto/range_check.h"
+#include "proto/rubric_check.h"
 #include "proto/textproto.h"
 #include "rl/algorithm/advantage.h"
 #include "rl/algorithm/verdict.h"
@@ -19,6 +19,7 @@
 #include "rl/experience/reward_stage.h"
 #include "rl/rejection_sampling/sample_filter.h"
 #include "rl/rejection_sampling/sample_rows.h"
+#include "rl/run/settings_check.h"
 #include "rl/run/trace_header.h"
 #include "trace/store/trace_reader.h"
 #include "trace/store/trace_writer.h"
@@ -29,12 +30,11 @@ namespace {
 constexpr const char* kIdentityName = "identity.txt";
 
 void CheckSettings(const Config& config, const SampleJobOptions& options) {
-  CheckRanges(config);
+  CheckSessionSettings(config, config.sampling().max_new_tokens());
   CheckSampleConfig(config.sample());
   USER_CHECK(!options.output.empty(),
              "[sample] --output is missing; name a file for the rows with --output FILE.jsonl");
-  USER_CHECK(config.reward().rubric_size() > 0,
-             "[sample] reward.rubric is empty; give the scoring rules with --config or --set");
+  CheckRubrics(config.reward().rubric());
   USER_CHECK(config.sampling().temperature() > 0 || config.sample().samples() == 1,
              "[config] at sampling.temperature 0 all samples of a question are the same; set "
              "--samples 1",

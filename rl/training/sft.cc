@@ -7,8 +7,8 @@
 #include "base/error.h"
 #include "base/kill_point.h"
 #include "policy/checkpoint/file_tensors.h"
-#include "proto/range_check.h"
 #include "rl/algorithm/schedule.h"
+#include "rl/run/settings_check.h"
 
 namespace grouper {
 namespace {
@@ -32,7 +32,7 @@ constexpr int64_t kStepsPerLine = 50;
 
 }  // namespace
 
-void CheckSftConfig(const Config& config) { CheckRanges(config); }
+void CheckSftConfig(const Config& config) { CheckSessionSettings(config, 0); }
 
 SftTrainer::SftTrainer(const Config& config, const std::string& run_folder,
                        const SessionOptions& session, const TrainOptions& options)

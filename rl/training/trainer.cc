@@ -8,21 +8,41 @@
 #include "base/kill_point.h"
 #include "base/log.h"
 #include "policy/checkpoint/file_tensors.h"
-#include "proto/range_check.h"
+#include "proto/rubric_check.h"
 #include "rl/algorithm/advantage.h"
 #include "rl/algorithm/length_schedule.h"
 #include "rl/algorithm/loss_rule.h"
+#include "rl/algorithm/sampling_settings.h"
 #include "rl/algorithm/schedule.h"
+#include "rl/algorithm/setting_notes.h"
 #include "rl/experience/reward_stage.h"
 #include "rl/learner/minibatch.h"
 #include "rl/run/resume.h"
+#include "rl/run/settings_check.h"
 #include "rl/run/trace_header.h"
 #include "rl/training/step_report.h"
 
 namespace grouper {
 
+namespace {
+
+// Sizes of a step are 64-bit numbers of bytes; this many tokens leave room for what each one costs.
+constexpr double kMostStepTokens = 1e12;
+
+void CheckStepSize(const Config& config, int64_t cap) {
+  const double tokens = static_cast<double>(config.prompts_per_step()) *
+                        static_cast<double>(config.group_size()) * static_cast<double>(cap);
+  USER_CHECK(tokens <= kMostStepTokens,
+             "[config] a step may sample more tokens than any machine can hold: lower "
+             "prompts_per_step, group_size or sampling.max_new_tokens",
+             Named("tokens", tokens), Named("limit", kMostStepTokens));
+}
+
+}  // namespace
+
 void CheckTrainConfig(const Config& config) {
-  CheckRanges(config);
+  const int64_t cap = LongestCap(config.sampling());
+  CheckSessionSettings(config, cap);
   USER_CHECK(config.sampling().temperature() > 0,
              "[config] sampling.temperature must be above 0 for training; 0 is for evaluations "
              "(eval.temperature)",
@@ -31,9 +51,12 @@ void CheckTrainConfig(const Config& config) {
   CheckLossConfig(config.loss());
   CheckMinibatches(config);
   CheckReferenceConfig(config);
-  USER_CHECK(config.reward().rubric_size() > 0,
-             "[config] reward.rubric is empty: name at least one set of scoring rules "
-             "(examples/quickstart_rl.textproto)");
+  EvalSampling(config);
+  CheckRubrics(config.reward().rubric());
+  CheckTaskRubrics(config.data().train(), config);
+  CheckTaskRubrics(config.data().eval(), config);
+  CheckStepSize(config, cap);
+  SettingNotes(config);  // refuses some settings
 }
 
 Trainer::Trainer(const Config& config, const std::string& run_folder, const SessionOptions& session,
