@@ -1,6 +1,6 @@
 #include "kernels/cpu/parallel.h"
+#include "kernels/sampling/kept_set.h"
 #include "kernels/sampling/kept_sets.h"
-#include "kernels/sampling/softmax_tiles.h"
 
 namespace grouper::cpu::GROUPER_VARIANT {
 namespace {

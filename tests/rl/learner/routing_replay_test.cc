@@ -76,8 +76,8 @@ int64_t OtherExperts(const PackedPass& pass, const std::vector<TrainSequence>& s
       size_t next = static_cast<size_t>((computed.first_token + i) * per_token);
       for (const LayerActivations& layer : computed.activations->layers) {
         for (int64_t slot = 0; slot < (layer.experts.empty() ? 0 : k); ++slot) {
-          others += layer.experts.as<int32_t>()[(computed.first_row + i) * k + slot] !=
-                    static_cast<uint8_t>(record.at(next++));
+          others +=
+              layer.experts.as<int32_t>()[(computed.first_row + i) * k + slot] != record[next++];
         }
       }
     }
