@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "policy/checkpoint/file_tensors.h"
 #include "policy/init.h"
 #include "rl/algorithm/loss_rule.h"
 #include "rl/algorithm/sampling_settings.h"
@@ -97,6 +98,24 @@ TEST(FilteredKl, EveryCombinationOfFilterEstimatorAndPlaceTrainsWithoutAMismatch
         EXPECT_EQ(with_kl, 9);
       }
     }
+  }
+}
+
+TEST(FilteredKl, CutsIntoMicroBatchesChangeNoBit) {
+  for (const char* place : {"IN_LOSS", "IN_REWARD"}) {
+    SCOPED_TRACE(place);
+    const auto run = [&](int64_t max_tokens) {
+      World world(std::string("sampling { top_p: 0.9 } loss { kl: K2 kl_beta: 0.1 kl_place: ") +
+                  place + " }");
+      world.config.mutable_batch()->set_max_tokens_per_micro_batch(max_tokens);
+      world.learner = std::make_unique<Learner>(&world.policy, world.config, world.stream);
+      world.stage = std::make_unique<UpdateStage>(world.config, "run", &world.policy,
+                                                  world.learner.get(), world.reference.get());
+      for (int64_t step = 0; step < 3; ++step) EXPECT_EQ(world.Step(step).check.total(), 0);
+      return WeightsSha256(world.policy.weights());
+    };
+    const std::string whole = run(100000);
+    for (const int64_t max_tokens : {1, 30, 90, 200}) EXPECT_EQ(run(max_tokens), whole);
   }
 }
 
