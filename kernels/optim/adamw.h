@@ -21,7 +21,7 @@ struct AdamwArgs {
   int64_t update = 1;  // t, from 1
   // [1] int32 in and out, or empty: set to 1 if an element of param, m or v is not finite after the
   // update, otherwise left as it is. So one flag can serve several calls.
-  Tensor not_finite;
+  Tensor not_finite = {};
 };
 GROUPER_OP(Adamw)
 
