@@ -26,7 +26,7 @@ struct JailPrograms {
 
 // What surrounds a box. It outlives its boxes.
 struct Walls {
-  bool namespaces = true;
+  bool namespaces;
   std::string filter;      // CompileSeccompFilter
   LandlockRules landlock;  // used only without namespaces
 };

@@ -268,6 +268,7 @@ Jail::Jail(JailOptions options) : options_(std::move(options)) {
     if (!problem_.empty()) problem_ += "; ";
     problem_ += std::string("tier ") + TierWord(tier) + ": " + why;
   }
+  if (problem_.empty()) problem_ = "no tier of isolation is allowed";
   walls_.reset();
 }
 
@@ -288,9 +289,8 @@ const char* TierWord(IsolationTier tier) {
 // Empty: the tier holds.
 std::string Jail::Try(IsolationTier tier) {
   const bool namespaces = tier == reward::v1::NAMESPACES;
-  walls_ = std::make_unique<Walls>();
-  walls_->namespaces = namespaces;
-  walls_->filter = CompileSeccompFilter(namespaces);
+  walls_.reset(new Walls{namespaces, CompileSeccompFilter(namespaces),
+                         LandlockRules(options_.most_landlock_abi)});
   if (!namespaces && !walls_->landlock.problem().empty()) return walls_->landlock.problem();
   if (namespaces) {
     for (const std::string& program : {options_.programs.bwrap, options_.programs.setpriv}) {

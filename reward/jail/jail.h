@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -58,6 +59,7 @@ struct JailOptions {
   JailPrograms programs;
   // They are tried in this order. To leave one out is to refuse it.
   std::vector<reward::v1::IsolationTier> tiers = {reward::v1::NAMESPACES, reward::v1::PROCESS};
+  int most_landlock_abi = std::numeric_limits<int>::max();  // for tests: as on an older kernel
 };
 
 // namespaces, process or none.

@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -38,12 +39,13 @@ std::string Missing(int error) {
 
 }  // namespace
 
-LandlockRules::LandlockRules() {
+LandlockRules::LandlockRules(int most_abi) {
   abi_ = static_cast<int>(syscall(SYS_landlock_create_ruleset, nullptr, size_t{0}, kAskVersion));
   if (abi_ < 1) {
     problem_ = Missing(errno);
     return;
   }
+  abi_ = std::min(abi_, most_abi);
   RulesetAttr attr{kFilesOfVersion1, 0, 0};
   size_t size = 8;
   if (abi_ >= 2) attr.files |= kRefer;

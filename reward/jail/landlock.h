@@ -11,16 +11,16 @@ namespace grouper {
 
 class LandlockRules {
  public:
-  // Makes the rules once; any number of processes may take them. If problem() is not empty, there
-  // are none.
-  LandlockRules();
+  // Makes the rules once, of the kernel's version of Landlock, at most `most_abi`; any number of
+  // processes may take them. If problem() is not empty, there are none.
+  explicit LandlockRules(int most_abi);
   ~LandlockRules();
   LandlockRules(const LandlockRules&) = delete;
   LandlockRules& operator=(const LandlockRules&) = delete;
 
   const std::string& problem() const { return problem_; }
   int fd() const { return fd_; }    // for landlock_restrict_self; closed on exec
-  int abi() const { return abi_; }  // the version of Landlock that this kernel has
+  int abi() const { return abi_; }  // the version of Landlock in use
 
  private:
   void Allow(const char* path, uint64_t access, bool required);

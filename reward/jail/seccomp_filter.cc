@@ -12,6 +12,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "base/error.h"
 
 namespace grouper {
@@ -21,12 +23,12 @@ namespace {
 // to exist (ENOSYS, so that libc falls back), also calls that are newer than this libseccomp.
 constexpr const char* kAllowed[] = {
     // files and descriptors
-    "read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "open",
-    "openat", "close", "close_range", "lseek", "stat", "fstat", "lstat", "newfstatat", "statx",
-    "access", "faccessat", "faccessat2", "readlink", "readlinkat", "getcwd", "chdir", "fchdir",
-    "getdents", "getdents64", "dup", "dup2", "dup3", "pipe", "pipe2", "poll", "ppoll", "select",
-    "pselect6", "epoll_create", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait",
-    "eventfd", "eventfd2", "umask", "fsync", "statfs", "fstatfs",
+    "read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "close",
+    "close_range", "lseek", "stat", "fstat", "lstat", "newfstatat", "statx", "access", "faccessat",
+    "faccessat2", "readlink", "readlinkat", "getcwd", "chdir", "fchdir", "getdents", "getdents64",
+    "dup", "dup2", "dup3", "pipe", "pipe2", "poll", "ppoll", "select", "pselect6", "epoll_create",
+    "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd", "eventfd2", "umask",
+    "fsync", "statfs", "fstatfs",
     // a pair of connected ends for event loops
     "recvfrom", "shutdown", "getsockname", "getsockopt", "setsockopt",
     // memory
@@ -56,7 +58,7 @@ constexpr const char* kWriters[] = {"mkdir",    "mkdirat",   "unlink",   "unlink
 
 // Calls that reach other processes and sockets unless their arguments are limited. A process in
 // namespaces of its own sees none.
-constexpr const char* kNeedNamespaces[] = {"tkill", "prctl", "fcntl", "sendto"};
+constexpr const char* kNeedNamespaces[] = {"tkill", "prctl", "fcntl", "sendto", "open", "openat"};
 
 // Without namespaces: what the interpreter asks about itself. PR_SET_PDEATHSIG is not among them,
 // or the process could outlive the service.
@@ -184,6 +186,12 @@ void LimitArguments(Filter* filter) {
   }
   for (const unsigned command : kAllowedFcntl) {
     filter->Add(SCMP_ACT_ALLOW, "fcntl", SCMP_A1_64(SCMP_CMP_EQ, command, 0));
+  }
+  // Older versions of Landlock let a file be cut to nothing that is opened for reading.
+  for (const auto& [name, flags] : {std::pair{"open", 1U}, std::pair{"openat", 2U}}) {
+    filter->Add(SCMP_ACT_ALLOW, name, SCMP_CMP64(flags, SCMP_CMP_MASKED_EQ, O_TRUNC, 0));
+    filter->Add(SCMP_ACT_ALLOW, name, SCMP_CMP64(flags, SCMP_CMP_MASKED_EQ, O_ACCMODE, O_WRONLY));
+    filter->Add(SCMP_ACT_ALLOW, name, SCMP_CMP64(flags, SCMP_CMP_MASKED_EQ, O_ACCMODE, O_RDWR));
   }
   // With an address, one end of a pair would reach any datagram socket of the machine.
   filter->Add(SCMP_ACT_ALLOW, "sendto", SCMP_A4_64(SCMP_CMP_EQ, 0, 0));

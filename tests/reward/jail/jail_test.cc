@@ -91,7 +91,9 @@ void ExpectClosed(const Jail& jail, const std::string& words) {
 
 // The tier of namespaces alone, with these programs.
 Jail Bubblewrapped(const std::string& bwrap) {
-  return Jail({.programs = {.bwrap = bwrap}, .tiers = {reward::v1::NAMESPACES}});
+  JailOptions options = Only(reward::v1::NAMESPACES);
+  options.programs.bwrap = bwrap;
+  return Jail(options);
 }
 
 TEST(Jail, IsClosedWithoutBubblewrap) {
@@ -104,9 +106,12 @@ TEST(Jail, IsClosedWithoutPython) {
 }
 
 TEST(Jail, IsClosedWithoutATier) {
-  const Jail jail({.programs = {}, .tiers = {}});
+  JailOptions options;
+  options.tiers.clear();
+  const Jail jail(options);
   EXPECT_FALSE(jail.standing());
   EXPECT_EQ(jail.tier(), reward::v1::NOT_ISOLATED);
+  EXPECT_NE(jail.problem(), "");
 }
 
 TEST(Jail, FallsBackToOneProcessAndSaysWhy) {
