@@ -1,5 +1,7 @@
 #include "reward/code/code_grader.h"
 
+#include <algorithm>
+
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/io/json.h"
@@ -11,10 +13,11 @@
 
 namespace grouper {
 
-// The calls of a problem as Python literals, and the values they must return.
+// The calls of a problem as JSON lists, and the values they must return.
 struct CodeGrader::Cases {
   std::vector<std::string> calls;
   std::vector<Json> expected;
+  int64_t largest_result = 0, all_results = 0;  // bytes that a right program may write
 };
 
 namespace {
@@ -22,9 +25,13 @@ namespace {
 using Result = reward::v1::ScoreResult;
 using End = JailResult::End;
 constexpr size_t kMostProgramBytes = 64 * 1024;
-constexpr size_t kMostDigits = 4000;
-// The limits of one case's arguments, expected value or result.
+// The limits of one case's arguments or expected value, and of one result, whose text may be longer
+// because it is ASCII. The harness writes results of this depth.
 constexpr JsonLimits kCaseLimits{.max_bytes = size_t{4} << 20, .max_depth = 48};
+constexpr JsonLimits kResultLimits{.max_bytes = size_t{16} << 20, .max_depth = 48};
+// To tell what is too large from what is no JSON.
+constexpr JsonLimits kWideLimits{
+    .max_bytes = size_t{4} << 20, .max_depth = 1000, .max_values = size_t{1} << 22};
 
 Judgement Failure(Result::Status status, const std::string& reason, const std::string& flag = "") {
   Judgement j;
@@ -74,28 +81,51 @@ Judgement FromEnd(const JailResult& r) {
   return Failure(Result::INTERNAL, "jail_failed", r.detail);
 }
 
-void CheckNumbers(const Json& json) {
-  // Python's own reader refuses longer whole numbers.
-  USER_CHECK(!json.IsNumber() || json.text.size() <= kMostDigits, "a number is too long");
-  for (const Json& item : json.items) CheckNumbers(item);
-  for (const Json::Member& member : json.members) CheckNumbers(member.second);
+// Thrown for tests that no program can meet.
+struct TestsTooLarge {
+  std::string what;
+};
+
+// The parser's words for whole numbers of more than 308 digits, which it cannot compare. Python's
+// own limit is 4300.
+constexpr const char kTooManyDigits[] = "too large for a double";
+
+Json ReadValue(const std::string& text, const std::string& where) {
+  if (text.size() > kCaseLimits.max_bytes) throw TestsTooLarge{where + " is longer than 4 MiB"};
+  try {
+    return ParseJson(text, where, kCaseLimits);
+  } catch (const Error& error) {
+    if (error.message().find(kTooManyDigits) != std::string::npos)
+      throw TestsTooLarge{error.message()};
+    ParseJson(text, where, kWideLimits);  // throws if it is no JSON
+    throw TestsTooLarge{error.message()};
+  }
 }
 
 }  // namespace
 
-// kUser when a case is not JSON.
-CodeGrader::Cases CodeGrader::ReadCases(const reward::v1::CodeProblem& problem) {
+// kUser when a case is not JSON; TestsTooLarge when no program can meet it.
+CodeGrader::Cases CodeGrader::ReadCases(const reward::v1::CodeProblem& problem,
+                                        int64_t output_bytes) {
   Cases cases;
   for (int i = 0; i < problem.cases_size(); ++i) {
     const std::string where = "case " + std::to_string(i);
-    const Json arguments =
-        ParseJson(problem.cases(i).arguments_json(), where + ": arguments_json", kCaseLimits);
+    const Json arguments = ReadValue(problem.cases(i).arguments_json(), where + ": arguments_json");
     USER_CHECK(arguments.IsArray(), where + ": arguments_json must be a list");
-    CheckNumbers(arguments);
-    cases.expected.push_back(
-        ParseJson(problem.cases(i).expected_json(), where + ": expected_json", kCaseLimits));
     cases.calls.emplace_back();
-    AppendPython(arguments, &cases.calls.back());
+    AppendJson(arguments, &cases.calls.back());
+    cases.expected.push_back(
+        ReadValue(problem.cases(i).expected_json(), where + ": expected_json"));
+    const int64_t bytes = MostResultBytes(cases.expected.back());
+    if (bytes > static_cast<int64_t>(kResultLimits.max_bytes))
+      throw TestsTooLarge{where + ": a result may take more than 16 MiB"};
+    cases.largest_result = std::max(cases.largest_result, bytes);
+    cases.all_results += bytes;
+  }
+  if (cases.all_results > output_bytes) {
+    throw TestsTooLarge{
+        "the results of a right program may take " + std::to_string(cases.all_results) +
+        " bytes; code.output_bytes of the rubric allows " + std::to_string(output_bytes)};
   }
   return cases;
 }
@@ -112,12 +142,14 @@ Judgement CodeGrader::Run(const std::string& program, const std::string& entry, 
   request.deadline = budget.deadline;
   request.stop = budget.stop;
   request.calls = std::move(cases.calls);
+  request.largest_result_bytes = cases.largest_result;
+  request.all_results_bytes = cases.all_results;
   size_t passed = 0;
   const JailResult result = jail_->Run(request, [&](size_t call, const std::string& json) {
     bool same = false;
     try {
-      same =
-          !json.empty() && SameValue(ParseJson(json, "result", kCaseLimits), cases.expected[call]);
+      same = !json.empty() &&
+             SameValue(ParseJson(json, "result", kResultLimits), cases.expected[call]);
     } catch (const Error&) {
       same = false;  // a value too deep or too large to be the expected one
     }
@@ -156,7 +188,9 @@ Judgement CodeGrader::Grade(const reward::v1::ScoreItem& item, const Rubric& rub
   try {
     // The tests are checked before the answer, because tests that nobody can pass are not this
     // completion's fault.
-    cases = ReadCases(task.problem());
+    cases = ReadCases(task.problem(), rubric.code().output_bytes());
+  } catch (const TestsTooLarge& error) {
+    return Failure(Result::UNSCORABLE, "tests_too_large", error.what);
   } catch (const Error& error) {
     return Failure(Result::UNSCORABLE, "test_unparsable", error.message());
   }

@@ -24,7 +24,7 @@ class CodeGrader final : public Grader {
 
  private:
   struct Cases;
-  static Cases ReadCases(const reward::v1::CodeProblem& problem);
+  static Cases ReadCases(const reward::v1::CodeProblem& problem, int64_t output_bytes);
   Judgement Run(const std::string& program, const std::string& entry, Cases cases,
                 const CodeRules& rules, const GradeBudget& budget) const;
   const Jail* jail_;

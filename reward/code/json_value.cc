@@ -3,9 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-
-#include "base/hex.h"
-
 namespace grouper {
 namespace {
 
@@ -53,49 +50,84 @@ bool SameValue(const Json& a, const Json& b) {
   return false;
 }
 
-// JSON as a Python literal on one line, ASCII only.
-void AppendPython(const Json& json, std::string* out) {
+void AppendJson(const Json& json, std::string* out) {
   switch (json.kind) {
     case Json::Kind::kNull:
-      *out += "None";
+      *out += "null";
       break;
     case Json::Kind::kBool:
-      *out += json.boolean ? "True" : "False";
+      *out += json.boolean ? "true" : "false";
       break;
     case Json::Kind::kNumber:
       *out += json.text;
       break;
-    case Json::Kind::kString: {
-      *out += "b'";
-      for (char c : json.text) {
-        *out += "\\x";
-        AppendHex(static_cast<unsigned char>(c), out);
-      }
-      *out += "'.decode()";
+    case Json::Kind::kString:
+      AppendJsonString(out, json.text);
       break;
-    }
     case Json::Kind::kArray:
       *out += "[";
-      for (const Json& item : json.items) {
-        AppendPython(item, out);
-        *out += ",";
+      for (size_t i = 0; i < json.items.size(); ++i) {
+        if (i > 0) *out += ",";
+        AppendJson(json.items[i], out);
       }
       *out += "]";
       break;
     case Json::Kind::kObject:
       *out += "{";
-      for (const Json::Member& member : json.members) {
-        Json key;
-        key.kind = Json::Kind::kString;
-        key.text = member.first;
-        AppendPython(key, out);
+      for (size_t i = 0; i < json.members.size(); ++i) {
+        if (i > 0) *out += ",";
+        AppendJsonString(out, json.members[i].first);
         *out += ":";
-        AppendPython(member.second, out);
-        *out += ",";
+        AppendJson(json.members[i].second, out);
       }
       *out += "}";
       break;
   }
+}
+
+namespace {
+
+// In ASCII with escapes: a control character takes 6 bytes, a quote or backslash 2, a character of
+// two or three bytes 6, one of four bytes 12.
+int64_t MostStringBytes(const std::string& text) {
+  int64_t bytes = 2;
+  for (const char c : text) {
+    const unsigned char byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) {
+      bytes += 6;
+    } else if (byte < 0x80) {
+      bytes += byte == '"' || byte == '\\' ? 2 : 1;
+    } else if (byte >= 0xc0) {
+      bytes += byte >= 0xf0 ? 12 : 6;
+    }
+  }
+  return bytes;
+}
+
+}  // namespace
+
+int64_t MostResultBytes(const Json& json) {
+  constexpr int64_t kFraction = 26;  // the longest text of a double
+  switch (json.kind) {
+    case Json::Kind::kNull:
+    case Json::Kind::kBool:
+      return 5;
+    case Json::Kind::kNumber: {
+      const std::string whole = WholeDigits(json);
+      return whole.empty() ? kFraction : static_cast<int64_t>(whole.size()) + 2;  // "1.0" for 1
+    }
+    case Json::Kind::kString:
+      return MostStringBytes(json.text);
+    case Json::Kind::kArray:
+    case Json::Kind::kObject:
+      break;
+  }
+  int64_t bytes = 2;
+  for (const Json& item : json.items) bytes += MostResultBytes(item) + 1;
+  for (const Json::Member& member : json.members) {
+    bytes += MostStringBytes(member.first) + MostResultBytes(member.second) + 2;
+  }
+  return bytes;
 }
 
 }  // namespace grouper

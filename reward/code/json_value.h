@@ -1,7 +1,8 @@
-// JSON values on both sides of the jail: whether a result equals the expected value, and arguments
-// as Python literals. Pure functions.
+// JSON values on both sides of the jail: whether a result equals the expected value, arguments as
+// text, and how much a right result takes. Pure functions.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "base/io/json.h"
@@ -12,8 +13,10 @@ namespace grouper {
 // lists in order and objects by key. No number equals a truth value.
 bool SameValue(const Json& a, const Json& b);
 
-// Appends the value as a Python literal: on one line, in ASCII, with no names but None, True and
-// False.
-void AppendPython(const Json& json, std::string* out);
+// Appends the value as JSON text on one line.
+void AppendJson(const Json& json, std::string* out);
+
+// The longest text, in bytes, that the jail's harness writes for a value that equals this one.
+int64_t MostResultBytes(const Json& json);
 
 }  // namespace grouper

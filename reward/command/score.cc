@@ -14,6 +14,7 @@
 #include "base/thread.h"
 #include "proto/rubric_check.h"
 #include "proto/textproto.h"
+#include "reward/code/json_value.h"
 #include "reward/code/local_code_grader.h"
 #include "reward/command/options.h"
 #include "reward/math/math_grader.h"
@@ -43,42 +44,6 @@ void SetMode(const std::string& mode, const std::string& where, Rubric* rubric) 
   rubric->set_extraction(extraction);
 }
 
-// Writes the value as JSON text again, for protobuf's own JSON reader.
-void Print(const Json& json, std::string* out) {
-  switch (json.kind) {
-    case Json::Kind::kNull:
-      *out += "null";
-      break;
-    case Json::Kind::kBool:
-      *out += json.boolean ? "true" : "false";
-      break;
-    case Json::Kind::kNumber:
-      *out += json.text;
-      break;
-    case Json::Kind::kString:
-      AppendJsonString(out, json.text);
-      break;
-    case Json::Kind::kArray:
-      *out += "[";
-      for (size_t i = 0; i < json.items.size(); ++i) {
-        if (i > 0) *out += ",";
-        Print(json.items[i], out);
-      }
-      *out += "]";
-      break;
-    case Json::Kind::kObject:
-      *out += "{";
-      for (size_t i = 0; i < json.members.size(); ++i) {
-        if (i > 0) *out += ",";
-        AppendJsonString(out, json.members[i].first);
-        *out += ":";
-        Print(json.members[i].second, out);
-      }
-      *out += "}";
-      break;
-  }
-}
-
 // A rubric field in a row overrides the rubric: {"units": "required"}, {"tolerance": {"absolute":
 // 0.01}}.
 void SetRubricField(const Json::Member& member, const std::string& where, Rubric* rubric) {
@@ -88,7 +53,7 @@ void SetRubricField(const Json::Member& member, const std::string& where, Rubric
              where + ": field \"" + member.first +
                  "\" is neither a row field nor a rubric field; start private names with _");
   std::string value;
-  Print(member.second, &value);
+  AppendJson(member.second, &value);
   if (field->enum_type() != nullptr && member.second.IsString()) {
     std::string name = Upper(member.second.text);
     if (field->enum_type()->FindValueByName(name) == nullptr)
@@ -112,7 +77,7 @@ Row ReadRow(const Json& json, const std::string& where, const Rubric& defaults) 
   row.rubric = defaults;
   const Json& id = json.At("id", where);
   USER_CHECK(id.IsString() || id.IsNumber(), where + ": field \"id\" must be a string or a number");
-  Print(id, &row.id_json);
+  AppendJson(id, &row.id_json);
   row.item.set_item_id(id.text);
   row.item.set_completion(json.String("completion", where));
   std::string task;  // the field that holds it
@@ -137,7 +102,7 @@ Row ReadRow(const Json& json, const std::string& where, const Rubric& defaults) 
       }
     } else if (name == "problem") {
       std::string text;
-      Print(value, &text);
+      AppendJson(value, &text);
       const auto status = google::protobuf::util::JsonStringToMessage(
           text, row.item.mutable_code()->mutable_problem());
       USER_CHECK(status.ok(), where + ": field \"problem\": " + std::string(status.message()));

@@ -37,8 +37,12 @@ constexpr std::chrono::seconds kStartTime{20};
 // The longest time between two looks at the stop token.
 constexpr int kLookMs = 50;
 constexpr int kMostThreads = 64;
-// Room for the nonces and event names around the values.
-constexpr int64_t kFrameBytes = 4096;
+// Room for the nonces and event names around the values: of the start and end, and of each call.
+constexpr int64_t kFrameBytes = 4096, kCallFrameBytes = 64;
+// Room for reading arguments and writing results. One byte of JSON takes at most 40 of memory, and
+// a slow processor handles far more than 1 MiB of it in a second. Neither depends on the machine.
+constexpr int64_t kMemoryPerByte = 40;
+constexpr double kBytesPerSecond = 1 << 20;
 
 // 128 random bits in hexadecimal, with which the harness signs its lines.
 std::string Nonce() {
@@ -68,6 +72,19 @@ Clock::time_point After(double seconds) {
 // those of the box itself.
 bool CountsThreads(const Walls& walls) { return !walls.namespaces && !WalledHasOwnUser(); }
 
+int64_t BytesToHandle(const JailRequest& request) {
+  int64_t bytes = request.all_results_bytes;
+  for (const std::string& call : request.calls) bytes += static_cast<int64_t>(call.size());
+  return bytes;
+}
+
+int64_t MemoryLimit(const JailRequest& request) {
+  size_t largest = 0;
+  for (const std::string& call : request.calls) largest = std::max(largest, call.size());
+  return request.limits.memory_bytes +
+         kMemoryPerByte * (static_cast<int64_t>(largest) + request.largest_result_bytes);
+}
+
 // One conversation with the harness.
 class Session {
  public:
@@ -80,9 +97,11 @@ class Session {
         limit_(Clock::now() + kStartTime) {}
 
   JailResult Talk(const std::function<bool(size_t, const std::string&)>& next) {
-    const double cpu = std::ceil(std::max(1.0, request_.limits.cpu_seconds));
+    // The kernel counts whole seconds, so little work gets no room.
+    const double room = handling_seconds_ < 0.0625 ? 0 : handling_seconds_;
+    const double cpu = std::ceil(std::max(1.0, request_.limits.cpu_seconds)) + std::ceil(room);
     Send(nonce_ + "\n(" + std::to_string(static_cast<int64_t>(cpu)) + "," +
-         std::to_string(request_.limits.memory_bytes) + "," +
+         std::to_string(MemoryLimit(request_)) + "," +
          (count_threads_ ? "None" : std::to_string(kMostThreads)) + ")\n");
     std::string event;
     if (!Receive(&event)) return result_;
@@ -90,7 +109,7 @@ class Session {
     started_ = true;
     begin_ = Clock::now();
     starved_ = box_.SecondsStarved();
-    limit_ = After(request_.limits.wall_seconds);
+    limit_ = After(request_.limits.wall_seconds + handling_seconds_);
     Send(PythonLiteral(request_.program) + "\n" + PythonLiteral(request_.entry) + ".decode()\n");
     if (!Receive(&event)) return result_;
     if (event != "loaded") return FromEvent(event);
@@ -141,7 +160,7 @@ class Session {
     if (!started_ || Clock::now() >= request_.deadline || request_.stop.stop_requested()) {
       return false;
     }
-    const std::chrono::duration<double> allowed(request_.limits.wall_seconds +
+    const std::chrono::duration<double> allowed(request_.limits.wall_seconds + handling_seconds_ +
                                                 box_.SecondsStarved() - starved_);
     limit_ = begin_ + std::chrono::duration_cast<Clock::duration>(allowed);
     return Clock::now() < limit_;
@@ -222,7 +241,9 @@ class Session {
     }
     if (n < 0) return true;
     total_ += n;
-    if (total_ - kFrameBytes > request_.limits.output_bytes) {
+    const int64_t frames =
+        kFrameBytes + kCallFrameBytes * static_cast<int64_t>(request_.calls.size());
+    if (total_ - frames > request_.limits.output_bytes) {
       Finish(End::kOutputLimit, "results exceed the output limit");
       return false;
     }
@@ -232,6 +253,7 @@ class Session {
 
   const JailRequest& request_;
   const bool count_threads_;
+  const double handling_seconds_ = static_cast<double>(BytesToHandle(request_)) / kBytesPerSecond;
   Box& box_;
   const std::string nonce_;
   bool started_ = false;
@@ -318,8 +340,8 @@ std::string Jail::Probe() const {
   JailRequest request;
   request.program = kProbeProgram;
   request.entry = "probe";
-  request.calls = {std::string("(") + (walls_->namespaces ? "True" : "False") + "," +
-                   (CountsThreads(*walls_) ? "False" : "True") + ")"};
+  request.calls = {std::string("[") + (walls_->namespaces ? "true" : "false") + "," +
+                   (CountsThreads(*walls_) ? "false" : "true") + "]"};
   request.limits.wall_seconds = 10;
   std::string found;
   const JailResult result = RunInBox(request, [&](size_t, const std::string& json) {

@@ -24,14 +24,17 @@ struct JailLimits {
   double cpu_seconds = 2;   // counted in whole seconds, rounded up
   double wall_seconds = 5;  // from the moment the submission is handed over
   int64_t memory_bytes = int64_t{256} << 20;
-  int64_t output_bytes = int64_t{1} << 20;  // of all results together
+  int64_t output_bytes = int64_t{1} << 20;  // of all results together, without their frames
 };
 
 struct JailRequest {
   std::string program;             // Python source
   std::string entry;               // function to call
-  std::vector<std::string> calls;  // argument lists as Python literals, one line each
+  std::vector<std::string> calls;  // argument lists as JSON, one line each
   JailLimits limits;
+  // The text of right results. Reading arguments and writing these is not the submission's work, so
+  // the limits of time and memory leave room for both, by their size.
+  int64_t largest_result_bytes = 0, all_results_bytes = 0;
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
   std::stop_token stop;
 };

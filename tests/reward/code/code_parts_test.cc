@@ -62,10 +62,30 @@ TEST(JsonValue, ComparesByValueAndKind) {
   }
 }
 
-TEST(JsonValue, PrintsPythonLiteralsOfOneLine) {
+TEST(JsonValue, IsWrittenOnOneLine) {
   std::string out;
-  AppendPython(ParseJson(R"([null,true,-1.5,"a'\n\\",{"k":[]}])", "a"), &out);
-  EXPECT_EQ(out, R"([None,True,-1.5,b'\x61\x27\x0a\x5c'.decode(),{b'\x6b'.decode():[],},])");
+  AppendJson(ParseJson("[null, true,\n-1.5e3, \"a'\\n\\\\\\u00e9\", {\"k\": [], \"l\": {}}]", "a"),
+             &out);
+  EXPECT_EQ(out, "[null,true,-1.5e3,\"a'\\n\\\\\xc3\xa9\",{\"k\":[],\"l\":{}}]");
+}
+
+TEST(JsonValue, ARightResultIsNoLongerThanSaid) {
+  for (const auto& [expected, result] : std::vector<std::pair<const char*, const char*>>{
+           {"1", "1.0"},
+           {"[1,-2,3]", "[1.0,-2.0,3.0]"},
+           {"1e20", "100000000000000000000"},
+           {"1e22", "10000000000000000000000"},
+           {"0.1", "0.1"},
+           {"-1e-7", "-1.2345678901234567e-107"},
+           {"false", "false"},
+           {"null", "null"},
+           {"\"\xc3\xa9\\n\\\"\"", "\"\\u00e9\\n\\\"\""},
+           {"\"\xf0\x9f\x98\x80\"", "\"\\ud83d\\ude00\""},
+           {"{\"a\":[],\"b\":{}}", "{\"a\":[],\"b\":{}}"}}) {
+    const int64_t most = MostResultBytes(ParseJson(expected, "expected"));
+    EXPECT_GE(most, static_cast<int64_t>(std::string(result).size())) << expected;
+    EXPECT_LE(most, static_cast<int64_t>(std::string(result).size()) + 26) << expected;
+  }
 }
 
 std::string Program(const std::string& answer, const std::string& wrap = "") {
@@ -255,7 +275,7 @@ TEST(CodeGrader, RefusesBrokenTasks) {
   EXPECT_EQ(reason([](Task t) { t->mutable_problem()->set_wrap("x"); }), "wrap_without_answer");
   EXPECT_EQ(reason(arguments("{}")), "test_unparsable");
   EXPECT_EQ(reason(arguments("[1")), "test_unparsable");
-  EXPECT_EQ(reason(arguments(("[" + std::string(5000, '1') + "]").c_str())), "test_unparsable");
+  EXPECT_EQ(reason(arguments(("[" + std::string(4301, '1') + "]").c_str())), "tests_too_large");
   EXPECT_EQ(reason([](Task t) { t->mutable_problem()->mutable_cases(0)->clear_expected_json(); }),
             "test_unparsable");
   // Whoever answers: also where there is no program to run.

@@ -173,7 +173,7 @@ class Breakout : public testing::TestWithParam<Tier> {
     JailRequest request;
     request.program = program;
     request.entry = "f";
-    request.calls = {"()"};
+    request.calls = {"[]"};
     std::string value;
     const JailResult result = jail.Run(request, [&](size_t, const std::string& json) {
       value = json;
@@ -283,7 +283,7 @@ TEST_P(Breakout, DiesWithTheService) {
         "def f(x):\n"
         "    if x: time.sleep(60)\n";
     request.entry = "f";
-    request.calls = {"(0,)", "(1,)"};
+    request.calls = {"[0]", "[1]"};
     request.limits.wall_seconds = 60;
     jail_.Run(request, [&](size_t, const std::string&) { return write(ready[1], "x", 1) == 1; });
     _exit(0);

@@ -26,7 +26,7 @@ using End = JailResult::End;
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
-JailRequest Request(const std::string& program, std::vector<std::string> calls = {"()"}) {
+JailRequest Request(const std::string& program, std::vector<std::string> calls = {"[]"}) {
   JailRequest request;
   request.program = program;
   request.entry = "f";
@@ -155,13 +155,13 @@ INSTANTIATE_TEST_SUITE_P(Tiers, StandingJail, testing::ValuesIn(kTiers),
 TEST_P(StandingJail, AnswersCallAfterCall) {
   JailResult result;
   const std::vector<std::string> values = Values(
-      jail_, Request("def f(x): return {'v': [x, None, 1.5, 'a\\u00e9\"\\n']}", {"[1]", "[True]"}),
+      jail_, Request("def f(x): return {'v': [x, None, 1.5, 'a\\u00e9\"\\n']}", {"[1]", "[true]"}),
       &result);
   EXPECT_EQ(result.end, End::kFinished);
   EXPECT_EQ(result.answered, 2u);
   ASSERT_EQ(values.size(), 2u);
-  EXPECT_EQ(values[0], R"({"v":[1,null,1.5,"a\u00e9\"\u000a"]})");
-  EXPECT_EQ(values[1], R"({"v":[true,null,1.5,"a\u00e9\"\u000a"]})");
+  EXPECT_EQ(values[0], R"({"v":[1,null,1.5,"a\u00e9\"\n"]})");
+  EXPECT_EQ(values[1], R"({"v":[true,null,1.5,"a\u00e9\"\n"]})");
 }
 
 TEST_P(StandingJail, StopsWhereTheJudgeHasSeenEnough) {
@@ -212,7 +212,7 @@ TEST_P(StandingJail, OutlivesAReaderThatDied) {
                                               "def f(x):\n"
                                               "    threading.Timer(0.01, os._exit, (0,)).start()\n"
                                               "    return x",
-                                              {"[1]", "['" + std::string(200000, 'a') + "']"}),
+                                              {"[1]", "[\"" + std::string(200000, 'a') + "\"]"}),
                                       [&](size_t, const std::string&) {
                                         std::this_thread::sleep_for(milliseconds(150));
                                         return true;
