@@ -7,56 +7,16 @@
 // against kernel bugs. Expected outputs never enter it. docs/running.md says what each tier holds.
 #pragma once
 
-#include <chrono>
-#include <functional>
 #include <limits>
 #include <memory>
-#include <stop_token>
 #include <string>
 #include <vector>
 
 #include "proto/reward.pb.h"
 #include "reward/jail/box.h"
+#include "reward/jail/session.h"
 
 namespace grouper {
-
-struct JailLimits {
-  double cpu_seconds = 2;   // counted in whole seconds, rounded up
-  double wall_seconds = 5;  // from the moment the submission is handed over
-  int64_t memory_bytes = int64_t{256} << 20;
-  int64_t output_bytes = int64_t{1} << 20;  // of all results together, without their frames
-};
-
-struct JailRequest {
-  std::string program;             // Python source
-  std::string entry;               // function to call
-  std::vector<std::string> calls;  // argument lists as JSON, one line each
-  JailLimits limits;
-  // The text of right results. Reading arguments and writing these is not the submission's work, so
-  // the limits of time and memory leave room for both, by their size.
-  int64_t largest_result_bytes = 0, all_results_bytes = 0;
-  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
-  std::stop_token stop;
-};
-
-struct JailResult {
-  enum class End {
-    kFinished,      // every call was answered, or next() ended it
-    kCompileError,  // detail: the exception's type
-    kException,     // detail: the exception's type, or the signal; the last call has no value
-    kEnded,         // the process ended, or closed its channel, without an answer
-    kCpuLimit,
-    kWallLimit,
-    kMemoryLimit,
-    kOutputLimit,
-    kForged,    // the submission itself wrote to the result channel
-    kDeadline,  // the service's deadline or a cancellation, which is not the submission's fault
-    kBroken,    // the jail could not be built or started; detail gives the reason
-  };
-  End end = End::kBroken;
-  std::string detail;
-  size_t answered = 0;  // calls with a value
-};
 
 struct JailOptions {
   JailPrograms programs;
@@ -87,14 +47,12 @@ class Jail {
 
   // Sends the calls one after another. `next` receives each value (as JSON text; empty for a value
   // that is not plain JSON) before the next call is sent, and returns false to end the run early.
-  JailResult Run(const JailRequest& request,
-                 const std::function<bool(size_t call, const std::string& json)>& next) const;
+  JailResult Run(const JailRequest& request, const NextValue& next) const;
 
  private:
   std::string Try(reward::v1::IsolationTier tier);
   std::string Probe() const;
-  JailResult RunInBox(const JailRequest& request,
-                      const std::function<bool(size_t call, const std::string& json)>& next) const;
+  JailResult RunInBox(const JailRequest& request, const NextValue& next) const;
   JailOptions options_;
   std::unique_ptr<Walls> walls_;  // of the tier that is tried, then of the one that stands
   reward::v1::IsolationTier tier_ = reward::v1::NOT_ISOLATED;
