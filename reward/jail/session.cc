@@ -100,7 +100,11 @@ class Session {
       if (!Receive(&event)) return result_;
       if (event != "value?" && event.rfind("value ", 0) != 0) return FromEvent(event);
       result_.answered = call + 1;
-      if (!next(call, event == "value?" ? "" : event.substr(6))) break;
+      const Clock::time_point asked = Clock::now();
+      const bool more = next(call, event == "value?" ? "" : event.substr(6));
+      begin_ += Clock::now() - asked;  // to judge a value is not the submission's time
+      limit_ += Clock::now() - asked;
+      if (!more) break;
     }
     if (Spoke()) return Finish(End::kForged, "more results than calls");
     return Finish(End::kFinished, "");

@@ -230,6 +230,17 @@ TEST_P(StandingJail, EndsAtTheServicesDeadline) {
   EXPECT_LT(Clock::now() - request.deadline, milliseconds(1000));
 }
 
+TEST_P(StandingJail, TheJudgesOwnTimeIsNotTheProgramsTime) {
+  JailRequest request = Request("def f(x): return x", {"[1]", "[2]", "[3]"});
+  request.limits.wall_seconds = 1;
+  const JailResult result = jail_.Run(request, [](size_t, const std::string&) {
+    std::this_thread::sleep_for(milliseconds(700));
+    return true;
+  });
+  EXPECT_EQ(result.end, End::kFinished) << result.detail;
+  EXPECT_EQ(result.answered, 3u);
+}
+
 // Twelve others want the one processor: a tenth of a second of work takes more than one.
 TEST_P(StandingJail, AStarvedProgramIsNoSleeper) {
   cpu_set_t before, one;
