@@ -146,6 +146,15 @@ TEST_F(Service, RefusesMalformedRequestsNamingTheField) {
   EXPECT_EQ(Call().Capabilities().max_items(), 9u);
 }
 
+TEST_F(Service, RefusesMessagesThatAreTooLarge) {
+  Start();
+  const grpc::Status status = Call().Score(Request({MathItem("a", std::string(65 << 20, 'x'))}));
+  EXPECT_EQ(status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_NE(status.error_message().find("larger than max"), std::string::npos)
+      << status.error_message();
+  EXPECT_TRUE(Call().Score(Request({MathItem("a", "\\boxed{1}")})).ok());
+}
+
 TEST_F(Service, SharedTasksAreJudgedLikeTheItemsOwn) {
   gate_.Open();
   Start();
