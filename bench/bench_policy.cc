@@ -11,9 +11,8 @@
 #include "base/error.h"
 #include "base/io/json.h"
 #include "bench/grpo_step.h"
+#include "bench/long_sequences.h"
 #include "bench/policy_speed.h"
-#include "bench/prompt_step.h"
-#include "bench/tail_step.h"
 #include "kernels/cpu/parallel.h"
 
 namespace grouper::bench {
@@ -29,7 +28,7 @@ constexpr const char* kUsage =
     "tokens\n"
     "per second; or the seconds of the quickstart's GRPO step and of its parts; or of a step with\n"
     "long prompts, with the prompts of a group computed once and with every completion alone; or\n"
-    "of a decoded token, and of an update, when one sequence of 8 k tokens remains.\n"
+    "of a decoded token, and of an update, when one long sequence remains.\n"
     "GROUPER_CPU=avx512|avx2|scalar chooses the instruction set.\n"
     "Example: taskset -c 0 bench_policy --threads 1 --model 10M --json\n";
 
@@ -177,8 +176,8 @@ int Run(int argc, char** argv) {
     if (options.tail) {
       const TailStep s = MeasureTail(policy, options.rounds, stream);
       std::fprintf(stderr,
-                   "%-5s one sequence of 8 k tokens, %d thread(s): %.3f ms per decoded token | "
-                   "%.3f s per update\n",
+                   "%-5s one sequence, %d thread(s): %.3f ms per token decoded at 8 k | "
+                   "%.3f s per update at 4 k\n",
                    policy.name.c_str(), options.threads, 1e3 * s.token, s.update);
       continue;
     }

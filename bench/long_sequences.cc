@@ -1,4 +1,4 @@
-#include "bench/prompt_step.h"
+#include "bench/long_sequences.h"
 
 #include <algorithm>
 #include <chrono>
@@ -14,6 +14,8 @@ namespace grouper::bench {
 namespace {
 
 constexpr int64_t kPrompts = 2, kPromptTokens = 512, kSamples = 16, kNewTokens = 64;
+// The tail: decoded after a prompt; and a sequence that is trained on.
+constexpr int64_t kTailPrompt = 8160, kTailTokens = 64, kTrained = 4096;
 
 double Now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -24,16 +26,14 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-std::vector<Prompt> LongPrompts(int64_t vocab) {
-  std::vector<Prompt> prompts(kPrompts);
-  for (size_t i = 0; i < prompts.size(); ++i) {
-    prompts[i].set_ordinal(i);
-    for (uint32_t t = 0; t < kPromptTokens; ++t) {
-      const PhiloxWords words = PhiloxAt(1, RandomStream::kDataOrder, i, t);
-      prompts[i].add_ids(3 + words[0] % static_cast<uint32_t>(vocab - 3));
-    }
+Prompt RandomPrompt(size_t ordinal, int64_t tokens, int64_t vocab) {
+  Prompt prompt;
+  prompt.set_ordinal(ordinal);
+  for (uint32_t t = 0; t < tokens; ++t) {
+    const PhiloxWords words = PhiloxAt(1, RandomStream::kDataOrder, ordinal, t);
+    prompt.add_ids(3 + words[0] % static_cast<uint32_t>(vocab - 3));
   }
-  return prompts;
+  return prompt;
 }
 
 // Every completion has a reward of its own, so all are trained on.
@@ -66,12 +66,16 @@ PromptStep MeasurePromptStep(const PolicyCase& policy, int rounds, Stream& strea
   options.group_size = kSamples;
   options.max_new_tokens = kNewTokens;
 
+  std::vector<Prompt> prompts;
+  for (size_t i = 0; i < kPrompts; ++i) {
+    prompts.push_back(RandomPrompt(i, kPromptTokens, config.policy().vocab_size()));
+  }
   PromptStep result;
   std::vector<double> generate, shared, whole;
   for (int round = 0; round <= rounds; ++round) {  // the first one only warms up
     std::vector<Group> groups;
     double begin = Now();
-    engine.Generate(LongPrompts(config.policy().vocab_size()), options, &groups);
+    engine.Generate(prompts, options, &groups);
     if (round > 0) generate.push_back(Now() - begin);
     GiveAdvantages(&groups);
     const std::vector<TrainSequence> sequences = SequencesOf(groups);
@@ -94,6 +98,48 @@ PromptStep MeasurePromptStep(const PolicyCase& policy, int rounds, Stream& strea
   result.generate = Median(generate);
   result.train_shared = Median(shared);
   result.train_whole = Median(whole);
+  return result;
+}
+
+TailStep MeasureTail(const PolicyCase& policy, int rounds, Stream& stream) {
+  Config config;
+  *config.mutable_policy() = policy.config;
+  config.mutable_policy()->set_max_positions(kTailPrompt + kTailTokens);
+  Policy weights(config.policy(), DType::kFloat32);
+  InitRandom(1, &weights.weights(), stream);
+  const Prompt prompt = RandomPrompt(0, kTailPrompt, policy.config.vocab_size());
+  TrainSequence sequence;
+  sequence.ids.assign(prompt.ids().begin(), prompt.ids().begin() + kTrained);
+  for (int32_t t = kTrained - kTailTokens; t < kTrained; ++t) sequence.targets.push_back(t);
+
+  TailStep result;
+  std::vector<double> tokens, updates;
+  {
+    RolloutConfig rollout;
+    rollout.set_kv_cache_bytes((KvCache::BlocksFor(kTailPrompt + kTailTokens) + 8) * 2 *
+                               KvCache::BlockBytes(config.policy(), DType::kFloat32));
+    const auto tokenizer = Tokenizer::Numbers(config.policy().vocab_size());
+    Engine engine(weights, *tokenizer, rollout, stream);
+    GenerateOptions options;
+    options.group_size = 1;
+    options.max_new_tokens = kTailTokens;
+    double last = 0;
+    options.on_token = [&](const Completion& completion) {
+      const double now = Now();
+      if (completion.ids_size() > 1) tokens.push_back(now - last);
+      last = now;
+    };
+    std::vector<Group> groups;
+    for (int round = 0; round < rounds; ++round) engine.Generate({&prompt, 1}, options, &groups);
+  }
+  Learner learner(&weights, config, stream);
+  for (int round = 0; round <= rounds; ++round) {  // the first one only warms up
+    const double begin = Now();
+    learner.UpdateSupervised({&sequence, 1}, 1e-6);
+    if (round > 0) updates.push_back(Now() - begin);
+  }
+  result.token = *std::min_element(tokens.begin(), tokens.end());
+  result.update = *std::min_element(updates.begin(), updates.end());
   return result;
 }
 
