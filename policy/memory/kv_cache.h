@@ -34,7 +34,7 @@ class KvCache {
   int32_t Take();
   void Share(int32_t block) { ++counts_[static_cast<size_t>(block)]; }
   void Release(int32_t block);
-  // Makes all blocks free; the learner does so before each micro-batch.
+  // Makes all blocks free.
   void Clear();
   // Keys and values of positions 0..used-1 of a block, all layers.
   void Copy(int32_t from, int32_t to);

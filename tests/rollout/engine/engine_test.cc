@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "kernels/attention/attention.h"
+#include "kernels/attention/task_list.h"
+#include "policy/checkpoint/file_tensors.h"
 #include "policy/init.h"
 #include "rl/learner/learner.h"
 #include "tests/testing/tiny_policy.h"
@@ -128,6 +131,44 @@ TEST(Engine, LearnerRecomputesEveryTokenAndExpertBitForBit) {
       EXPECT_TRUE(update.updated);
     }
   }
+}
+
+// The tail: fewer sequences than threads, each over several splits of 512 keys. Threads share the
+// splits while sampling, and the rows and blocks of keys while training.
+TEST(Engine, ThreadsThatShareALongTailChangeNoBit) {
+  PolicyConfig config = testing::PolicyShapes(kVocab)[1].second;
+  config.set_max_positions(2048);
+  const std::vector<Prompt> prompts = testing::MakePrompts({1100, 520}, kVocab);
+  GenerateOptions options;
+  options.group_size = 2;
+  options.max_new_tokens = 12;
+  std::string completions, weights;
+  for (const int threads : {1, 2, 7}) {
+    SCOPED_TRACE(threads);
+    cpu::ThreadPool pool(threads);
+    Stream stream{cpu::AvailableIsas().front(), threads > 1 ? &pool : nullptr};
+    Policy policy(config, DType::kFloat32);
+    InitRandom(9, &policy.weights(), stream);
+    const auto tokenizer = Tokenizer::Make("words");
+    Engine engine(policy, *tokenizer, RolloutConfig(), stream);
+    std::vector<Group> groups;
+    ASSERT_TRUE(engine.Generate(prompts, options, &groups));
+    const std::string bytes = Bytes(groups);
+    testing::ScoreByIndex(&groups);
+    Learner learner(&policy, Config(), stream);
+    const UpdateResult update = learner.Update(groups, 1e-3);
+    EXPECT_EQ(update.check.total(), 0) << update.check.first;
+    EXPECT_TRUE(update.updated);
+    if (completions.empty()) {
+      completions = bytes;
+      weights = WeightsSha256(policy.weights());
+    }
+    EXPECT_EQ(bytes, completions);
+    EXPECT_EQ(WeightsSha256(policy.weights()), weights);
+  }
+  EXPECT_GT(AttentionScratch(7, 4, 1100, config.attention().heads(), 2, 8), 0)
+      << "seven threads share no splits of four rows";
+  EXPECT_FALSE(cpu::FuseBackward(2, 2, 7));
 }
 
 TEST(Engine, StopsAtTheEndTokenAndAtTheCap) {
