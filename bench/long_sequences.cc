@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "kernels/attention/attention.h"
 #include "policy/init.h"
 #include "rl/learner/learner.h"
 #include "rollout/engine/engine.h"
@@ -101,6 +102,51 @@ PromptStep MeasurePromptStep(const PolicyCase& policy, int rounds, Stream& strea
   return result;
 }
 
+namespace {
+
+void MeasureTailAttention(const PolicyConfig& config, Stream& stream, TailStep* result) {
+  const AttentionConfig& a = config.attention();
+  const int64_t blocks = KvCache::BlocksFor(kTailPrompt), width = a.heads() * a.head_dim();
+  const int64_t threads = stream.pool == nullptr ? 1 : stream.pool->threads();
+  Arena arena("bench");
+  const auto real = [&](const Tensor& t) {
+    for (int64_t i = 0; i < t.elements(); ++i) {
+      t.as<float>()[i] = static_cast<float>(i * 7919 % 1000) * 1e-3f - 0.5f;
+    }
+    return t;
+  };
+  const auto ints = [&](int64_t n) { return arena.Vector("ints", DType::kInt32, n); };
+  const DType f = DType::kFloat32;
+  AttentionArgs args{.q = real(arena.Matrix("q", f, 1, width)),
+                     .sequence = ints(1),
+                     .positions = ints(1),
+                     .block_table = arena.Matrix("table", DType::kInt32, 1, blocks),
+                     .k_cache = real(arena.Block("k", f, blocks, a.kv_heads(), a.head_dim(), 64)),
+                     .v_cache = real(arena.Block("v", f, blocks, a.kv_heads(), 64, a.head_dim())),
+                     .out = arena.Matrix("out", f, 1, width),
+                     .max_and_sum = {},
+                     .splits = arena.Vector("splits", f,
+                                            AttentionScratch(threads, 1, kTailPrompt, a.heads(),
+                                                             a.kv_heads(), a.head_dim())),
+                     .heads = a.heads(),
+                     .scale = 0.1};
+  args.sequence.as<int32_t>()[0] = 0;
+  args.positions.as<int32_t>()[0] = kTailPrompt - 1;
+  for (int32_t b = 0; b < blocks; ++b) args.block_table.as<int32_t>()[b] = b;
+  Stream serial{stream.isa, nullptr};
+  result->attention_one_thread = result->attention_shared = 1e30;
+  for (int i = 0; i < 2000; ++i) {
+    for (const bool shared : {false, true}) {
+      double* least = shared ? &result->attention_shared : &result->attention_one_thread;
+      const double begin = Now();
+      Attention(shared ? stream : serial, args);
+      *least = std::min(*least, Now() - begin);
+    }
+  }
+}
+
+}  // namespace
+
 TailStep MeasureTail(const PolicyCase& policy, int rounds, Stream& stream) {
   Config config;
   *config.mutable_policy() = policy.config;
@@ -138,6 +184,7 @@ TailStep MeasureTail(const PolicyCase& policy, int rounds, Stream& stream) {
     learner.UpdateSupervised({&sequence, 1}, 1e-6);
     if (round > 0) updates.push_back(Now() - begin);
   }
+  MeasureTailAttention(config.policy(), stream, &result);
   result.token = *std::min_element(tokens.begin(), tokens.end());
   result.update = *std::min_element(updates.begin(), updates.end());
   return result;

@@ -20,7 +20,10 @@ PromptStep MeasurePromptStep(const PolicyCase& policy, int rounds, Stream& strea
 // The tail of a rollout, when one long completion remains: seconds of a decoded token at a position
 // of about 8,192, and of an update on one sequence of 4,096. The least of the rounds.
 struct TailStep {
-  double token = 0;   // decoded
+  double token = 0;  // decoded
+  // Attention of that token in one layer: on the thread that has its row, as long as rows were the
+  // only tasks; and shared by all threads. The two calls alternate.
+  double attention_one_thread = 0, attention_shared = 0;
   double update = 0;  // forward, backward and AdamW on one sequence
 };
 TailStep MeasureTail(const PolicyCase& policy, int rounds, Stream& stream);
