@@ -155,6 +155,7 @@ int RunEvalCommand(const EvalOptions& options, std::stop_token stop) {
              "data.holdout_every");
   const size_t asked = questions.size();
   std::unique_ptr<SampleFolder> folder;
+  CheckTraceFrames(config);
   if (!options.run.run.empty()) folder = std::make_unique<SampleFolder>(options.run.run, config);
   RewardStage reward(config.reward(), "eval");
   Evaluator evaluator(std::move(questions), config, session.tokenizer(), &reward);

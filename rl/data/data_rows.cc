@@ -8,8 +8,11 @@
 #include "base/error.h"
 #include "base/io/file.h"
 #include "base/io/json_lines.h"
+#include "base/io/record_file.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "policy/policy_config.h"
+#include "trace/store/frame_bytes.h"
 
 namespace grouper {
 namespace {
@@ -70,6 +73,22 @@ std::vector<std::string> ReadGolds(const Json& json, const std::string& where,
   return golds;
 }
 
+// A group of the row's prompt must fit into a frame of the trace.
+void CheckRecordable(const DataRow& row, const Config& config) {
+  uint64_t text = row.prompt.size();
+  for (const std::string& gold : row.golds) text += gold.size();
+  const int64_t members =
+      std::max<int64_t>({config.group_size(), config.sample().samples(), config.eval().samples()});
+  const uint64_t bytes = MostGroupBytes(text, row.prompt_ids.size(), ExpertBytes(config.policy()),
+                                        static_cast<uint64_t>(members));
+  USER_CHECK(bytes <= kMaxRecordBytes,
+             row.where +
+                 ": with its experts and scores the prompt is larger than a frame of the trace; "
+                 "shorten it, lower group_size, or set data.on_bad=SKIP",
+             Named("bytes", bytes), Named("most", kMaxRecordBytes),
+             Named("prompt_tokens", row.prompt_ids.size()), Named("group_size", members));
+}
+
 DataRow ReadRow(const Json& json, const std::string& where, const Config& config,
                 const Tokenizer& tokenizer, int64_t room_tokens, bool with_answer) {
   const DataConfig& data = config.data();
@@ -108,6 +127,7 @@ DataRow ReadRow(const Json& json, const std::string& where, const Config& config
                               : ": prompt and sampling.max_new_tokens exceed") +
                  " policy.max_positions; raise it or set data.on_bad=SKIP",
              Named("tokens", need), Named("policy.max_positions", config.policy().max_positions()));
+  if (!with_answer) CheckRecordable(row, config);
   return row;
 }
 

@@ -35,6 +35,7 @@ void CheckSettings(const Config& config, const SampleJobOptions& options) {
   USER_CHECK(!options.output.empty(),
              "[sample] --output is missing; name a file for the rows with --output FILE.jsonl");
   CheckRubrics(config.reward().rubric());
+  CheckTraceFrames(config);
   USER_CHECK(config.sampling().temperature() > 0 || config.sample().samples() == 1,
              "[config] at sampling.temperature 0 all samples of a question are the same; set "
              "--samples 1",

@@ -132,11 +132,7 @@ struct GroupBytes {
 GroupBytes GroupBytesOf(const Config& config, const SamplingConfig& sampling, int64_t cap,
                         int64_t longest_prompt) {
   const bool filtered = sampling.top_k() > 0 || sampling.top_p() < 1 || sampling.min_p() > 0;
-  const PolicyConfig& policy = config.policy();
-  const int64_t experts = MoeLayers(policy) > 0
-                              ? MoeLayers(policy) * policy.moe().experts_per_token() *
-                                    ExpertIdBytes(policy.moe().experts())
-                              : 0;
+  const auto experts = static_cast<int64_t>(ExpertBytes(config.policy()));
   constexpr int64_t kTextOfToken = 2;  // about
   // Per token: id, log-prob, entropy and end in the text, 4 bytes each.
   const int64_t token = 16 + (filtered ? 4 : 0) + kTextOfToken + experts;

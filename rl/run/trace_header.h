@@ -1,4 +1,4 @@
-// The header that every trace of this program opens with.
+// The header that every trace of this program opens with, and what a trace can hold.
 #pragma once
 
 #include <cstdint>
@@ -12,5 +12,9 @@ namespace grouper {
 // group_size is the number of completions per prompt. TraceWriter adds the format's version.
 TraceHeader MakeTraceHeader(const Config& config, const std::string& run_folder,
                             int64_t group_size);
+
+// kUser, naming the settings, when a completion of the longest length could be larger than a frame
+// of the trace. Rows of data are checked when they are read.
+void CheckTraceFrames(const Config& config);
 
 }  // namespace grouper

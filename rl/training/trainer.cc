@@ -48,6 +48,7 @@ void CheckTrainConfig(const Config& config) {
              "(eval.temperature)",
              Named("sampling.temperature", config.sampling().temperature()));
   CheckLengthSchedule(config);
+  CheckTraceFrames(config);
   CheckLossConfig(config.loss());
   CheckMinibatches(config);
   CheckReferenceConfig(config);

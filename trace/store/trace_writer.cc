@@ -10,7 +10,7 @@
 #include "base/io/disk_wait.h"
 #include "base/io/file.h"
 #include "base/kill_point.h"
-#include "base/utf8.h"
+#include "trace/store/stored_scores.h"
 
 namespace grouper {
 namespace {
@@ -73,18 +73,6 @@ void CheckShape(const Group& group) {
         Named("scores", group.scores_size()), Named("advantages", group.advantages_size()));
 }
 
-// Escapes bytes that are not UTF-8 in the fields into which a grader may put bytes of a model. With
-// such bytes a frame could be written, but not parsed again.
-void MakeStringsReadable(google::protobuf::RepeatedPtrField<reward::v1::ScoreResult>* scores) {
-  const auto repair = [](std::string* text) { *text = EscapeIllFormed(*text); };
-  for (reward::v1::ScoreResult& score : *scores) {
-    repair(score.mutable_reason());
-    if (score.has_extraction()) repair(score.mutable_extraction()->mutable_answer());
-    for (reward::v1::TestVerdict& test : *score.mutable_tests()) repair(test.mutable_detail());
-    for (std::string& flag : *score.mutable_flags()) repair(&flag);
-  }
-}
-
 // Copies the group without the arrays, which are in the frames of its completions.
 void ReduceGroup(const Group& group, Group* reduced) {
   *reduced->mutable_prompt() = group.prompt();
@@ -94,7 +82,7 @@ void ReduceGroup(const Group& group, Group* reduced) {
     member->set_index(completion.index());
   }
   *reduced->mutable_scores() = group.scores();
-  MakeStringsReadable(reduced->mutable_scores());
+  MakeScoresStorable(reduced->mutable_scores());
   *reduced->mutable_advantages() = group.advantages();
   reduced->set_reward_mean(group.reward_mean());
   reduced->set_reward_std(group.reward_std());

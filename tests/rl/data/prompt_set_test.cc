@@ -207,6 +207,23 @@ TEST_F(PromptSetTest, TheRestOfALineThatIsTooLongIsNoRow) {
   EXPECT_EQ(set.At(0).task_id(), "train.jsonl:2");
 }
 
+// The experts of a prompt lie in one frame with it: 100 layers x 64 experts x 9,000 positions.
+TEST_F(PromptSetTest, APromptWhoseGroupNoTraceFrameHoldsIsRefusedWithItsLine) {
+  PolicyConfig* policy = config_.mutable_policy();
+  policy->set_max_positions(20'000);
+  policy->set_layers(100);
+  policy->mutable_moe()->set_experts(128);
+  policy->mutable_moe()->set_experts_per_token(64);
+  const std::string rows =
+      Rows(1) + "{\"question\":\"" + std::string(9000, 'q') + "\",\"answer\":\"#### 1\"}\n";
+  const std::string words = Refusal(rows);
+  EXPECT_NE(words.find("train.jsonl:2"), std::string::npos) << words;
+  EXPECT_NE(words.find("frame of the trace"), std::string::npos) << words;
+  EXPECT_NE(words.find("prompt_tokens=9001"), std::string::npos) << words;
+  policy->mutable_moe()->set_experts_per_token(8);
+  EXPECT_EQ(Open(rows).rows(), 2);
+}
+
 TEST_F(PromptSetTest, APromptMayFillTheContextToTheLastToken) {
   // <bos>, the question, 16 new tokens: 239 bytes are the most.
   const auto row = [](size_t bytes) {

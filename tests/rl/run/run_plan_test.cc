@@ -9,6 +9,7 @@
 #include "proto/textproto.h"
 #include "rl/algorithm/profile.h"
 #include "rl/command/plan_table.h"
+#include "rl/run/trace_header.h"
 
 namespace grouper {
 namespace {
@@ -148,6 +149,30 @@ TEST(RunPlan, APolicyFarBeyondThisMachineCanBePlanned) {
   const int64_t parameters = ParameterCount(config.policy());
   EXPECT_GT(plan.from_start, 7 * 4 * parameters);
   EXPECT_LT(plan.from_start, 7 * 4 * parameters + (int64_t{80} << 30));
+}
+
+TEST(TraceFrames, SettingsWhoseCompletionsNoFrameHoldsAreRefused) {
+  const auto refusal = [](const std::string& text) {
+    Config config;
+    MergeTextproto(text, "test", &config);
+    try {
+      CheckTraceFrames(config);
+      return std::string();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kUser);
+      return error.message();
+    }
+  };
+  const std::string moe = "policy { layers: 61 moe { experts: 256 experts_per_token: 8 } } ";
+  EXPECT_EQ(refusal(moe + "sampling { max_new_tokens: 65536 }"), "");
+  EXPECT_EQ(refusal("policy { moe { experts: 0 } } sampling { max_new_tokens: 400000 }"), "");
+  for (const std::string& text :
+       {moe + "sampling { max_new_tokens: 131072 }", moe + "eval { max_new_tokens: 131072 }",
+        std::string("sampling { max_new_tokens: 1000000000000000000 }")}) {
+    const std::string words = refusal(text);
+    EXPECT_NE(words.find("sampling.max_new_tokens"), std::string::npos) << text << ": " << words;
+    EXPECT_NE(words.find("expert_bytes_per_token="), std::string::npos) << words;
+  }
 }
 
 }  // namespace
