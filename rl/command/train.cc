@@ -59,6 +59,11 @@ int DryRun(const RunOptions& options, Config config) {
   if (prompts.skipped() > 0) {
     Say(true, "data.train: " + std::to_string(prompts.skipped()) + " rows were skipped");
   }
+  for (const std::string& name :
+       prompts.UnusedRubrics(prompts.EvalPrompts(config.eval().questions()))) {
+    Say(true, "reward.rubric \"" + Excerpt(name) +
+                  "\" has no effect: no row names it (data.rubric_field)");
+  }
   const RunFacts facts =
       FactsOf(config, prompts, options.threads > 0 ? options.threads : cpu::ChooseThreads());
   const int64_t machine = MachineMemoryBytes();

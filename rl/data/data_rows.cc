@@ -89,6 +89,23 @@ void CheckRecordable(const DataRow& row, const Config& config) {
              Named("prompt_tokens", row.prompt_ids.size()), Named("group_size", members));
 }
 
+void ReadRubric(const Json& json, const Config& config, DataRow* row) {
+  const auto& rubrics = config.reward().rubric();
+  const std::string& field = config.data().rubric_field();
+  row->names_rubric = !field.empty() && json.Find(field) != nullptr;
+  if (!row->names_rubric) {
+    if (!rubrics.empty()) row->rubric = rubrics[0].name();
+    return;
+  }
+  row->rubric = json.String(field, row->where);
+  USER_CHECK(std::any_of(rubrics.begin(), rubrics.end(),
+                         [&](const Rubric& rubric) { return rubric.name() == row->rubric; }),
+             row->where + ": field \"" + field +
+                 "\" names no entry of reward.rubric; add the entry, or set "
+                 "data.rubric_field=\"\" to score every row by the first one",
+             Named("rubric", Excerpt(row->rubric)));
+}
+
 DataRow ReadRow(const Json& json, const std::string& where, const Config& config,
                 const Tokenizer& tokenizer, int64_t room_tokens, bool with_answer) {
   const DataConfig& data = config.data();
@@ -106,6 +123,7 @@ DataRow ReadRow(const Json& json, const std::string& where, const Config& config
                where + ": field \"" + data.answer_field() + "\" is empty");
   } else {
     row.golds = ReadGolds(json, where, data, row.answer);
+    ReadRubric(json, config, &row);
   }
   const std::string ids_field = data.answer_field() + "_ids";
   try {

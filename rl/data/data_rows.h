@@ -19,6 +19,8 @@ struct DataRow {
   std::vector<int32_t> prompt_ids;  // with <bos>
   std::string answer;               // the whole answer field; may be empty when there are golds
   std::vector<int32_t> answer_ids;  // documents: the answer's tokens, as sampled or encoded
+  std::string rubric;               // name of an entry of reward.rubric; empty for documents
+  bool names_rubric = false;        // the row itself does
   std::vector<std::string> golds;   // what a grader compares with; empty for documents
 };
 
@@ -46,9 +48,9 @@ struct DataRequest {
 // name with _ids), which rows of `grouper sample` carry so that nothing is encoded again; without
 // that field they are the tokens of its text. For prompts, the golds are the row's "golds", a list
 // of texts, or else the text after data.gold_after in the answer field, without blanks around it.
-// data.max_rows counts good rows. kUser "path:line: words" for a bad row, unless data.on_bad is
-// SKIP; also for a config that fits no row and for a file that cannot be read twice. Only the
-// held-out part may be empty.
+// The row's rubric is that of data.rubric_field. data.max_rows counts good rows. kUser "path:line:
+// words" for a bad row, unless data.on_bad is SKIP; also for a config that fits no row and for a
+// file that cannot be read twice. Only the held-out part may be empty.
 DataRows ReadDataRows(const DataRequest& request, const Config& config, const Tokenizer& tokenizer);
 
 // data.prompt_template with the question in it. kUser when the template has no {question}.

@@ -1,6 +1,7 @@
 #include "rl/data/prompt_set.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "rl/algorithm/length_schedule.h"
@@ -42,7 +43,7 @@ void CheckTaskRubrics(const std::string& data, const Config& config) {
   }
 }
 
-Prompt PromptOfRow(const DataRow& row, uint64_t ordinal, const std::string& rubric) {
+Prompt PromptOfRow(const DataRow& row, uint64_t ordinal) {
   Prompt prompt;
   prompt.set_ordinal(ordinal);
   // Only the file's name, so that a trace does not depend on the folder of the data.
@@ -52,7 +53,7 @@ Prompt PromptOfRow(const DataRow& row, uint64_t ordinal, const std::string& rubr
   prompt.set_text(row.prompt);
   prompt.mutable_ids()->Add(row.prompt_ids.begin(), row.prompt_ids.end());
   for (const std::string& gold : row.golds) prompt.mutable_math()->add_golds(gold);
-  prompt.set_rubric(rubric);
+  prompt.set_rubric(row.rubric);
   return prompt;
 }
 
@@ -75,8 +76,7 @@ Prompt PromptSet::At(uint64_t ordinal) const {
     order_ = EpochOrder(config_.seed(), epoch, train_.rows.size());
     epoch_ = epoch;
   }
-  return PromptOfRow(train_.rows[order_[ordinal % rows]], ordinal,
-                     config_.reward().rubric(0).name());
+  return PromptOfRow(train_.rows[order_[ordinal % rows]], ordinal);
 }
 
 std::vector<Prompt> PromptSet::EvalPrompts(int64_t n) const {
@@ -96,11 +96,22 @@ std::vector<Prompt> PromptSet::EvalPrompts(int64_t n) const {
   config.mutable_data()->set_max_rows(n);
   const DataRows rows = ReadDataRows(request, config, tokenizer_);
   std::vector<Prompt> prompts;
-  const std::string& rubric = config_.reward().rubric(0).name();
   for (const DataRow& row : rows.rows) {
-    prompts.push_back(PromptOfRow(row, prompts.size(), rubric));
+    prompts.push_back(PromptOfRow(row, prompts.size()));
   }
   return prompts;
+}
+
+std::vector<std::string> PromptSet::UnusedRubrics(std::span<const Prompt> held_out) const {
+  std::set<std::string> used;
+  if (generated_) used = {"calc", "fit"};
+  for (const DataRow& row : train_.rows) used.insert(row.rubric);
+  for (const Prompt& prompt : held_out) used.insert(prompt.rubric());
+  std::vector<std::string> unused;
+  for (const Rubric& rubric : config_.reward().rubric()) {
+    if (used.count(rubric.name()) == 0) unused.push_back(rubric.name());
+  }
+  return unused;
 }
 
 }  // namespace grouper

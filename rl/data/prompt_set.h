@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,8 @@
 
 namespace grouper {
 
-// Makes a prompt under the named rubric from a row of a data set.
-Prompt PromptOfRow(const DataRow& row, uint64_t ordinal, const std::string& rubric);
+// Makes a prompt from a row of a data set.
+Prompt PromptOfRow(const DataRow& row, uint64_t ordinal);
 
 // kUser when `data`, a value of data.train or data.eval, names the built-in tasks and reward.rubric
 // lacks one of the two sets of rules that their prompts name.
@@ -31,6 +32,8 @@ class PromptSet {
   // of data.eval, or if that is empty, the lines of data.train that data.holdout_every keeps out,
   // or none.
   std::vector<Prompt> EvalPrompts(int64_t n) const;
+  // The names in reward.rubric by which no prompt of data.train and none of `held_out` is scored.
+  std::vector<std::string> UnusedRubrics(std::span<const Prompt> held_out) const;
   int64_t rows() const {
     return static_cast<int64_t>(train_.rows.size());
   }  // 0: generated without end

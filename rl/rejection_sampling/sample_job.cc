@@ -139,8 +139,7 @@ void SampleJob::CheckIdentity() const {
 std::vector<Prompt> SampleJob::PromptsOf(int64_t begin, int64_t end) const {
   std::vector<Prompt> prompts;
   for (int64_t i = begin; i < end; ++i) {
-    prompts.push_back(PromptOfRow(data_.rows[static_cast<size_t>(i)], static_cast<uint64_t>(i),
-                                  config_.reward().rubric(0).name()));
+    prompts.push_back(PromptOfRow(data_.rows[static_cast<size_t>(i)], static_cast<uint64_t>(i)));
   }
   return prompts;
 }

@@ -26,7 +26,9 @@ void RowWriter::Add(const DataRow& row, const Group& group, int member) {
   for (const int32_t id : ids) w.Value(id);
   w.EndArray().Key("golds").BeginArray();
   for (const std::string& gold : row.golds) w.Value(gold);
-  w.EndArray().Key("source").Value(group.prompt().task_id());
+  w.EndArray();
+  if (row.names_rubric) w.Key(data_.rubric_field()).Value(row.rubric);
+  w.Key("source").Value(group.prompt().task_id());
   w.Key("rollout_id").Value(completion.rollout_id());
   w.Key("reward").Value(group.scores(member).reward()).EndObject();
   const std::string line = w.text() + "\n";

@@ -93,6 +93,10 @@ Trainer::Trainer(const Config& config, const std::string& run_folder, const Sess
       TraceWriterOptions{.keep = point.trace, .wait = &disk_wait_});
   KILL_POINT("resume.ready");
   std::vector<Prompt> questions = prompts_.EvalPrompts(config_.eval().questions());
+  for (const std::string& name : prompts_.UnusedRubrics(questions)) {
+    LogInfo("[config] reward.rubric \"" + Excerpt(name) +
+            "\" has no effect: no row names it (data.rubric_field)");
+  }
   if (!questions.empty()) {
     evaluator_ =
         std::make_unique<Evaluator>(std::move(questions), config_, session_.tokenizer(), scorer_);

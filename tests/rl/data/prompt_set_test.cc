@@ -235,6 +235,28 @@ TEST_F(PromptSetTest, APromptMayFillTheContextToTheLastToken) {
   EXPECT_NE(message.find("data.on_bad=SKIP"), std::string::npos) << message;
 }
 
+TEST_F(PromptSetTest, ARowNamesItsRubric) {
+  for (const char* name : {"second", "third"})
+    config_.mutable_reward()->add_rubric()->set_name(name);
+  const auto row = [](const std::string& more) {
+    return "{\"question\":\"q\",\"golds\":[\"1\"]" + more + "}\n";
+  };
+  EXPECT_EQ(Open(row("")).At(0).rubric(), "gsm8k") << "the first";
+  const std::string named = row(",\"rubric\":\"second\"");
+  EXPECT_EQ(Open(named).At(0).rubric(), "second");
+  EXPECT_EQ(Open(row("") + named).UnusedRubrics({}), std::vector<std::string>{"third"});
+  config_.mutable_data()->set_eval(folder_.Write("test.jsonl", row(",\"rubric\":\"third\"")));
+  const PromptSet set = Open(row("") + named);
+  const std::vector<Prompt> held_out = set.EvalPrompts(0);
+  EXPECT_EQ(held_out.at(0).rubric(), "third");
+  EXPECT_EQ(set.UnusedRubrics(held_out), std::vector<std::string>{});
+  const std::string bad = Refusal(row("") + row(",\"rubric\":\"forth\""));
+  EXPECT_NE(bad.find("train.jsonl:2: field \"rubric\" names no entry"), std::string::npos) << bad;
+  EXPECT_NE(Refusal(row(",\"rubric\":3")).find("train.jsonl:1"), std::string::npos);
+  config_.mutable_data()->set_rubric_field("");
+  EXPECT_EQ(Open(named).At(0).rubric(), "gsm8k") << "the field is not read";
+}
+
 TEST_F(PromptSetTest, AFaultOfTheConfigIsNoBadRow) {
   config_.mutable_data()->set_on_bad(DataConfig::SKIP);
   config_.mutable_data()->set_prompt_template("no slot");
