@@ -42,7 +42,8 @@ void AddRunFlags(CLI::App* app, RunOptions* options, bool run_folder) {
 CLI::App* AddQuickstart(CLI::App* parent, QuickstartOptions* options) {
   CLI::App* app =
       parent->add_subcommand("quickstart", "watch a tiny MoE policy learn to reason, in minutes");
-  app->add_option("--seed", options->seed, "seed of all random numbers");
+  app->add_option("--seed", options->seed, "seed of all random numbers")
+      ->check(CLI::NonNegativeNumber);
   app->add_option("--run", options->run,
                   "run folder; the same command continues a run that was stopped");
   app->add_option("--set", options->set, "one setting of the RL stage as a.b=c; may be repeated")
@@ -95,7 +96,7 @@ CLI::App* AddSample(CLI::App* parent, SampleOptions* options) {
   AddRunFlags(app, &options->run, false);
   app->add_option("--checkpoint", options->checkpoint,
                   "run or checkpoint folder; its own config is used when --config is left out");
-  app->add_option("--seed", options->seed, "seed of the samples");
+  app->add_option("--seed", options->seed, "seed of the samples")->check(CLI::NonNegativeNumber);
   app->add_option("--prompt", options->prompt,
                   "the question; without it the question is read from standard input");
   app->add_option("--input", options->input,

@@ -28,9 +28,20 @@ bool LifelineEnded(int timeout_ms) {
   return read(kLifelineFd, &byte, 1) <= 0;
 }
 
+// gRPC would take the port modulo 65536.
+void CheckPort(const std::string& listen) {
+  const std::string port = listen.substr(listen.rfind(':') + 1);
+  const bool digits = !port.empty() && port.size() <= 5 &&
+                      port.find_first_not_of("0123456789") == std::string::npos;
+  USER_CHECK(digits && std::stoi(port) <= 65535,
+             "[reward] --listen is not host:port with a port from 0 to 65535 (0: any free one)",
+             Named("listen", Excerpt(listen)));
+}
+
 }  // namespace
 
 int RunServe(const ServeOptions& options) {
+  CheckPort(options.listen);
   const std::stop_token stop = StopOnSignals();
   const Jail jail(Jail::AtLeast(options.min_isolation));
   if (!jail.standing()) {

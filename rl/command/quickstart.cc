@@ -202,7 +202,9 @@ int RunQuickstart(const QuickstartOptions& options, std::stop_token stop) {
   CheckSftConfig(base);
   CheckSftConfig(sft);
   CheckTrainConfig(rl);
-  for (const std::string& note : SettingNotes(rl)) LogWarn(note);
+  if (!options.set.empty()) {
+    for (const std::string& note : SettingNotes(rl)) LogWarn(note);
+  }
 
   const auto stopped = [&] {
     Say(options.json,
