@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "proto/expert_ids.h"
 #include "proto/policy.pb.h"
 
 namespace grouper {
@@ -25,10 +26,12 @@ inline bool IsMoeLayer(const PolicyConfig& c, int64_t layer) {
   return c.moe().experts() > 0 && layer >= c.dense_layers();
 }
 int64_t MoeLayers(const PolicyConfig& config);
-// The bytes in which a trace stores the experts of a token: one for each that was chosen.
+// The bytes in which a trace stores the experts of a token (proto/expert_ids.h).
 inline uint64_t ExpertBytes(const PolicyConfig& c) {
   const int64_t layers = MoeLayers(c), experts = c.moe().experts_per_token();
-  return layers > 0 && experts > 0 ? static_cast<uint64_t>(layers * experts) : 0;
+  return layers > 0 && experts > 0
+             ? static_cast<uint64_t>(layers * experts) * ExpertIdBytes(c.moe().experts())
+             : 0;
 }
 // The number of trainable numbers, and of those that one token uses (k routed experts per layer,
 // and no embedding unless it is also the head).

@@ -49,13 +49,23 @@ std::unique_ptr<Tokenizer> Tokenizer::Numbers(int64_t vocab_size) {
 }
 
 std::vector<int32_t> Tokenizer::Encode(std::string_view text, bool parse_specials) const {
+  return parse_specials ? EncodeWith(text, pad(), end_answer() + 1) : EncodeWith(text, 0, 0);
+}
+
+std::vector<int32_t> Tokenizer::EncodeWithTags(std::string_view text) const {
+  return EncodeWith(text, think(), end_answer() + 1);
+}
+
+std::vector<int32_t> Tokenizer::EncodeWith(std::string_view text, int32_t first,
+                                           int32_t end) const {
   std::vector<int32_t> ids;
   ids.reserve(text.size());
   for (size_t at = 0; at < text.size();) {
     const std::string_view rest = text.substr(at);
     const std::vector<int32_t>& bucket = by_first_byte_[static_cast<unsigned char>(rest[0])];
     const auto found = std::find_if(bucket.begin(), bucket.end(), [&](int32_t id) {
-      return (parse_specials || !IsSpecial(id)) && rest.starts_with(Bytes(id));
+      const bool allowed = !IsSpecial(id) || (id >= first && id < end);
+      return allowed && rest.starts_with(Bytes(id));
     });
     if (found == bucket.end()) {
       ThrowUser("[tokenizer] data.tokenizer \"" + name_ +

@@ -1,7 +1,7 @@
 // Two tokenizers: "words", the quickstart's vocabulary of 123 (specials, word pieces, signs, the
 // numbers 0 to 99 as one token each, longest match), and "bytes", 256 bytes and the specials.
-// Immutable, thread-safe. Specials are parsed in text only where the caller asks for it, so the
-// text of a data set stays text.
+// Immutable, thread-safe. Specials are parsed in text only where the caller asks for it, so that
+// text which others wrote, such as a question, stays text.
 #pragma once
 
 #include <array>
@@ -26,6 +26,9 @@ class Tokenizer {
   int64_t vocab_size() const { return static_cast<int64_t>(pieces_.size()); }
   // kUser naming the byte and the text when a place cannot be encoded.
   std::vector<int32_t> Encode(std::string_view text, bool parse_specials) const;
+  // The same, where <think>, </think>, <answer> and </answer> become their tokens and the other
+  // specials stay text, so that no text can spell <pad>, <bos> or <eos>.
+  std::vector<int32_t> EncodeWithTags(std::string_view text) const;
   // Bytes of one token; specials as their literal text. kInternal outside [0, vocab_size).
   std::string_view Bytes(int32_t id) const;
   std::string Decode(std::span<const int32_t> ids) const;
@@ -43,6 +46,8 @@ class Tokenizer {
  private:
   Tokenizer() = default;
   void Add(std::string piece);
+  // Specials become tokens only if their id is in [first, end).
+  std::vector<int32_t> EncodeWith(std::string_view text, int32_t first, int32_t end) const;
   std::string name_;
   std::vector<std::string> pieces_;
   std::array<std::vector<int32_t>, 256> by_first_byte_;  // longest piece first

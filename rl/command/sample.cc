@@ -9,7 +9,7 @@
 #include "base/io/json.h"
 #include "policy/checkpoint/checkpoint.h"
 #include "rl/command/run_options.h"
-#include "rl/data/data_rows.h"
+#include "rl/data/prompt_template.h"
 #include "rl/rejection_sampling/sample_job.h"
 #include "rl/rejection_sampling/streamed_text.h"
 #include "rl/run/session.h"
@@ -40,10 +40,11 @@ std::string FinishName(const Completion& completion) {
 Prompt PromptOf(const Config& config, const std::string& question, const Tokenizer& tokenizer) {
   Prompt prompt;
   prompt.set_task_id("--prompt");
-  prompt.set_text(ApplyTemplate(config.data(), question));
-  for (const int32_t id : EncodePrompt(prompt.text(), tokenizer)) {
-    prompt.add_ids(static_cast<uint32_t>(id));
-  }
+  const PromptTemplate pattern(config.data());
+  const TemplatedPrompt filled = pattern.Fill(question, tokenizer);
+  prompt.set_text(filled.text);
+  prompt.set_prefill(pattern.prefill());
+  prompt.mutable_ids()->Add(filled.ids.begin(), filled.ids.end());
   return prompt;
 }
 

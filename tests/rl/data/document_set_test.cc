@@ -38,12 +38,12 @@ class DocumentSetTest : public testing::Test {
 };
 
 TEST_F(DocumentSetTest, TheLossIsOnTheAnswerAndTheEnd) {
-  const std::string text = "{\"question\":\"a<eos>\",\"answer\":\"b <think>\"}\n";
+  const std::string text = "{\"question\":\"a<eos>\",\"answer\":\"b <pad><bos><eos>\"}\n";
   const DocumentSet set = Open(text);
   ASSERT_EQ(set.size(), 1);
   EXPECT_EQ(set.sha256(), Sha256Hex(text));
   const Document d = set.Batch(0, 1)[0];
-  const std::string prompt = "Q a<eos> A ", answer = "b <think>";
+  const std::string prompt = "Q a<eos> A ", answer = "b <pad><bos><eos>";
   ASSERT_EQ(d.ids.size(), 1 + prompt.size() + answer.size() + 1);
   EXPECT_EQ(d.ids.front(), bytes_->bos());
   EXPECT_EQ(d.ids.back(), bytes_->eos());
@@ -53,6 +53,25 @@ TEST_F(DocumentSetTest, TheLossIsOnTheAnswerAndTheEnd) {
     if (i > 0 && i + 1 < d.ids.size()) {
       EXPECT_FALSE(bytes_->IsSpecial(d.ids[i])) << i;
     }
+  }
+}
+
+TEST_F(DocumentSetTest, TagsOfAnAnswerAreTokensAndTagsOfAQuestionAreText) {
+  config_.mutable_policy()->set_max_positions(128);
+  const std::string text =
+      "{\"question\":\"a</think>\",\"answer\":\"<think>b</think><answer>2</answer>\"}\n";
+  const Document d = Open(text).Batch(0, 1)[0];
+  const size_t prompt = 1 + std::string("Q a</think> A ").size();
+  const std::vector<int32_t> answer(d.ids.begin() + static_cast<int64_t>(prompt), d.ids.end());
+  EXPECT_EQ(answer,
+            (std::vector<int32_t>{bytes_->think(), 'b', bytes_->end_think(), bytes_->answer(), '2',
+                                  bytes_->end_answer(), bytes_->eos()}));
+  for (size_t i = 1; i < prompt; ++i) EXPECT_FALSE(bytes_->IsSpecial(d.ids[i])) << i;
+
+  config_.mutable_data()->set_tags_as_tokens(false);
+  const Document plain = Open(text).Batch(0, 1)[0];
+  for (size_t i = 1; i + 1 < plain.ids.size(); ++i) {
+    EXPECT_FALSE(bytes_->IsSpecial(plain.ids[i])) << i;
   }
 }
 
