@@ -12,7 +12,7 @@
 #include "rl/command/quickstart_config.h"
 #include "rl/command/run_options.h"
 #include "rl/evaluation/evaluator.h"
-#include "rl/experience/reward_stage.h"
+#include "rl/experience/task_check.h"
 #include "rl/learner/learner.h"
 #include "rl/run/session.h"
 
@@ -63,6 +63,7 @@ Finding CheckRewardService() {
   try {
     Config config = QuickstartConfig(QuickstartStage::kRl, 7, true);
     RewardStage reward(config.reward(), "doctor");
+    const ProgramJudging programs = AskProgramJudging(config.reward(), reward.addresses());
     std::vector<Group> groups(2);
     for (size_t i = 0; i < groups.size(); ++i) {
       Prompt* prompt = groups[i].mutable_prompt();
@@ -86,8 +87,9 @@ Finding CheckRewardService() {
     reward.Score(&groups);
     const bool math = IsRight(groups[0].scores(0)), code = IsRight(groups[1].scores(0));
     return {"reward service", math && code,
-            std::string("math ") + (math ? "judged" : groups[0].scores(0).reason()) + ", code " +
-                (code ? "judged in the jail" : "not judged: " + groups[1].scores(0).reason())};
+            std::string("math ") + (math ? "judged" : groups[0].scores(0).reason()) +
+                ", programs " + (code ? "judged" : "not judged") + ", isolation tier " +
+                programs.TierName() + (programs.problem.empty() ? "" : ": " + programs.problem)};
   } catch (const Error& error) {
     return {"reward service", false, error.message()};
   }

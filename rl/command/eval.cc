@@ -13,6 +13,7 @@
 #include "rl/data/prompt_set.h"
 #include "rl/evaluation/evaluator.h"
 #include "rl/experience/reward_stage.h"
+#include "rl/experience/task_check.h"
 #include "rl/run/session.h"
 #include "rl/run/trace_header.h"
 #include "trace/store/trace_writer.h"
@@ -27,7 +28,7 @@ constexpr int64_t kSamplesStep = 0, kGreedyStep = 1;
 // overwritten.
 class SampleFolder {
  public:
-  SampleFolder(const std::string& path, const Config& config)
+  SampleFolder(const std::string& path, const Config& config, const std::string& isolation_tier)
       : path_(path), advantage_(config.advantage()) {
     USER_CHECK(!FolderExists(JoinPath(path, "checkpoints")),
                "[eval] --run names the folder of a training run, whose trace would be lost; name "
@@ -36,9 +37,10 @@ class SampleFolder {
     MakeFolders(path);
     lock_ = std::make_unique<FolderLock>(path);
     PublishFile(JoinPath(path, "config.textproto"), ToTextproto(config));
-    traces_ =
-        std::make_unique<TraceWriter>(path, MakeTraceHeader(config, path, config.eval().samples()),
-                                      TraceWriterOptions{.keep = TracePosition{}});
+    TraceHeader header = MakeTraceHeader(config, path, config.eval().samples());
+    header.set_isolation_tier(isolation_tier);
+    traces_ = std::make_unique<TraceWriter>(path, std::move(header),
+                                            TraceWriterOptions{.keep = TracePosition{}});
   }
   void Add(bool greedy, std::span<Group> groups) {
     for (Group& group : groups) AssignRewardMoments(advantage_, &group);
@@ -156,8 +158,17 @@ int RunEvalCommand(const EvalOptions& options, std::stop_token stop) {
   const size_t asked = questions.size();
   std::unique_ptr<SampleFolder> folder;
   CheckTraceFrames(config);
-  if (!options.run.run.empty()) folder = std::make_unique<SampleFolder>(options.run.run, config);
   RewardStage reward(config.reward(), "eval");
+  const ProgramJudging programs = AskProgramJudging(config.reward(), reward.addresses(), stop);
+  CheckTasks(questions, config.reward(), &reward,
+             {.setting = EvalSetting(config),
+              .tasks_of_set = static_cast<int64_t>(questions.size()),
+              .programs = programs,
+              .print = [](const std::string& line) { Say(true, line); },
+              .stop = stop});
+  if (!options.run.run.empty()) {
+    folder = std::make_unique<SampleFolder>(options.run.run, config, programs.TierName());
+  }
   Evaluator evaluator(std::move(questions), config, session.tokenizer(), &reward);
   const auto part = [&](bool greedy, int64_t done, std::span<Group> groups) {
     if (folder != nullptr) folder->Add(greedy, groups);

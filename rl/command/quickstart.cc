@@ -13,6 +13,7 @@
 #include "rl/algorithm/verdict.h"
 #include "rl/command/quickstart_config.h"
 #include "rl/command/run_options.h"
+#include "rl/experience/task_check.h"
 #include "rl/run/resume.h"
 #include "rl/training/sft.h"
 #include "rl/training/trainer.h"
@@ -68,6 +69,7 @@ struct RunTotals {
   std::vector<double> rewards;
   int64_t checked_tokens = 0;
   int64_t mismatch = 0;
+  int64_t tasks = 0, tasks_not_judged = 0;
   double seconds = 0;
 };
 
@@ -75,8 +77,10 @@ void AddMetrics(const std::string& folder, RunTotals* totals) {
   JsonLinesReader rows(JoinPath(folder, "metrics.jsonl"), "metrics");
   for (Json row; rows.Next(&row);) {
     if (const Json* seconds = row.Find("time.step_seconds")) totals->seconds += seconds->number;
-    if (row.Find("reward.mean") == nullptr) continue;
-    totals->rewards.push_back(row.Number("reward.mean", rows.where()));
+    if (row.Find("reward.scored") == nullptr) continue;  // a stage of supervised training
+    if (const Json* mean = row.Find("reward.mean")) totals->rewards.push_back(mean->number);
+    totals->tasks += row.Integer("group.count", rows.where());
+    totals->tasks_not_judged += row.Integer("reward.tasks_not_judged", rows.where());
     totals->checked_tokens += row.Integer("check.tokens", rows.where());
     for (const char* key : {"check.logprob_mismatch", "check.expert_mismatch",
                             "check.kept_set_mismatch", "check.ratio_not_one", "check.nonfinite"}) {
@@ -146,6 +150,12 @@ void PrintReport(const QuickstartOptions& options, const std::string& rl,
                 static_cast<long>(totals.checked_tokens), static_cast<long>(totals.mismatch),
                 totals.seconds);
   Say(options.json, line);
+  if (totals.tasks_not_judged > 0) {
+    Say(options.json, std::to_string(totals.tasks_not_judged) + " of " +
+                          std::to_string(totals.tasks) +
+                          " training tasks were not judged and taught nothing; the figures above "
+                          "leave out what was not judged");
+  }
   Say(options.json, "weights_sha256 " + sha256);
   Say(options.json,
       "\nto look further, run:\n  grouper-trace stats " + rl + "\n  grouper-trace show " + rl +
@@ -162,10 +172,21 @@ void PrintJson(uint64_t seed, const RunTotals& totals, const EvalSummary& before
   w.Key("greedy_after").Value(after.greedy);
   w.Key("mismatch").Value(totals.mismatch);
   w.Key("checked_tokens").Value(totals.checked_tokens);
+  w.Key("tasks_not_judged").Value(totals.tasks_not_judged);
   w.Key("train_seconds").Value(totals.seconds);
   w.Key("weights_sha256").Value(sha256);
   w.EndObject();
   std::printf("%s\n", w.text().c_str());
+}
+
+// Refuses tasks that this machine cannot judge before the stages that come first are trained.
+void CheckTasksOfStage(Config rl, bool json, std::stop_token stop) {
+  const std::unique_ptr<Tokenizer> tokenizer = MakeTokenizer(&rl);
+  const PromptSet prompts(rl, *tokenizer);
+  RewardStage reward(rl.reward(), "quickstart");
+  CheckTasksOfRun(
+      rl, prompts, prompts.EvalPrompts(rl.eval().questions()), &reward,
+      [json](const std::string& text) { Say(json, text); }, stop);
 }
 
 // The evaluation before RL. It is made once and stored, so that a resume reads it from the file.
@@ -190,6 +211,7 @@ int RunQuickstart(const QuickstartOptions& options, std::stop_token stop) {
   const SessionOptions session{.threads = options.threads};
   TrainOptions train;
   train.print = [json = options.json](const std::string& text) { Say(json, text); };
+  train.stop = stop;
   const auto folder = [&](const char* name) { return JoinPath(options.run, name); };
 
   Config base = QuickstartConfig(QuickstartStage::kBase, options.seed, options.smoke);
@@ -213,6 +235,7 @@ int RunQuickstart(const QuickstartOptions& options, std::stop_token stop) {
   };
   MakeFolders(options.run);
   const FolderLock lock(options.run);
+  CheckTasksOfStage(rl, options.json, stop);
   Say(options.json, "1/3 base: arithmetic facts and worked problems -> " + folder("base"));
   if (SftTrainer(base, folder("base"), session, train).Run(stop).stopped) return stopped();
   KILL_POINT("quickstart.base_done");

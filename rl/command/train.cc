@@ -10,6 +10,7 @@
 #include "rl/algorithm/setting_notes.h"
 #include "rl/command/plan_table.h"
 #include "rl/command/run_options.h"
+#include "rl/experience/task_check.h"
 #include "rl/run/run_plan.h"
 #include "rl/training/sft.h"
 #include "rl/training/trainer.h"
@@ -20,6 +21,12 @@ namespace {
 constexpr int kExitTryAgain = 75;
 
 int Report(const RunOptions& options, const TrainResult& result) {
+  if (result.tasks_not_judged > 0) {
+    Say(options.json, std::to_string(result.tasks_not_judged) + " of " +
+                          std::to_string(result.tasks) +
+                          " tasks are not judged: their completions taught nothing (metric "
+                          "reward.tasks_not_judged; reasons in reward.dropped.*)");
+  }
   if (result.stopped) {
     Say(options.json,
         "stopped by a signal after a checkpoint; run the same command again to continue. The run "
@@ -38,6 +45,7 @@ int Report(const RunOptions& options, const TrainResult& result) {
     w.Key("stopped").Value(result.stopped);
     w.Key("checked_tokens").Value(result.checked_tokens);
     w.Key("mismatch").Value(result.mismatches);
+    w.Key("tasks_not_judged").Value(result.tasks_not_judged);
     if (result.last_eval) w.Key("pass_at_1").Value(result.last_eval->pass_at_1);
     w.EndObject();
     std::printf("%s\n", w.text().c_str());
@@ -71,6 +79,10 @@ int DryRun(const RunOptions& options, Config config) {
   std::fflush(stdout);
   const MemoryPlan memory = PlanMemory(config, facts);
   if (machine > 0) CheckFits(memory, memory.total, "the run", machine);
+  StopIdsOf(config.sampling(), *tokenizer);
+  RewardStage reward(config.reward(), "dry-run");
+  CheckTasksOfRun(config, prompts, prompts.EvalPrompts(config.eval().questions()), &reward,
+                  [&](const std::string& line) { Say(true, line); });
   // This reports a checkpoint of another policy now, not when the run starts.
   if (!config.init_from().empty()) Session session(&config, {.threads = options.threads});
   return 0;
@@ -84,8 +96,9 @@ void CheckStartFits(Config config) {
   if (machine > 0) CheckFits(memory, memory.from_start, "the policy with its caches", machine);
 }
 
-TrainOptions TrainOptionsOf(const RunOptions& options) {
-  return {.print = [json = options.json](const std::string& line) { Say(json, line); }};
+TrainOptions TrainOptionsOf(const RunOptions& options, std::stop_token stop) {
+  return {.print = [json = options.json](const std::string& line) { Say(json, line); },
+          .stop = std::move(stop)};
 }
 
 }  // namespace
@@ -98,7 +111,7 @@ int RunTrainCommand(const RunOptions& options, std::stop_token stop) {
   if (options.dry_run) return DryRun(options, std::move(config));
   USER_CHECK(!options.run.empty(), "[run] --run is missing; name a run folder with --run DIR");
   CheckStartFits(config);
-  Trainer trainer(config, options.run, {.threads = options.threads}, TrainOptionsOf(options));
+  Trainer trainer(config, options.run, {.threads = options.threads}, TrainOptionsOf(options, stop));
   const TrainResult result = trainer.Run(stop);
   if (result.last_eval) {
     char line[160];
@@ -124,7 +137,7 @@ int RunSftCommand(const RunOptions& options, std::stop_token stop) {
   }
   USER_CHECK(!options.run.empty(), "[run] --run is missing; name a run folder with --run DIR");
   return Report(options, SftTrainer(config, options.run, {.threads = options.threads},
-                                    TrainOptionsOf(options))
+                                    TrainOptionsOf(options, stop))
                              .Run(stop));
 }
 

@@ -50,6 +50,11 @@ RewardStage::RewardStage(const RewardConfig& config, const std::string& run_id)
 
 RewardStage::~RewardStage() = default;
 
+std::vector<std::string> RewardStage::addresses() const {
+  if (service_ != nullptr) return {address_};
+  return {config_.addresses().begin(), config_.addresses().end()};
+}
+
 void RewardStage::StartService(const std::string& listen) {
   const std::string program = JoinPath(ProgramFolder(), "grouper-reward");
   USER_CHECK(
@@ -62,6 +67,9 @@ void RewardStage::StartService(const std::string& listen) {
   options.argv = {program,     "serve", "--listen",       listen, "--report-port",
                   "--threads", workers, "--code-workers", workers};
   for (const std::string& flag : CapFlags(config_)) options.argv.push_back(flag);
+  if (config_.min_isolation() == RewardConfig::NAMESPACES) {
+    options.argv.insert(options.argv.end(), {"--min-isolation", "namespaces"});
+  }
   options.report_and_lifeline_pipes = true;
   service_ = std::make_unique<Process>(options);
   address_ = service_->ReadReportLine(std::chrono::seconds(20));

@@ -30,7 +30,8 @@ class RewardStage final : public GroupScorer {
   // within max_wait_seconds, or when a stop was requested.
   int64_t Score(std::vector<Group>* groups, const KeptVerdicts* kept = nullptr,
                 std::stop_token stop = {}) override;
-  const std::string& address() const { return address_; }
+  // Of the services that judge; the one of this process if the config names none.
+  std::vector<std::string> addresses() const;
 
  private:
   void StartService(const std::string& listen);

@@ -17,6 +17,7 @@
 #include "rl/algorithm/verdict.h"
 #include "rl/data/prompt_set.h"
 #include "rl/experience/reward_stage.h"
+#include "rl/experience/task_check.h"
 #include "rl/rejection_sampling/sample_filter.h"
 #include "rl/rejection_sampling/sample_rows.h"
 #include "rl/run/settings_check.h"
@@ -174,8 +175,16 @@ bool SampleJob::Sample(std::stop_token stop) {
   Config config = config_;
   Session session(&config, options_.session);
   RewardStage reward(config.reward(), "sample");
-  TraceWriter traces(options_.folder,
-                     MakeTraceHeader(config, options_.folder, config.sample().samples()));
+  const ProgramJudging programs = AskProgramJudging(config.reward(), reward.addresses(), stop);
+  CheckTasks(PromptsOf(0, std::min(rows, kMostTasksChecked)), config.reward(), &reward,
+             {.setting = "--input",
+              .tasks_of_set = rows,
+              .programs = programs,
+              .print = options_.print,
+              .stop = stop});
+  TraceHeader header = MakeTraceHeader(config, options_.folder, config.sample().samples());
+  header.set_isolation_tier(programs.TierName());
+  TraceWriter traces(options_.folder, std::move(header));
   GenerateOptions options = MakeGenerateOptions(config, checkpoint_.policy_version(), &session);
   options.group_size = config.sample().samples();
   const int64_t per_step = config.sample().questions_per_step();

@@ -34,6 +34,11 @@ double StepMetrics::Get(const std::string& key) const {
   return 0;
 }
 
+bool StepMetrics::Has(const std::string& key) const {
+  return std::any_of(values_.begin(), values_.end(),
+                     [&](const Value& value) { return value.key == key; });
+}
+
 std::string StepMetrics::ToJson(int64_t step) const {
   JsonWriter w;
   w.BeginObject().Key("step").Value(step);

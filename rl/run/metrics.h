@@ -22,6 +22,7 @@ class StepMetrics {
     values_.push_back({key, static_cast<double>(value), true});
   }
   double Get(const std::string& key) const;  // 0 when absent
+  bool Has(const std::string& key) const;
   std::string ToJson(int64_t step) const;
   struct Value {
     std::string key;

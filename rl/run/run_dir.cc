@@ -64,6 +64,8 @@ std::vector<std::string> IdentityLines(const std::string& text, const std::strin
   reward->clear_deadline_seconds();
   reward->clear_max_wait_seconds();
   reward->clear_service_threads();
+  reward->clear_min_isolation();
+  reward->clear_allow_unjudged();
   std::vector<std::string> lines;
   std::istringstream in(ToTextproto(config));
   for (std::string line; std::getline(in, line);) lines.push_back(line);

@@ -43,13 +43,17 @@ void CollectRewards(std::span<const Group> groups, StepMetrics* metrics) {
     all_wrong += group_scored > 0 && group_right == 0 ? 1 : 0;
     no_signal += group.no_signal() ? 1 : 0;
   }
-  const double n = std::max(scored, 1.0);
-  metrics->Add("reward.mean", reward / n);
-  metrics->Add("reward.accuracy", right / n);
-  for (const auto& [name, sum] : components) metrics->Add("reward.component." + name, sum / n);
+  if (scored > 0) {  // no mean is 0 for want of verdicts
+    metrics->Add("reward.mean", reward / scored);
+    metrics->Add("reward.accuracy", right / scored);
+    for (const auto& [name, sum] : components) {
+      metrics->Add("reward.component." + name, sum / scored);
+    }
+  }
   metrics->AddCount("reward.scored", static_cast<int64_t>(scored));
   metrics->AddCount("reward.dropped", static_cast<int64_t>(all - scored));
   for (const auto& [reason, count] : dropped) metrics->AddCount("reward.dropped." + reason, count);
+  metrics->AddCount("reward.tasks_not_judged", TasksNotJudged(groups));
   metrics->AddCount("group.count", static_cast<int64_t>(groups.size()));
   metrics->AddCount("group.all_right", all_right);
   metrics->AddCount("group.all_wrong", all_wrong);
@@ -129,6 +133,14 @@ void CollectUpdates(const StepUpdate& step, uint64_t policy_version, StepMetrics
   metrics->Add("router.least_share", least_share);
 }
 
+// "-" when there is no such figure, as when nothing was scored.
+std::string OrDash(const StepMetrics& metrics, const std::string& key) {
+  if (!metrics.Has(key)) return "-";
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.3f", metrics.Get(key));
+  return text;
+}
+
 }  // namespace
 
 void CheckTokenCounts(Config::CheckMode check, const StepRollout& rollout,
@@ -195,6 +207,14 @@ StepRecord RecordOf(int64_t step, const StepUpdate& update, uint64_t policy_vers
   return record;
 }
 
+int64_t TasksNotJudged(std::span<const Group> groups) {
+  return std::count_if(groups.begin(), groups.end(), [](const Group& group) {
+    return std::none_of(group.scores().begin(), group.scores().end(), [](const auto& score) {
+      return score.status() == reward::v1::ScoreResult::SCORED;
+    });
+  });
+}
+
 std::string ProgressLine(int64_t step, const StepMetrics& m) {
   const double clipped = m.Get("clip.low") + m.Get("clip.high");
   const double mismatch = m.Get("check.logprob_mismatch") + m.Get("check.expert_mismatch") +
@@ -203,15 +223,20 @@ std::string ProgressLine(int64_t step, const StepMetrics& m) {
   char line[320];
   std::snprintf(
       line, sizeof(line),
-      "[T] step %ld | reward %.3f | acc %.3f | len %.1f | ent %.3f | clip %.1f%% | norm %.2f | "
+      "[T] step %ld | reward %s | acc %s | len %.1f | ent %.3f | clip %.1f%% | norm %.2f | "
       "no-signal %.0f/%.0f | mismatch %.0f | gen %.1fk tok/s | score %.2fs | train %.1fk tok/s",
-      static_cast<long>(step), m.Get("reward.mean"), m.Get("reward.accuracy"),
-      m.Get("rollout.length_mean"), m.Get("policy.entropy"),
+      static_cast<long>(step), OrDash(m, "reward.mean").c_str(),
+      OrDash(m, "reward.accuracy").c_str(), m.Get("rollout.length_mean"), m.Get("policy.entropy"),
       100 * clipped / std::max(1.0, m.Get("batch.tokens")), m.Get("optimizer.grad_norm"),
       m.Get("group.no_signal"), m.Get("group.count"), mismatch,
       m.Get("rate.generate_tokens_per_second") / 1000, m.Get("time.score_seconds"),
       m.Get("rate.train_tokens_per_second") / 1000);
   std::string text = line;
+  if (m.Get("reward.tasks_not_judged") > 0) {
+    std::snprintf(line, sizeof(line), " | %.0f of %.0f tasks are not judged",
+                  m.Get("reward.tasks_not_judged"), m.Get("group.count"));
+    text += line;
+  }
   if (m.Get("rollout.rounds") > 1) {
     std::snprintf(line, sizeof(line), " | rounds %.0f", m.Get("rollout.rounds"));
     text += line;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "proto/config.pb.h"
@@ -30,6 +31,9 @@ void AddEvaluation(const EvalResult& eval, StepMetrics* metrics);
 // What the trace says of a finished step; reference may be nullptr.
 StepRecord RecordOf(int64_t step, const StepUpdate& update, uint64_t policy_version,
                     const Reference* reference);
+
+// Groups without any scored completion.
+int64_t TasksNotJudged(std::span<const Group> groups);
 
 std::string ProgressLine(int64_t step, const StepMetrics& metrics);
 

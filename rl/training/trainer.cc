@@ -16,6 +16,7 @@
 #include "rl/algorithm/schedule.h"
 #include "rl/algorithm/setting_notes.h"
 #include "rl/experience/reward_stage.h"
+#include "rl/experience/task_check.h"
 #include "rl/learner/minibatch.h"
 #include "rl/run/resume.h"
 #include "rl/run/settings_check.h"
@@ -78,6 +79,13 @@ Trainer::Trainer(const Config& config, const std::string& run_folder, const Sess
       learner_(&session_.policy(), config_, session_.stream()),
       reference_(MakeReference(config_, session_.policy(), session_.stream())),
       updates_(config_, run_folder, &session_.policy(), &learner_, reference_.get()) {
+  std::vector<Prompt> questions = prompts_.EvalPrompts(config_.eval().questions());
+  TraceHeader header = MakeTraceHeader(config_, run_folder, config_.group_size());
+  if (services_ != nullptr && options.check_tasks) {
+    header.set_isolation_tier(
+        CheckTasksOfRun(config_, prompts_, questions, services_.get(), options.print, options.stop)
+            .TierName());
+  }
   const ResumePoint point = ResumeRun(State(), config_.steps());
   next_step_ = point.step;
   prompts_used_ = point.prompts_used;
@@ -89,10 +97,8 @@ Trainer::Trainer(const Config& config, const std::string& run_folder, const Sess
   metrics_ = std::make_unique<MetricsWriter>(run_folder, point.metrics_bytes, point.events_bytes,
                                              &disk_wait_, options_.clock);
   traces_ = std::make_unique<TraceWriter>(
-      run_folder, MakeTraceHeader(config_, run_folder, config_.group_size()),
-      TraceWriterOptions{.keep = point.trace, .wait = &disk_wait_});
+      run_folder, std::move(header), TraceWriterOptions{.keep = point.trace, .wait = &disk_wait_});
   KILL_POINT("resume.ready");
-  std::vector<Prompt> questions = prompts_.EvalPrompts(config_.eval().questions());
   for (const std::string& name : prompts_.UnusedRubrics(questions)) {
     LogInfo("[config] reward.rubric \"" + Excerpt(name) +
             "\" has no effect: no row names it (data.rubric_field)");
@@ -200,6 +206,8 @@ void Trainer::Learn(StepExperience experience, std::stop_token stop) {
   traces_->AppendStepRecord(RecordOf(next_step_, update, learner_.version(), reference_.get()));
   result_.checked_tokens += update.check.tokens;
   result_.mismatches += update.check.total();
+  result_.tasks += static_cast<int64_t>(rollout.groups.size());
+  result_.tasks_not_judged += TasksNotJudged(rollout.groups);
   if (evaluator_ != nullptr && Every(next_step_ + 1, config_.eval_every())) {
     Evaluate(&metrics, stop);
   }

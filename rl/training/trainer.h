@@ -29,6 +29,8 @@
 
 namespace grouper {
 
+class RewardStage;
+
 struct TrainResult {
   int64_t steps = 0;  // of the whole run
   uint64_t policy_version = 0;
@@ -36,6 +38,8 @@ struct TrainResult {
   bool stopped = false;        // by a signal, after a checkpoint
   int64_t checked_tokens = 0;  // compared with the learner's, by steps of this process
   int64_t mismatches = 0;
+  int64_t tasks = 0;             // sampled by steps of this process
+  int64_t tasks_not_judged = 0;  // of these: no completion was scored
   std::optional<EvalResult> last_eval;
 };
 
@@ -45,6 +49,8 @@ struct TrainOptions {
   Generator* generator = nullptr;  // what samples; nullptr: the session's engine
   GroupScorer* scorer = nullptr;   // what judges; nullptr: the reward services of the config
   const Clock* clock = nullptr;    // stamps events; nullptr: the system's
+  std::stop_token stop = {};       // ends the check below, which may wait for a service
+  bool check_tasks = true;  // whether the services are asked first if they can judge the tasks
 };
 
 // What a step learns from: its groups, sampled, scored and with advantages.
@@ -99,7 +105,7 @@ class Trainer {
   Session session_;
   PromptSet prompts_;
   Generator* generator_;
-  std::unique_ptr<GroupScorer> services_;  // nullptr: options_.scorer judges
+  std::unique_ptr<RewardStage> services_;  // nullptr: options_.scorer judges
   GroupScorer* scorer_;
   KeptVerdicts kept_;
   RolloutStage rollouts_;

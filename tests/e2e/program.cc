@@ -112,6 +112,11 @@ Ran RunAndSignal(const std::string& program, const std::vector<std::string>& arg
   return running.Wait();
 }
 
+bool JudgesPrograms() {
+  static const bool judges = RunProgram("grouper-reward", {"health", "--self-test"}).code == 0;
+  return judges;
+}
+
 std::string FreshFolder(const std::string& name) {
   const std::string folder =
       ::testing::TempDir() + "grouper-" + std::to_string(getpid()) + "-" + name;

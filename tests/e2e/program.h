@@ -1,6 +1,7 @@
 // Runs the built programs as a user would, and keeps what they print.
 #pragma once
 
+#include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
@@ -54,6 +55,15 @@ class Background {
   bool ended_ = false;
   std::string out_file_, err_file_;
 };
+
+// Whether this machine can isolate programs well enough to judge them. The quickstart trains on
+// programs and is refused elsewhere.
+bool JudgesPrograms();
+#define SKIP_WITHOUT_ISOLATION()                                                           \
+  if (!::grouper::testing::JudgesPrograms())                                               \
+  GTEST_SKIP()                                                                             \
+      << "this machine cannot isolate programs; `grouper-reward health --self-test` says " \
+         "why"
 
 // An empty folder below the test's temporary folder. An older one of this name is removed.
 std::string FreshFolder(const std::string& name);

@@ -37,7 +37,9 @@ std::string TinyRun::Write(const std::string& folder) const {
       << "reward {\n"
       << Scoring("calc", "WHOLE");
   if (!rows) out << Scoring("fit", "ANSWER_TAG");
-  out << "}\n" << settings << "\n";
+  // The tests that look at a run from outside need no judged programs, so none is skipped on a
+  // machine that cannot isolate them.
+  out << "  allow_unjudged: true\n}\n" << settings << "\n";
   if (rows) {
     std::ofstream(JoinPath(folder, "rows.jsonl"))
         << "{\"question\":\"1+1=\",\"answer\":\"2\"}\n{\"question\":\"2+3=\",\"answer\":\"5\"}\n";

@@ -29,7 +29,8 @@ policy { width: 16 layers: 1 attention { heads: 2 kv_heads: 1 head_dim: 8 }
 data { train: "tasks:calc,fit" eval: "" }
 sampling { max_new_tokens: 4 }
 reward { rubric { name: "calc" extraction: ANSWER_TAG component { name: "accuracy" } }
-         rubric { name: "fit" extraction: ANSWER_TAG component { name: "accuracy" } } }
+         rubric { name: "fit" extraction: ANSWER_TAG component { name: "accuracy" } }
+         allow_unjudged: true }
 )";
 
 // Each file gets a folder of its own, because all rows of a table are made before the first one
@@ -197,6 +198,24 @@ TEST_F(BadInput, DataRows) {
     RemoveTree(run_);
     Check(row);
   }
+}
+
+// Each row's correct answer is graded against itself before anything is sampled.
+TEST_F(BadInput, GoldsThatNobodyCanRead) {
+  const std::string bad = "{\"question\":\"q\",\"answer\":\"\\\\frac{\"}\n",
+                    good = "{\"question\":\"q\",\"answer\":\"2\"}\n";
+  for (const bool dry : {false, true}) {
+    std::vector<std::string> all = Data(bad + bad), some = Data(good + bad);
+    if (dry) all.push_back("--dry-run"), some.push_back("--dry-run");
+    RemoveTree(run_);
+    Check({"all", all, 2, {"data.train: 2 of 2 right answers", "rows.jsonl:1", "data.gold_after"}});
+    RemoveTree(run_);
+    Check({"some", some, 0, {"data.train: 1 of 2 right answers", "rows.jsonl:2"}});
+  }
+  RemoveTree(run_);
+  std::vector<std::string> eval = Data(good);
+  eval.insert(eval.end(), {"--set", "data.eval=" + Write(folder_, "eval.jsonl", bad)});
+  Check({"data.eval", eval, 2, {"data.eval: 1 of 1 right answers", "eval.jsonl:1"}});
 }
 
 TEST_F(BadInput, Scores) {

@@ -65,6 +65,7 @@ TEST_F(BadRun, ASecondLearnerIsRefusedWithinASecondNamingTheFirst) {
   first.Signal(SIGTERM);
   EXPECT_EQ(first.Wait().code, 75);
 
+  SKIP_WITHOUT_ISOLATION();
   Background quick("grouper", {"quickstart", "--smoke", "--run", folder_ + "/quick"});
   ASSERT_TRUE(quick.HasLines(folder_ + "/quick/base/metrics.jsonl", 1)) << quick.err();
   quick.Signal(SIGSTOP);

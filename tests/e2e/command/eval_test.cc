@@ -20,6 +20,7 @@ Ran Eval(const std::string& run, const std::vector<std::string>& more) {
 }
 
 TEST(Eval, ACheckpointIsEnoughAndSamplesAreTraces) {
+  SKIP_WITHOUT_ISOLATION();
   const std::string run = FreshFolder("eval"), samples = FreshFolder("eval-samples");
   const Ran quick = RunProgram("grouper", {"quickstart", "--smoke", "--run", run, "--json"});
   ASSERT_EQ(quick.code, 0) << quick.err;

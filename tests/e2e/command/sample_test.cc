@@ -21,7 +21,9 @@ using testing::RunProgram;
 
 class Sample : public ::testing::Test {
  protected:
-  Sample() : folder_(FreshFolder("sample")) {
+  Sample() : folder_(FreshFolder("sample")) {}
+  void SetUp() override {
+    SKIP_WITHOUT_ISOLATION();
     const Ran quick =
         RunProgram("grouper", {"quickstart", "--smoke", "--run", folder_ + "/quick", "--json"});
     EXPECT_EQ(quick.code, 0) << quick.err;

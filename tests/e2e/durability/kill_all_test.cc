@@ -19,6 +19,7 @@ using testing::PlacesByState;
 constexpr size_t kShards = 16;
 
 TEST(KillEach, EveryPointOfTheSourceIsReached) {
+  SKIP_WITHOUT_ISOLATION();
   KillCase run("kill-list");
   std::map<std::string, std::map<std::string, int>> count;  // name, state, occurrences
   std::set<std::string> reached;
@@ -42,6 +43,7 @@ TEST(KillEach, EveryPointOfTheSourceIsReached) {
 // Kills at each name once from each state, in the middle of its occurrences, and again if the next
 // start passes there. This takes minutes, where the shards below take an hour.
 TEST(KillEach, PointTwiceInARowChangesNoBit) {
+  SKIP_WITHOUT_ISOLATION();
   KillCase run("kill-each");
   const std::map<std::string, std::vector<KillPlace>> states = PlacesByState(&run);
   run.Restore("fresh");
@@ -76,6 +78,7 @@ class KillAll : public ::testing::TestWithParam<size_t> {};
 // From each state, the run is killed at the place, is killed again if it passes the same name, and
 // is then left alone.
 TEST_P(KillAll, ChangesNoBit) {
+  SKIP_WITHOUT_ISOLATION();
   KillCase run("kill-all-" + std::to_string(GetParam()));
   const std::map<std::string, std::vector<KillPlace>> states = PlacesByState(&run);
   run.Restore("fresh");

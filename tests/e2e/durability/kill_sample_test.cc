@@ -26,6 +26,7 @@ class KillSample : public ::testing::Test {
     EXPECT_EQ(run_.outcome(), reference_);
   }
   void SetUp() override {
+    SKIP_WITHOUT_ISOLATION();
     run_.Run();
     reference_ = run_.outcome();
     ASSERT_TRUE(reference_.left_behind.empty()) << reference_.left_behind[0];

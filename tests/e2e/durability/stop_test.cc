@@ -41,6 +41,7 @@ std::string BitsOf(const KillCase& run) {
 // In each stage, at each kind of file, and in recovery, the run ends with exit code 75 after a
 // checkpoint. Continued, it comes to the same bits.
 TEST(Stop, ASignalAtAnyPlaceEndsWith75AndLosesNothing) {
+  SKIP_WITHOUT_ISOLATION();
   KillCase run("stop");
   run.Run();
   const std::string reference = BitsOf(run);

@@ -15,6 +15,7 @@ namespace {
 class ShuffledRewards : public ::testing::TestWithParam<int> {};
 
 TEST_P(ShuffledRewards, TeachNothing) {
+  SKIP_WITHOUT_ISOLATION();
   const std::string run = testing::FreshFolder("shuffled");
   const testing::Ran ran = testing::RunProgram(
       "grouper", {"quickstart", "--seed", std::to_string(GetParam()), "--run", run, "--json",
@@ -33,6 +34,7 @@ INSTANTIATE_TEST_SUITE_P(Seeds, ShuffledRewards, ::testing::Values(1, 2, 3));
 class Quickstart : public ::testing::TestWithParam<int> {};
 
 TEST_P(Quickstart, Learns) {
+  SKIP_WITHOUT_ISOLATION();
   const std::string run = testing::FreshFolder("quickstart");
   const testing::Ran ran = testing::RunProgram(
       "grouper", {"quickstart", "--seed", std::to_string(GetParam()), "--run", run, "--json"});

@@ -33,6 +33,7 @@ Quick RunQuickstart(const std::string& run, int seed, const std::vector<std::str
 }
 
 TEST(Learning, TwentyFiveStepsLearnAndLearningRateZeroDoesNot) {
+  SKIP_WITHOUT_ISOLATION();
   const std::string run = FreshFolder("learning");
   const Quick learned = RunQuickstart(run, 1, {"steps=25", "eval_every=0"});
   EXPECT_EQ(learned.mismatch, 0);

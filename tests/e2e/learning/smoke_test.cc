@@ -50,6 +50,7 @@ Result Smoke(const std::string& name, const std::vector<std::string>& extra,
 }
 
 TEST(Smoke, ThreadsMicroBatchesInstructionSetsAndHostMathGiveTheSameBits) {
+  SKIP_WITHOUT_ISOLATION();
   const Result reference = Smoke("reference", {"--threads", "1"});
   ASSERT_EQ(reference.weights.size(), 64u);
   EXPECT_EQ(Smoke("two", {"--threads", "2"}), reference);
@@ -69,6 +70,7 @@ TEST(Smoke, ThreadsMicroBatchesInstructionSetsAndHostMathGiveTheSameBits) {
 }
 
 TEST(Smoke, RunningAgainOnTheSameFolderResumes) {
+  SKIP_WITHOUT_ISOLATION();
   const std::string run = FreshFolder("again");
   const std::vector<std::string> arguments = {"quickstart", "--smoke", "--run", run, "--json"};
   const Ran first = RunProgram("grouper", arguments), second = RunProgram("grouper", arguments);
@@ -82,6 +84,7 @@ TEST(Smoke, RunningAgainOnTheSameFolderResumes) {
 class Interrupted : public ::testing::TestWithParam<int> {};
 
 TEST_P(Interrupted, RunEndsInTheSameBits) {
+  SKIP_WITHOUT_ISOLATION();
   const auto command = [](const std::string& run) {
     return std::vector<std::string>{"quickstart", "--smoke", "--run",   run,
                                     "--json",     "--set",   "steps=30"};

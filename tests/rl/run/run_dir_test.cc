@@ -205,7 +205,8 @@ TEST_F(RunDirTest, OnlySettingsThatChangeNoBitMayDiffer) {
   Config longer = config;
   MergeTextproto(
       "steps: 9 checkpoint_every: 2 checkpoint_keep_every: 4 disk_wait_seconds: 7 "
-      "reward { addresses: \"b:2\" deadline_seconds: 3 max_wait_seconds: 5 service_threads: 1 }",
+      "reward { addresses: \"b:2\" deadline_seconds: 3 max_wait_seconds: 5 service_threads: 1 "
+      "min_isolation: NAMESPACES allow_unjudged: true }",
       "test", &longer);
   EXPECT_NO_THROW(run.StoreConfig(ToTextproto(longer), true));
   EXPECT_NE(ReadFile(run.File("config.textproto"), "t").find("steps: 9"), std::string::npos);

@@ -58,7 +58,8 @@ class JudgedRunTest : public ::testing::Test {
   }
 
   std::string Folder(const std::string& name) const { return JoinPath(folder_.path(), name); }
-  TrainResult Run(const std::string& run, const TrainOptions& options = {}, int threads = 1) {
+  TrainResult Run(const std::string& run, TrainOptions options = {}, int threads = 1) {
+    options.check_tasks = false;  // the grader of the test knows no golds
     Trainer trainer(config_, run, {.threads = threads}, options);
     return trainer.Run({});
   }

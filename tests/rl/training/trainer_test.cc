@@ -62,6 +62,7 @@ class TrainerTest : public ::testing::Test {
     config_.mutable_data()->set_eval("");
     config_.mutable_reward()->add_addresses(service_.address());
     // No jail here: every completion that should be a program is UNSCORABLE.
+    config_.mutable_reward()->set_allow_unjudged(true);
     for (Rubric& rubric : *config_.mutable_reward()->mutable_rubric()) {
       for (Component& component : *rubric.mutable_component()) component.clear_gate();
     }
@@ -240,6 +241,52 @@ TEST_F(TrainerTest, UnscorableCompletionsLeaveTheirGroupAndAreCounted) {
   }
   EXPECT_EQ(dropped, named);
   EXPECT_GT(dropped, 0) << "half of the prompts ask for a program";
+}
+
+TEST_F(TrainerTest, ProgramsThatNobodyJudgesAreRefusedUnlessTheRunSaysSoAllTheTime) {
+  config_.mutable_reward()->clear_allow_unjudged();
+  const std::string refused =
+      testing_support::UserErrorOf([&] { Run(JoinPath(folder_.path(), "refused")); });
+  EXPECT_NE(refused.find("that ask for a program"), std::string::npos) << refused;
+  EXPECT_NE(refused.find("reward.allow_unjudged"), std::string::npos) << refused;
+
+  config_.mutable_reward()->set_allow_unjudged(true);
+  const std::string run = JoinPath(folder_.path(), "said");
+  std::vector<std::string> lines;
+  const TrainResult result =
+      Run(run, {.print = [&](const std::string& line) { lines.push_back(line); }});
+  EXPECT_EQ(result.tasks, 12);
+  EXPECT_GT(result.tasks_not_judged, 0);
+  JsonLinesReader rows(JoinPath(run, "metrics.jsonl"), "metrics");
+  int64_t counted = 0;
+  for (Json row; rows.Next(&row);) {
+    const int64_t step = row.Integer("step", "row"),
+                  n = row.Integer("reward.tasks_not_judged", "row");
+    counted += n;
+    const std::string words = std::to_string(n) + " of 4 tasks are not judged";
+    EXPECT_EQ(lines.at(static_cast<size_t>(step)).find(words) != std::string::npos, n > 0);
+  }
+  EXPECT_EQ(counted, result.tasks_not_judged);
+  TraceReader trace(run);
+  EXPECT_EQ(trace.header().isolation_tier(), "NAMESPACES") << "as the service said of itself";
+}
+
+TEST_F(TrainerTest, WhatWasNotScoredHasNoMean) {
+  const Scorer judges_nothing(nullptr, nullptr);
+  const RewardService service(&judges_nothing, {});
+  config_.mutable_reward()->set_addresses(0, service.address());
+  const std::string run = JoinPath(folder_.path(), "unscored");
+  std::vector<std::string> lines;
+  Run(run,
+      {.print = [&](const std::string& line) { lines.push_back(line); }, .check_tasks = false});
+  JsonLinesReader rows(JoinPath(run, "metrics.jsonl"), "metrics");
+  Json row;
+  ASSERT_TRUE(rows.Next(&row));
+  EXPECT_EQ(row.Find("reward.mean"), nullptr);
+  EXPECT_EQ(row.Find("reward.accuracy"), nullptr);
+  EXPECT_EQ(row.Integer("reward.scored", "row"), 0);
+  EXPECT_NE(lines.at(0).find("reward - | acc - |"), std::string::npos) << lines.at(0);
+  EXPECT_NE(lines.at(0).find("4 of 4 tasks are not judged"), std::string::npos) << lines.at(0);
 }
 
 }  // namespace
