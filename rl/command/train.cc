@@ -46,7 +46,8 @@ int Report(const RunOptions& options, const TrainResult& result) {
     w.Key("checked_tokens").Value(result.checked_tokens);
     w.Key("mismatch").Value(result.mismatches);
     w.Key("tasks_not_judged").Value(result.tasks_not_judged);
-    if (result.last_eval) w.Key("pass_at_1").Value(result.last_eval->pass_at_1);
+    if (result.last_eval && result.last_eval->questions > 0)
+      w.Key("pass_at_1").Value(result.last_eval->pass_at_1);
     w.EndObject();
     std::printf("%s\n", w.text().c_str());
   }
@@ -113,7 +114,9 @@ int RunTrainCommand(const RunOptions& options, std::stop_token stop) {
   CheckStartFits(config);
   Trainer trainer(config, options.run, {.threads = options.threads}, TrainOptionsOf(options, stop));
   const TrainResult result = trainer.Run(stop);
-  if (result.last_eval) {
+  if (result.last_eval && result.last_eval->questions == 0) {
+    Say(options.json, "no held-out answer was judged");
+  } else if (result.last_eval) {
     char line[160];
     std::snprintf(line, sizeof(line),
                   "held-out pass@1 %.3f +- %.3f, greedy %.3f, over %ld questions",

@@ -188,9 +188,11 @@ StepMetrics ReportStep(const Config& config, const StepRollout& rollout,
 }
 
 void AddEvaluation(const EvalResult& eval, StepMetrics* metrics) {
-  metrics->Add("eval.pass_at_1", eval.pass_at_1);
-  metrics->Add("eval.standard_error", eval.standard_error);
-  metrics->Add("eval.greedy", eval.greedy);
+  if (eval.questions > 0) {  // that have a scored sample
+    metrics->Add("eval.pass_at_1", eval.pass_at_1);
+    metrics->Add("eval.standard_error", eval.standard_error);
+    metrics->Add("eval.greedy", eval.greedy);
+  }
   metrics->Add("eval.length_mean", eval.length_mean);
   metrics->Add("eval.truncated", eval.truncated);
   metrics->AddCount("eval.not_scored", eval.not_scored);
@@ -242,9 +244,7 @@ std::string ProgressLine(int64_t step, const StepMetrics& m) {
     text += line;
   }
   if (m.Get("eval.length_mean") > 0) {
-    std::snprintf(line, sizeof(line), " | eval pass@1 %.3f greedy %.3f", m.Get("eval.pass_at_1"),
-                  m.Get("eval.greedy"));
-    text += line;
+    text += " | eval pass@1 " + OrDash(m, "eval.pass_at_1") + " greedy " + OrDash(m, "eval.greedy");
   }
   return text;
 }

@@ -289,6 +289,20 @@ TEST_F(PromptSetTest, TakesTheFirstRowsAndTheHashOfTheFile) {
   for (uint64_t i = 0; i < 3; ++i) EXPECT_LT(std::stoi(set.At(i).math().golds(0)), 3);
 }
 
+TEST_F(PromptSetTest, TasksToCheckAreSpreadOverTheFileInItsOrder) {
+  const PromptSet set = Open(Rows(10));
+  const auto golds = [&](int64_t most) {
+    std::string text;
+    for (const Prompt& task : set.TasksToCheck(most)) text += task.math().golds(0) + " ";
+    return text;
+  };
+  EXPECT_EQ(golds(4), "0 2 5 7 ");
+  EXPECT_EQ(golds(10), "0 1 2 3 4 5 6 7 8 9 ");
+  EXPECT_EQ(golds(1000), golds(10));
+  config_.mutable_data()->set_train("tasks:calc,fit");
+  EXPECT_EQ(PromptSet(config_, *tokenizer_).TasksToCheck(5).size(), 64u);
+}
+
 TEST_F(PromptSetTest, EvaluatesRowsInTheOrderOfTheFile) {
   config_.mutable_data()->set_eval(folder_.Write("test.jsonl", Rows(5)));
   const PromptSet set = Open(Rows(9));
