@@ -26,6 +26,8 @@ class DiskWait {
 
   // A stop ends the wait at once; the run can be resumed from its last checkpoint.
   void set_stop(std::stop_token stop) { stop_ = std::move(stop); }
+  // From here on nothing is waited for: the run is leaving, and what fits may still be written.
+  void WaitNoMore() { options_.seconds = 0; }
 
   // Runs `write`, and again while it throws DiskFull, so it must be safe to repeat.
   void Do(const std::function<void()>& write);

@@ -329,6 +329,20 @@ void AppendFile::Sync() {
   ThrowSyncErrno(path_, error);
 }
 
+void AppendFile::CutBack(uint64_t bytes) {
+  if (fd_ < 0) return;
+  CHECK(bytes <= size_bytes_, "[file] a file cannot be cut back to more than it holds",
+        Named("file", path_), Named("file_bytes", size_bytes_), Named("bytes", bytes));
+  const uint64_t written = size_bytes_ - buffer_.size();
+  if (bytes < written) {
+    if (ftruncate(fd_, static_cast<off_t>(bytes)) != 0) ThrowWriteErrno("cannot cut", path_, errno);
+    buffer_.clear();
+  } else {
+    buffer_.resize(bytes - written);
+  }
+  size_bytes_ = bytes;
+}
+
 MappedFile::MappedFile(const std::string& path, const std::string& what) {
   const Descriptor file(OpenOrThrow(what, path, O_RDONLY));
   size_ = static_cast<size_t>(SizeOfOpen(file.get(), what, path));

@@ -69,6 +69,9 @@ class AppendFile {
   void Append(std::string_view bytes);  // buffered
   void Flush();                         // to the kernel
   void Sync();                          // flush + fdatasync
+  // Takes back all that was appended after the first `bytes` bytes, buffered or not. Does nothing
+  // after a failed sync.
+  void CutBack(uint64_t bytes);
   uint64_t size_bytes() const { return size_bytes_; }
   const std::string& path() const { return path_; }
 

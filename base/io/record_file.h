@@ -23,6 +23,7 @@ class RecordWriter {
   void Append(std::string_view record);
   void Flush();
   void Sync();
+  void CutBack(uint64_t bytes) { file_.CutBack(bytes); }  // a frame must end there
   uint64_t offset_bytes() const { return file_.size_bytes(); }
 
  private:

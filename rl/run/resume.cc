@@ -104,6 +104,19 @@ void CheckpointRun(const RunState& run, int64_t step, Manifest manifest) {
   KILL_POINT("save.tidied");
 }
 
+void SaveOnTheWayOut(int64_t steps, DiskWait* wait, const std::function<void()>& save) {
+  try {
+    wait->WaitNoMore();
+    save();
+    LogInfo("[run] an error ends the run; the state after " + std::to_string(steps) +
+            " steps is saved, and the same command goes on from there");
+  } catch (const std::exception& error) {
+    LogWarn(std::string("[run] the state could not be saved on the way out, so the same command "
+                        "goes on from the last checkpoint: ") +
+            error.what());
+  }
+}
+
 void StoreResult(const RunDir& run, int64_t steps, uint64_t policy_version,
                  const std::string& weights_sha256, DiskWait* wait) {
   JsonWriter w;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 
 #include "base/io/disk_wait.h"
@@ -47,6 +48,10 @@ ResumePoint ResumeRun(const RunState& run, int64_t steps);
 // Publishes the checkpoint of `step` and removes older ones. `manifest` brings the offsets of the
 // caller's files, which are durable up to them; the common fields are filled in.
 void CheckpointRun(const RunState& run, int64_t step, Manifest manifest);
+
+// save(), as the last act of a run that an error ends: it waits for nothing, and says whether the
+// state after `steps` steps was saved. It throws nothing, because that would hide the error.
+void SaveOnTheWayOut(int64_t steps, DiskWait* wait, const std::function<void()>& save);
 
 // True after every `interval` steps; interval 0: never.
 inline bool Every(int64_t steps_done, int64_t interval) {

@@ -59,7 +59,12 @@ TrainResult SftTrainer::Run(std::stop_token stop) {
       result.stopped = true;
       break;
     }
-    Step();
+    try {
+      Step();
+    } catch (const std::exception&) {
+      SaveWhatIsWhole();
+      throw;
+    }
     if (Every(next_step_, config_.checkpoint_every()) && next_step_ < config_.sft().steps()) Save();
   }
   if (saved_step_ != next_step_) Save();
@@ -77,6 +82,7 @@ void SftTrainer::Step() {
   const std::vector<TrainSequence> batch =
       Pack(documents_.Batch(next_step_, config_.sft().documents_per_step()), next_step_);
   const double lr = LearningRateAt(config_.optimizer(), next_step_, config_.sft().steps());
+  between_steps_ = false;
   const Learner::SupervisedResult update = learner_.UpdateSupervised(batch, lr);
   KILL_POINT("sft.updated");
   StepMetrics metrics;
@@ -90,6 +96,7 @@ void SftTrainer::Step() {
   metrics_->Write(next_step_, metrics);
   KILL_POINT("sft.step_done");
   ++next_step_;
+  between_steps_ = true;
   PrintProgress(update);
 }
 
@@ -106,6 +113,11 @@ void SftTrainer::PrintProgress(const Learner::SupervisedResult& update) {
   options_.print(line);
   tokens_since_line_ = 0;
   since_line_ = Stopwatch();
+}
+
+void SftTrainer::SaveWhatIsWhole() {
+  if (!between_steps_ || next_step_ == 0 || saved_step_ == next_step_) return;
+  SaveOnTheWayOut(next_step_, &disk_wait_, [this] { Save(); });
 }
 
 void SftTrainer::Save() {

@@ -31,6 +31,7 @@ class SftTrainer {
   RunState State() { return {config_, run_, disk_wait_, session_, learner_}; }
   void PrintProgress(const Learner::SupervisedResult& update);
   void Save();
+  void SaveWhatIsWhole();  // as Trainer's
 
   Config config_;
   TrainOptions options_;
@@ -42,6 +43,7 @@ class SftTrainer {
   std::unique_ptr<MetricsWriter> metrics_;
   int64_t saved_step_ = -1;
   int64_t next_step_ = 0;
+  bool between_steps_ = true;  // as Trainer's
   // Since the last progress line.
   Stopwatch since_line_;
   int64_t tokens_since_line_ = 0;

@@ -1,5 +1,6 @@
 #include "rl/training/trainer.h"
 
+#include <exception>
 #include <utility>
 #include <vector>
 
@@ -119,10 +120,13 @@ RunState Trainer::State() {
 TrainResult Trainer::Run(std::stop_token stop) {
   disk_wait_.set_stop(stop);
   while (next_step_ < config_.steps()) {
-    if (stop.stop_requested() || !Step(stop)) {
-      result_.stopped = true;
-      break;
+    try {
+      result_.stopped = stop.stop_requested() || !Step(stop);
+    } catch (const std::exception&) {
+      SaveWhatIsWhole();
+      throw;
     }
+    if (result_.stopped) break;
     if (Every(next_step_, config_.checkpoint_every()) && next_step_ < config_.steps()) Save();
   }
   if (saved_step_ != next_step_) Save();
@@ -190,6 +194,7 @@ void Trainer::Learn(StepExperience experience, std::stop_token stop) {
   traces_->AppendStep(next_step_, rollout.groups);  // durable before the weights move
   KILL_POINT("step.traced");
 
+  between_steps_ = false;
   const Stopwatch training;
   const StepUpdate update = updates_.Run(next_step_, rollout.groups, rollout.length_cap);
   const double train_seconds = training.Seconds();
@@ -208,14 +213,21 @@ void Trainer::Learn(StepExperience experience, std::stop_token stop) {
   result_.mismatches += update.check.total();
   result_.tasks += static_cast<int64_t>(rollout.groups.size());
   result_.tasks_not_judged += TasksNotJudged(rollout.groups);
+  std::exception_ptr no_evaluation;
   if (evaluator_ != nullptr && Every(next_step_ + 1, config_.eval_every())) {
-    Evaluate(&metrics, stop);
+    try {
+      Evaluate(&metrics, stop);
+    } catch (const std::exception&) {
+      no_evaluation = std::current_exception();  // the updates are made, so the step counts
+    }
   }
   metrics_->Write(next_step_, metrics);
   KILL_POINT("step.done");
-  if (options_.print) options_.print(ProgressLine(next_step_, metrics));
   prompts_used_ += rollout.groups.size();
-  ++next_step_;
+  between_steps_ = true;
+  const int64_t done = next_step_++;
+  if (options_.print) options_.print(ProgressLine(done, metrics));
+  if (no_evaluation != nullptr) std::rethrow_exception(no_evaluation);
 }
 
 void Trainer::Evaluate(StepMetrics* metrics, std::stop_token stop) {
@@ -235,17 +247,22 @@ std::optional<EvalResult> Trainer::EvaluateNow(std::stop_token stop) {
   return eval;
 }
 
-// The step cannot be made under these settings. The state at its start is saved first, so that the
-// same command resumes with a higher max_rounds. A replay, which takes its verdicts from a record,
-// saves nothing.
+// The step cannot be made under these settings. The same command resumes with a higher max_rounds.
 void Trainer::StopForWantOfGroups(const StepRollout& rollout) {
-  if (services_ != nullptr && saved_step_ != next_step_) Save();
   ThrowUser(
       "[dynamic_sampling] too few groups have both right and wrong members after "
-      "dynamic_sampling.max_rounds rounds; the state is saved: raise max_rounds and start the same "
-      "command again, or take prompts that the policy sometimes solves",
+      "dynamic_sampling.max_rounds rounds; raise max_rounds and start the same command again, "
+      "which "
+      "goes on from this step, or take prompts that the policy sometimes solves",
       Named("step", next_step_), Named("rounds", rollout.rounds),
       Named("groups_needed", config_.prompts_per_step()), Named("groups_missing", rollout.missing));
+}
+
+// Before the first step there is nothing to lose, and a checkpoint would only fix the settings that
+// the error may ask to change.
+void Trainer::SaveWhatIsWhole() {
+  if (!between_steps_ || next_step_ == 0 || saved_step_ == next_step_) return;
+  SaveOnTheWayOut(next_step_, &disk_wait_, [this] { Save(); });
 }
 
 void Trainer::Save() {

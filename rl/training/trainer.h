@@ -67,16 +67,18 @@ class Trainer {
 
   // Makes the steps that the run still lacks, with checkpoints and evaluations. When a stop is
   // requested, the step in work is abandoned before its update and the state at its start is saved.
+  // An error before the first update of a step is thrown after the same save.
   TrainResult Run(std::stop_token stop);
 
   // Makes the next step, without a checkpoint: Collect, then Learn. Returns false when a stop was
   // requested first: the step is abandoned and can be made again, bit for bit.
   bool Step(std::stop_token stop);
-  // The half of a step before its update; empty when a stop was requested. kUser, after the state
-  // was saved, when dynamic sampling finds too few groups.
+  // The half of a step before its update; empty when a stop was requested. kUser when dynamic
+  // sampling finds too few groups.
   std::optional<StepExperience> Collect(std::stop_token stop);
   // The other half, from the trace to the progress line. An update that was begun is finished; a
-  // stop only cuts the evaluation.
+  // stop only cuts the evaluation. An error of the evaluation or of the progress line is thrown
+  // when the step is done.
   void Learn(StepExperience experience, std::stop_token stop);
 
   int64_t next_step() const { return next_step_; }
@@ -96,6 +98,8 @@ class Trainer {
   void Evaluate(StepMetrics* metrics, std::stop_token stop);
   void Save();
   void SayPenaltyAlone(const KlPenaltySum& penalties);
+  // The last act of a run that an error ends.
+  void SaveWhatIsWhole();
   [[noreturn]] void StopForWantOfGroups(const StepRollout& rollout);
 
   Config config_;
@@ -118,6 +122,8 @@ class Trainer {
   int64_t saved_step_ = -1;
   bool said_penalty_alone_ = false;
   int64_t next_step_ = 0;
+  // Weights and files may hold a part of next_step_, so they are no state that may be saved.
+  bool between_steps_ = true;
   uint64_t prompts_used_ = 0;  // by the steps before next_step_
   uint64_t weights_digest_ = 0;
   TrainResult result_;

@@ -161,6 +161,16 @@ void TraceWriter::AppendStep(int64_t step, std::span<const Group> groups) {
     OpenSegment(segment_ + 1, 0);
     end_segment_ = false;
   }
+  const uint64_t begin = writer_->offset_bytes();
+  try {
+    AppendGroups(step, groups);
+  } catch (...) {
+    writer_->CutBack(begin);
+    throw;
+  }
+}
+
+void TraceWriter::AppendGroups(int64_t step, std::span<const Group> groups) {
   for (const Group& group : groups) {
     CheckShape(group);
     for (const Completion& completion : group.completions()) {

@@ -46,7 +46,7 @@ class TraceWriter {
   // Writes the groups one after another, each as one frame per completion and then one frame for
   // the group, in which completions have only rollout_id and index. Every frame gets the number of
   // the step. Then syncs. Throws kInternal when the arrays of a completion or a group differ in
-  // length.
+  // length. After an error the trace ends where it did before the call.
   void AppendStep(int64_t step, std::span<const Group> groups);
   // Ends the step. The record is durable after the next Sync or AppendStep.
   void AppendStepRecord(const StepRecord& record);
@@ -64,6 +64,7 @@ class TraceWriter {
   void RemoveSegmentsAfter(uint32_t segment);
   // keep_bytes 0 starts the file anew, with a header.
   void OpenSegment(uint32_t segment, uint64_t keep_bytes);
+  void AppendGroups(int64_t step, std::span<const Group> groups);
   void Append(const TraceFrame& frame);
 
   std::string run_folder_, path_;

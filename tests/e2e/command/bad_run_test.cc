@@ -131,13 +131,14 @@ TEST_F(BadRun, AServiceThatDiesInABatchIsWaitedForAndNothingIsScoredTwiceOrAsZer
 TEST_F(BadRun, AServiceThatStaysDeadIs75AndTheRunGoesOnLater) {
   Process doomed(Serve("127.0.0.1:0", "score.item_scored:20"));
   const std::string address = doomed.ReadReportLine(std::chrono::seconds(60));
-  const Ran ran = RunProgram(
-      "grouper", Train(run_, {"reward.addresses=" + address, "reward.max_wait_seconds=0.5"}));
-  ExpectWords(ran, 75, {address, "nothing was scored as 0"});
+  const Strings settings = {"reward.addresses=" + address, "reward.max_wait_seconds=0.5",
+                            "checkpoint_every=0"};
+  const Ran ran = RunProgram("grouper", Train(run_, settings));
+  ExpectWords(ran, 75, {address, "nothing was scored as 0", "the state after 2 steps is saved"});
+  EXPECT_EQ(ListFolder(JoinPath(run_, "checkpoints")), Strings{"step-00000002"});
   Process heir(Serve(address, ""));
   heir.ReadReportLine(std::chrono::seconds(60));
-  const Ran again = RunProgram(
-      "grouper", Train(run_, {"reward.addresses=" + address, "reward.max_wait_seconds=0.5"}));
+  const Ran again = RunProgram("grouper", Train(run_, settings));
   EXPECT_EQ(again.code, 0) << again.err;
   EXPECT_EQ(ResultOf(run_), reference_);
 }

@@ -131,12 +131,18 @@ TEST_F(DynamicTrainingTest, TooFewGroupsStopTheRunWhereItCanGoOn) {
   EXPECT_EQ(Run(run).weights_sha256, reference.weights_sha256);
 }
 
-TEST_F(DynamicTrainingTest, TheStateIsSavedWhereNoCheckpointStoodYet) {
+// A checkpoint would fix the settings that the error asks to change.
+TEST_F(DynamicTrainingTest, BeforeTheFirstStepNothingIsSavedAndAnySettingMayChange) {
+  const TrainResult reference = Run(Folder("whole"));
   const std::string run = Folder("run");
   config_.mutable_dynamic_sampling()->set_max_rounds(1);
+  config_.mutable_optimizer()->set_lr(0.5);
   hopeless_ = true;
   UserErrorOf([&] { Run(run); });
-  EXPECT_TRUE(FolderExists(JoinPath(run, "checkpoints/step-00000000")));
+  EXPECT_EQ(ListFolder(JoinPath(run, "checkpoints")), std::vector<std::string>{});
+  hopeless_ = false;
+  config_.mutable_dynamic_sampling()->set_max_rounds(20);
+  EXPECT_NE(Run(run).weights_sha256, reference.weights_sha256);
 }
 
 }  // namespace
