@@ -11,6 +11,7 @@
 #include "rl/command/plan_table.h"
 #include "rl/command/run_options.h"
 #include "rl/experience/task_check.h"
+#include "rl/run/run_dir.h"
 #include "rl/run/run_plan.h"
 #include "rl/training/sft.h"
 #include "rl/training/trainer.h"
@@ -60,6 +61,8 @@ int PrintConfig(Config config) {
   return 0;
 }
 
+bool Resumes(const RunOptions& options) { return !CheckpointSteps(options.run).empty(); }
+
 // Prints what the run would do and how much memory it would take, without allocating that memory.
 int DryRun(const RunOptions& options, Config config) {
   const std::unique_ptr<Tokenizer> tokenizer = MakeTokenizer(&config);
@@ -84,8 +87,11 @@ int DryRun(const RunOptions& options, Config config) {
   RewardStage reward(config.reward(), "dry-run");
   CheckTasksOfRun(config, prompts, prompts.EvalPrompts(config.eval().questions()), &reward,
                   [&](const std::string& line) { Say(true, line); });
-  // This reports a checkpoint of another policy now, not when the run starts.
-  if (!config.init_from().empty()) Session session(&config, {.threads = options.threads});
+  // This reports a checkpoint of another policy now, not when the run starts. A resumed run does
+  // not read it.
+  if (!config.init_from().empty() && !Resumes(options)) {
+    Session session(&config, {.threads = options.threads});
+  }
   return 0;
 }
 
@@ -132,7 +138,7 @@ int RunSftCommand(const RunOptions& options, std::stop_token stop) {
   CheckSftConfig(config);
   if (options.print_config) return PrintConfig(std::move(config));
   if (options.dry_run) {
-    Session session(&config, {.threads = options.threads});
+    Session session(&config, {.threads = options.threads, .first_weights = !Resumes(options)});
     const DocumentSet documents(config, session.tokenizer());
     Say(true, "data.train: " + std::to_string(documents.size()) + " documents, " +
                   std::to_string(documents.skipped()) + " rows were skipped");

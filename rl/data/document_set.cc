@@ -23,6 +23,7 @@ void CheckLengths(const std::vector<Document>& documents, int64_t max_positions)
 
 DocumentSet::DocumentSet(const Config& config, const Tokenizer& tokenizer) : seed_(config.seed()) {
   const std::string& train = config.data().train();
+  content_ = train;
   if (train == "tasks:base") {
     for (uint64_t i = 0; i < kBaseDocuments; ++i) {
       documents_.push_back(MakeBaseDocument(seed_, i, tokenizer));
@@ -50,7 +51,7 @@ void DocumentSet::ReadRows(const Config& config, const Tokenizer& tokenizer) {
                                config, tokenizer);
   skipped_ = data.skipped;
   skip_reasons_ = std::move(data.skip_reasons);
-  sha256_ = std::move(data.sha256);
+  content_ = std::move(data.sha256);
   for (const DataRow& row : data.rows) {
     Document d;
     d.ids = row.prompt_ids;

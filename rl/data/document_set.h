@@ -22,8 +22,8 @@ class DocumentSet {
   int64_t size() const { return static_cast<int64_t>(documents_.size()); }
   int64_t skipped() const { return skipped_; }
   const std::vector<std::string>& skip_reasons() const { return skip_reasons_; }
-  // The file's SHA-256 in hexadecimal; empty for generated documents.
-  const std::string& sha256() const { return sha256_; }
+  // What decides the documents: the file's SHA-256 in hexadecimal, or the name of generated ones.
+  const std::string& content() const { return content_; }
 
  private:
   void ReadRows(const Config& config, const Tokenizer& tokenizer);
@@ -32,7 +32,7 @@ class DocumentSet {
   std::vector<Document> documents_;
   int64_t skipped_ = 0;
   std::vector<std::string> skip_reasons_;
-  std::string sha256_;
+  std::string content_;
   mutable uint64_t epoch_ = ~uint64_t{0};
   mutable std::vector<uint32_t> order_;
 };

@@ -42,8 +42,9 @@ class PromptSet {
   }  // 0: generated without end
   int64_t skipped() const { return train_.skipped; }
   const std::vector<std::string>& skip_reasons() const { return train_.skip_reasons; }
-  // The file's SHA-256 in hexadecimal; empty for generated prompts.
-  const std::string& sha256() const { return train_.sha256; }
+  // What decides the training prompts: the file's SHA-256 in hexadecimal, or the name of generated
+  // prompts.
+  const std::string& content() const { return generated_ ? config_.data().train() : train_.sha256; }
 
  private:
   Config config_;

@@ -48,11 +48,7 @@ void CheckReferenceConfig(const Config& config) {
 std::unique_ptr<Reference> MakeReference(const Config& config, const Policy& policy,
                                          const Stream& stream) {
   if (!NeedsReference(config.loss())) return nullptr;
-  auto reference = std::make_unique<Reference>(policy, 0, stream);
-  if (!config.reference().init_from().empty()) {
-    reference->LoadFrom(config.reference().init_from());
-  }
-  return reference;
+  return std::make_unique<Reference>(policy, 0, stream);
 }
 
 }  // namespace grouper

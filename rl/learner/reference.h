@@ -51,8 +51,8 @@ class Reference {
 // kUser for a negative refresh_every, or for settings of a reference that no KL term uses.
 void CheckReferenceConfig(const Config& config);
 
-// The reference of a run that starts: config.reference.init_from, or else the policy's first
-// weights. nullptr if no KL term needs one; then nothing is allocated.
+// A reference with the policy's present weights; nullptr if no KL term needs one, and then nothing
+// is allocated.
 std::unique_ptr<Reference> MakeReference(const Config& config, const Policy& policy,
                                          const Stream& stream);
 

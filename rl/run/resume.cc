@@ -32,6 +32,17 @@ std::string MovedSchedule(const RunState& run, const Manifest& manifest) {
                            WholeRun(last, sft), WholeRun(run.config, sft));
 }
 
+void LoadFirstWeights(const RunState& run) {
+  AddInput("data.train", run.data, &run.inputs);
+  AddInput("init_from", run.session.LoadFirstWeights(run.config), &run.inputs);
+  if (run.reference == nullptr) return;
+  run.reference->Refresh(run.session.policy(), 0);
+  if (run.config.reference().init_from().empty()) return;
+  const std::string folder = ResolveCheckpoint(run.config.reference().init_from());
+  AddInput("reference.init_from", VerifyCheckpoint(folder).weights_sha256(), &run.inputs);
+  run.reference->LoadFrom(folder);
+}
+
 }  // namespace
 
 DiskWait MakeDiskWait(const Config& config) {
@@ -50,6 +61,9 @@ ResumePoint ResumeRun(const RunState& run, int64_t steps) {
     // This comes before the config is compared, because a difference in vocabulary size would say
     // less.
     CheckTokenizer(found.folder, found.manifest, run.config);
+    run.inputs = CheckInputs(found.manifest.input(),
+                             run.folder.HasConfig() ? run.folder.StoredConfig() : run.config,
+                             run.config, run.data);
     moved = MovedSchedule(run, found.manifest);
     store_config(true);
     KILL_POINT("resume.config_stored");
@@ -61,7 +75,10 @@ ResumePoint ResumeRun(const RunState& run, int64_t steps) {
                                : std::nullopt);
   };
   const std::optional<RunDir::Found> found = run.folder.NewestCheckpoint(load);
-  if (!found) store_config(false);
+  if (!found) {
+    LoadFirstWeights(run);
+    store_config(false);
+  }
   if (!moved.empty()) LogWarn("[run] " + moved);
   run.folder.Tidy(kKeptCheckpoints, run.config.checkpoint_keep_every());
   if (!found) return {};
@@ -90,6 +107,7 @@ void CheckpointRun(const RunState& run, int64_t step, Manifest manifest) {
   manifest.set_seed(run.config.seed());
   manifest.set_config_sha256(Sha256Hex(ToTextproto(run.config)));
   manifest.set_tokenizer(run.config.data().tokenizer());
+  *manifest.mutable_input() = run.inputs;
   if (run.reference != nullptr && run.reference->version()) {
     manifest.set_reference_version(*run.reference->version());
   }

@@ -11,6 +11,7 @@
 #include "proto/config.pb.h"
 #include "rl/learner/learner.h"
 #include "rl/run/run_dir.h"
+#include "rl/run/run_identity.h"
 #include "rl/run/session.h"
 #include "trace/store/segment.h"
 
@@ -36,12 +37,15 @@ struct RunState {
   DiskWait& disk_wait;
   Session& session;
   Learner& learner;
+  std::string data;                // content of data.train, as RunInput has it
+  RunInputs& inputs;               // ResumeRun fills them in, CheckpointRun stores them
   Reference* reference = nullptr;  // nullptr: the run has none
 };
 
-// Loads the newest valid checkpoint of the run folder, if there is one, into the session, the
-// learner and the reference, and stores the config. `steps` is the goal of the run: the result of
-// an earlier, shorter goal is removed. kUser for another config, tokenizer or policy than the
+// Loads the newest valid checkpoint of the run folder into the session, the learner and the
+// reference, or the first weights if there is none, and stores the config. Only a new run reads
+// init_from and reference.init_from. `steps` is the goal of the run: the result of an earlier,
+// shorter goal is removed. kUser for another config, tokenizer, policy or content of data than the
 // run's.
 ResumePoint ResumeRun(const RunState& run, int64_t steps);
 

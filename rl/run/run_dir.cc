@@ -3,18 +3,19 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <sstream>
 
 #include "base/error.h"
 #include "base/kill_point.h"
 #include "base/log.h"
 #include "policy/checkpoint/checkpoint_file.h"
-#include "proto/config.pb.h"
 #include "proto/textproto.h"
+#include "rl/run/run_identity.h"
 #include "trace/store/segment.h"
 
 namespace grouper {
 namespace {
+
+constexpr const char* kConfigName = "config.textproto";
 
 // The names of published checkpoints, newest first.
 std::vector<std::string> CheckpointNames(const std::string& run) {
@@ -46,30 +47,6 @@ void CheckFilesReach(const std::string& run, const Manifest& manifest) {
   check(JoinPath(run, "metrics.jsonl"), manifest.metrics_bytes());
   check(JoinPath(run, events), manifest.events_bytes());
   check(LearnerSegmentPath(run, manifest.trace_segment()), manifest.trace_bytes());
-}
-
-// Clears the settings that may change from one start to the next, because no bit of the finished
-// steps depends on them: the number of steps, when to save, how long to wait, the most rounds, the
-// addresses of reward services. The rest is the run's identity.
-std::vector<std::string> IdentityLines(const std::string& text, const std::string& where) {
-  Config config;
-  MergeTextproto(text, where, &config);
-  config.clear_steps();
-  config.clear_checkpoint_every();
-  config.clear_checkpoint_keep_every();
-  config.clear_disk_wait_seconds();
-  if (config.has_dynamic_sampling()) config.mutable_dynamic_sampling()->clear_max_rounds();
-  RewardConfig* reward = config.mutable_reward();
-  reward->clear_addresses();
-  reward->clear_deadline_seconds();
-  reward->clear_max_wait_seconds();
-  reward->clear_service_threads();
-  reward->clear_min_isolation();
-  reward->clear_allow_unjudged();
-  std::vector<std::string> lines;
-  std::istringstream in(ToTextproto(config));
-  for (std::string line; std::getline(in, line);) lines.push_back(line);
-  return lines;
 }
 
 }  // namespace
@@ -155,11 +132,19 @@ void RunDir::Tidy(int keep, int64_t keep_every) {
   }
 }
 
+Config RunDir::StoredConfig() const {
+  Config config;
+  MergeTextprotoFile(File(kConfigName), &config);
+  return config;
+}
+
+bool RunDir::HasConfig() const { return FileExists(File(kConfigName)); }
+
 void RunDir::StoreConfig(const std::string& resolved, bool resuming) const {
-  const std::string file = File("config.textproto");
-  if (resuming && FileExists(file)) {
-    const auto stored = IdentityLines(ReadFile(file, "run config", 1 << 20), file);
-    const auto wanted = IdentityLines(resolved, "config");
+  if (resuming && HasConfig()) {
+    Config config;
+    MergeTextproto(resolved, "config", &config);
+    const auto stored = IdentityLines(StoredConfig()), wanted = IdentityLines(config);
     const auto differ = std::mismatch(stored.begin(), stored.end(), wanted.begin(), wanted.end());
     if (differ.first != stored.end() || differ.second != wanted.end()) {
       ThrowUser(
@@ -170,7 +155,7 @@ void RunDir::StoreConfig(const std::string& resolved, bool resuming) const {
           Named("line_of_this_config", differ.second == wanted.end() ? "(end)" : *differ.second));
     }
   }
-  PublishFile(file, resolved);
+  PublishFile(File(kConfigName), resolved);
 }
 
 std::string CheckpointPath(const std::string& run, int64_t step) {

@@ -14,6 +14,7 @@
 
 #include "base/io/file.h"
 #include "policy/checkpoint/checkpoint.h"
+#include "proto/config.pb.h"
 
 namespace grouper {
 
@@ -40,9 +41,11 @@ class RunDir {
   // newest one first; if it is bad, that is reported, and nothing is removed in its favour.
   void Tidy(int keep, int64_t keep_every);
 
+  // The config that the run was started with last.
+  Config StoredConfig() const;
+  bool HasConfig() const;
   // Writes config.textproto. On a resume the stored config must be the same, apart from settings
-  // that change no bit of the finished steps (steps, waits, kept checkpoints, addresses); otherwise
-  // kUser naming the first line that differs.
+  // that may differ (run_identity.h); otherwise kUser naming the first line that differs.
   void StoreConfig(const std::string& resolved, bool resuming) const;
 
  private:

@@ -35,15 +35,21 @@ Session::Session(Config* config, const SessionOptions& options) {
   stream_.pool = pool_.get();
   tokenizer_ = MakeTokenizer(config);
   policy_ = std::make_unique<Policy>(config->policy(), DType::kFloat32);
-  if (config->init_from().empty()) {
-    InitRandom(config->seed(), &policy_->weights(), stream_);
-  } else {
-    const std::string folder = ResolveCheckpoint(config->init_from());
-    CheckTokenizer(folder, ReadCheckpointManifest(folder), *config);
-    LoadCheckpoint(folder, policy_.get(), nullptr);
-    WeightsChanged();
-  }
+  if (options.first_weights) LoadFirstWeights(*config);
   engine_ = std::make_unique<Engine>(*policy_, *tokenizer_, config->rollout(), stream_);
+}
+
+std::string Session::LoadFirstWeights(const Config& config) {
+  if (config.init_from().empty()) {
+    InitRandom(config.seed(), &policy_->weights(), stream_);
+    return "";
+  }
+  const std::string folder = ResolveCheckpoint(config.init_from());
+  const Manifest manifest = ReadCheckpointManifest(folder);
+  CheckTokenizer(folder, manifest, config);
+  LoadCheckpoint(folder, policy_.get(), nullptr);
+  WeightsChanged();
+  return manifest.weights_sha256();
 }
 
 GenerateOptions MakeGenerateOptions(const Config& config, uint64_t policy_version,

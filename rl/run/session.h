@@ -17,6 +17,8 @@ namespace grouper {
 
 struct SessionOptions {
   int threads = 0;  // 0: GROUPER_THREADS, else the cores of this process
+  // False: the weights stay undefined until the caller has loaded some.
+  bool first_weights = true;
 };
 
 // kUser when a checkpoint was made with another tokenizer than the config's, because equal shapes
@@ -29,14 +31,16 @@ std::unique_ptr<Tokenizer> MakeTokenizer(Config* config);
 
 class Session {
  public:
-  // Completes the config as MakeTokenizer does. The weights are those of config.init_from, or else
-  // random numbers from the seed.
+  // Completes the config as MakeTokenizer does and loads the first weights.
   Session(Config* config, const SessionOptions& options);
 
   Stream& stream() { return stream_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   Policy& policy() { return *policy_; }
   Engine& engine() { return *engine_; }
+  // Gives the policy the weights that a run begins with: those of config.init_from, or else random
+  // numbers from the seed. Returns weights_sha256 of the checkpoint; empty for random numbers.
+  std::string LoadFirstWeights(const Config& config);
   // To be called after weights were loaded from elsewhere.
   void WeightsChanged() { policy_->weights().RefreshTransposed(stream_); }
 

@@ -40,7 +40,7 @@ SftTrainer::SftTrainer(const Config& config, const std::string& run_folder,
       options_(options),
       disk_wait_(MakeDiskWait(config_)),
       run_(run_folder),
-      session_(&config_, session),
+      session_(&config_, {.threads = session.threads, .first_weights = false}),
       documents_(config_, session_.tokenizer()),
       learner_(&session_.policy(), config_, session_.stream()) {
   const ResumePoint point = ResumeRun(State(), config_.sft().steps());

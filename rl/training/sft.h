@@ -28,7 +28,9 @@ class SftTrainer {
   Learner& learner() { return learner_; }
 
  private:
-  RunState State() { return {config_, run_, disk_wait_, session_, learner_}; }
+  RunState State() {
+    return {config_, run_, disk_wait_, session_, learner_, documents_.content(), inputs_};
+  }
   void PrintProgress(const Learner::SupervisedResult& update);
   void Save();
   void SaveWhatIsWhole();  // as Trainer's
@@ -37,6 +39,7 @@ class SftTrainer {
   TrainOptions options_;
   DiskWait disk_wait_;
   RunDir run_;
+  RunInputs inputs_;
   Session session_;
   DocumentSet documents_;
   Learner learner_;

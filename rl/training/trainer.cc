@@ -68,7 +68,7 @@ Trainer::Trainer(const Config& config, const std::string& run_folder, const Sess
       options_(options),
       disk_wait_(MakeDiskWait(config_)),
       run_(run_folder),
-      session_(&config_, session),
+      session_(&config_, {.threads = session.threads, .first_weights = false}),
       prompts_(config_, session_.tokenizer()),
       generator_(options.generator != nullptr ? options.generator : &session_.engine()),
       services_(options.scorer != nullptr
@@ -114,7 +114,8 @@ Trainer::Trainer(const Config& config, const std::string& run_folder, const Sess
 Trainer::~Trainer() = default;
 
 RunState Trainer::State() {
-  return {config_, run_, disk_wait_, session_, learner_, reference_.get()};
+  return {config_,         run_, disk_wait_, session_, learner_, prompts_.content(), inputs_,
+          reference_.get()};
 }
 
 TrainResult Trainer::Run(std::stop_token stop) {

@@ -106,6 +106,7 @@ class Trainer {
   TrainOptions options_;
   DiskWait disk_wait_;
   RunDir run_;
+  RunInputs inputs_;
   Session session_;
   PromptSet prompts_;
   Generator* generator_;

@@ -41,7 +41,7 @@ TEST_F(DocumentSetTest, TheLossIsOnTheAnswerAndTheEnd) {
   const std::string text = "{\"question\":\"a<eos>\",\"answer\":\"b <pad><bos><eos>\"}\n";
   const DocumentSet set = Open(text);
   ASSERT_EQ(set.size(), 1);
-  EXPECT_EQ(set.sha256(), Sha256Hex(text));
+  EXPECT_EQ(set.content(), Sha256Hex(text));
   const Document d = set.Batch(0, 1)[0];
   const std::string prompt = "Q a<eos> A ", answer = "b <pad><bos><eos>";
   ASSERT_EQ(d.ids.size(), 1 + prompt.size() + answer.size() + 1);
@@ -161,7 +161,7 @@ TEST_F(DocumentSetTest, ADocumentNeedsNoGold) {
 TEST_F(DocumentSetTest, MakesTheQuickstartsDocuments) {
   const DocumentSet demonstrations = Generated("tasks:demonstrations");
   EXPECT_EQ(demonstrations.size(), 1500);
-  EXPECT_EQ(demonstrations.sha256(), "");
+  EXPECT_EQ(demonstrations.content(), "tasks:demonstrations");
   // Over one epoch of 1,500 every demonstration comes once.
   std::map<std::vector<int32_t>, int> expected, seen;
   for (uint64_t i = 0; i < 1500; ++i) ++expected[MakeDemonstration(5, i, *words_).document.ids];

@@ -285,7 +285,7 @@ TEST_F(PromptSetTest, TakesTheFirstRowsAndTheHashOfTheFile) {
   const std::string text = Rows(9);
   const PromptSet set = Open(text);
   EXPECT_EQ(set.rows(), 3);
-  EXPECT_EQ(set.sha256(), Sha256Hex(text));
+  EXPECT_EQ(set.content(), Sha256Hex(text));
   for (uint64_t i = 0; i < 3; ++i) EXPECT_LT(std::stoi(set.At(i).math().golds(0)), 3);
 }
 
@@ -351,7 +351,7 @@ TEST_F(PromptSetTest, GeneratedPromptsHaveNoEnd) {
   config_.mutable_data()->set_train("tasks:calc,fit");
   const PromptSet set(config_, *tokenizer_);
   EXPECT_EQ(set.rows(), 0);
-  EXPECT_EQ(set.sha256(), "");
+  EXPECT_EQ(set.content(), "tasks:calc,fit");
   EXPECT_EQ(set.At(123456789).SerializeAsString(),
             TrainTaskPrompt(5, 123456789, *tokenizer_).SerializeAsString());
 }
