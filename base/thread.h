@@ -29,9 +29,12 @@ class NamedThread {
 // The number of cores that the process may use (after taskset and cpusets); at least 1.
 int UsableCores();
 
-// SIGINT, SIGTERM and SIGUSR1 (schedulers of clusters send them before they end a job): the first
-// requests a stop on the returned token, the second ends the process at once with exit code 75.
-// SIGXFSZ is ignored. Call once, in main, before threads start.
+// SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU (terminals, supervisors and schedulers send
+// them before they end a job) request a stop on the returned token, however many of them come. Only
+// a second SIGINT, or a second SIGTERM, at least a second after the first of its kind ends the
+// process at once, with exit code 75. SIGQUIT still ends it with a core dump. SIGHUP stays ignored
+// where it was (nohup). SIGXFSZ and SIGPIPE are ignored, so that the write fails instead. Call
+// once, in main, before threads start.
 std::stop_token StopOnSignals();
 
 }  // namespace grouper

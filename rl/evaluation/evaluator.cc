@@ -36,7 +36,7 @@ bool Evaluator::Answer(Generator* generator, const GenerateOptions& options,
     const size_t count = std::min(part, prompts.size() - begin);
     std::vector<Group> answered;
     if (!generator->Generate(prompts.subspan(begin, count), options, &answered, stop)) return false;
-    scorer_->Score(&answered);
+    if (!ScoreUnlessStopped(scorer_, &answered, stop)) return false;
     take(static_cast<int64_t>(begin + count), answered);
   }
   return true;

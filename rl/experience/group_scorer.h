@@ -6,6 +6,7 @@
 #include <stop_token>
 #include <vector>
 
+#include "base/error.h"
 #include "proto/trace.pb.h"
 #include "rl/experience/kept_verdicts.h"
 
@@ -21,5 +22,17 @@ class GroupScorer {
   virtual int64_t Score(std::vector<Group>* groups, const KeptVerdicts* kept = nullptr,
                         std::stop_token stop = {}) = 0;
 };
+
+// Scores the groups; false when a stop was requested first.
+inline bool ScoreUnlessStopped(GroupScorer* scorer, std::vector<Group>* groups,
+                               const std::stop_token& stop) {
+  try {
+    scorer->Score(groups, nullptr, stop);
+  } catch (const Error&) {
+    if (!stop.stop_requested()) throw;
+    return false;
+  }
+  return true;
+}
 
 }  // namespace grouper

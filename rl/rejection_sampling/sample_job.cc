@@ -200,7 +200,7 @@ bool SampleJob::Sample(std::stop_token stop) {
       return false;
     }
     KILL_POINT("sample.generated");
-    reward.Score(&groups);
+    if (!ScoreUnlessStopped(&reward, &groups, stop)) return false;
     for (Group& group : groups) {
       AssignRewardMoments(config.advantage(), &group);
       progress.Add(group);

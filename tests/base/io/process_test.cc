@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 
@@ -189,16 +190,18 @@ TEST(ProgramFolder, HoldsThisProgram) {
   EXPECT_TRUE(FileExists(JoinPath(ProgramFolder(), "base_file_test")));
 }
 
-// In a child, because the handlers stay for the life of a process.
-TEST(StopOnSignals, TheFirstRequestsTheStopTheSecondLeavesAtOnce) {
-  for (const int signal_number : {SIGINT, SIGTERM, SIGUSR1}) {
+// A child, because handlers stay for the life of a process. It says "ready", then "stop" when its
+// token is set, and then waits for its end.
+class Stoppable {
+ public:
+  explicit Stoppable(bool ignore_hangup = false) {
     int out[2];
-    ASSERT_EQ(pipe(out), 0);
-    const pid_t child = fork();
-    ASSERT_GE(child, 0);
-    if (child == 0) {
+    EXPECT_EQ(pipe(out), 0);
+    child_ = fork();
+    if (child_ == 0) {
       alarm(60);  // should the test end before it signals us
       close(out[0]);
+      signal(SIGHUP, ignore_hangup ? SIG_IGN : SIG_DFL);
       const std::stop_token stop = StopOnSignals();
       bool twice = false;
       try {
@@ -215,18 +218,83 @@ TEST(StopOnSignals, TheFirstRequestsTheStopTheSecondLeavesAtOnce) {
       for (;;) pause();
     }
     close(out[1]);
+    out_ = out[0];
     char bytes[6];
-    ASSERT_EQ(read(out[0], bytes, 6), 6);
-    kill(child, signal_number);
-    ASSERT_EQ(read(out[0], bytes, 5), 5);
-    EXPECT_EQ(std::string(bytes, 5), "stop\n");
-    kill(child, signal_number);
-    int status = 0;
-    ASSERT_EQ(waitpid(child, &status, 0), child);
-    EXPECT_TRUE(WIFEXITED(status));
-    EXPECT_EQ(WEXITSTATUS(status), 75);
-    close(out[0]);
+    EXPECT_EQ(read(out_, bytes, 6), 6);
   }
+  ~Stoppable() {
+    if (child_ > 0) {
+      kill(child_, SIGKILL);
+      waitpid(child_, nullptr, 0);
+    }
+    close(out_);
+  }
+  void Signal(int number) const {
+    if (child_ > 0) kill(child_, number);
+  }
+  void ExpectStop() const {
+    char bytes[5];
+    ASSERT_EQ(read(out_, bytes, 5), 5);
+    EXPECT_EQ(std::string(bytes, 5), "stop\n");
+  }
+  bool Lives() const {
+    siginfo_t info{};
+    return waitid(P_PID, static_cast<id_t>(child_), &info, WEXITED | WNOWAIT | WNOHANG) == 0 &&
+           info.si_pid == 0;
+  }
+  int ExitCode() {
+    int status = 0;
+    EXPECT_EQ(waitpid(child_, &status, 0), child_);
+    child_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+
+ private:
+  pid_t child_ = -1;
+  int out_ = -1;
+};
+
+void Pause(int milliseconds) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+}
+
+TEST(StopOnSignals, AnyNumberOfSignalsOfAnyKindIsOneStop) {
+  for (const int first : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU}) {
+    SCOPED_TRACE(first);
+    const Stoppable child;
+    child.Signal(first);
+    child.ExpectStop();
+    // The same one at once again, as to a process and to its group; then all others, as Slurm does.
+    for (const int again : {first, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU, SIGPIPE}) {
+      child.Signal(again);
+    }
+    Pause(100);
+    EXPECT_TRUE(child.Lives());
+  }
+}
+
+TEST(StopOnSignals, ASecondOfTheSameKindAMomentLaterLeavesAtOnce) {
+  for (const int number : {SIGINT, SIGTERM}) {
+    Stoppable child;
+    child.Signal(number);
+    child.ExpectStop();
+    Pause(1100);
+    child.Signal(SIGUSR1);
+    child.Signal(number == SIGINT ? SIGTERM : SIGINT);
+    Pause(100);
+    EXPECT_TRUE(child.Lives());
+    child.Signal(number);
+    EXPECT_EQ(child.ExitCode(), 75);
+  }
+}
+
+TEST(StopOnSignals, AnIgnoredHangupStaysIgnored) {
+  const Stoppable child(true);
+  child.Signal(SIGHUP);
+  Pause(100);
+  EXPECT_TRUE(child.Lives());
+  child.Signal(SIGTERM);
+  child.ExpectStop();
 }
 
 }  // namespace

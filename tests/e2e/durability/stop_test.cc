@@ -91,22 +91,87 @@ class StoppedRun : public ::testing::Test {
   std::string folder_, config_, run_;
 };
 
-// The second signal ends the program at once, whatever it does. The older checkpoint remains.
-TEST_F(StoppedRun, TwoSignalsLeaveAtOnce) {
-  const Strings settings = {"eval_every=2", "eval.questions=200", "eval.samples=2000"};
-  Background running("grouper", Train(run_, settings));
-  ASSERT_TRUE(running.HasLines(File("metrics.jsonl"), 1))
-      << running.err();  // a long evaluation next
-  running.Signal(SIGSTOP);
-  running.Signal(SIGTERM);  // pending signals of one number are one
-  running.Signal(SIGINT);
-  const auto begin = std::chrono::steady_clock::now();
-  running.Signal(SIGCONT);
-  EXPECT_EQ(running.Wait().code, 75);
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  EXPECT_LT(took.count(), 2.0);
-  EXPECT_EQ(ListFolder(File("checkpoints")), Strings{}) << "nothing was saved on the way out";
+bool Sleeps(pid_t pid) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
+  std::string id, name, state;
+  return static_cast<bool>(in >> id >> name >> state) && state == "T";
+}
+
+// The run gets `first` after its first step and halts in the middle of the save that follows, until
+// `second` has come.
+Ran HaltInTheSave(Background* running, const std::string& metrics, int first, int second) {
+  EXPECT_TRUE(running->HasLines(metrics, 1)) << running->err();
+  running->Signal(first);
+  for (int i = 0; i < 3000 && !Sleeps(running->pid()); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_TRUE(Sleeps(running->pid()));
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+  running->Signal(second);
+  running->Signal(SIGCONT);
+  return running->Wait();
+}
+const Strings kHalt = {"GROUPER_KILL_POINT=checkpoint.model_written",
+                       "GROUPER_KILL_SIGNAL=" + std::to_string(SIGSTOP)};
+
+// The older checkpoint remains; here there is none.
+TEST_F(StoppedRun, ASecondSignalOfTheSameKindLeavesAtOnce) {
+  Background running("grouper", Train(run_, {"steps=100000", "checkpoint_every=0"}), kHalt);
+  EXPECT_EQ(HaltInTheSave(&running, File("metrics.jsonl"), SIGTERM, SIGTERM).code, 75);
+  for (const std::string& name : ListFolder(File("checkpoints"))) {
+    EXPECT_NE(name.find(".tmp"), std::string::npos) << name;
+  }
   EXPECT_EQ(RunProgram("grouper", Train(run_)).code, 0);
+}
+
+// As Slurm sends them.
+TEST_F(StoppedRun, SignalsOfTwoKindsAreOneStopAndTheSaveIsFinished) {
+  Background running("grouper", Train(run_, {"steps=100000", "checkpoint_every=0"}), kHalt);
+  const Ran ran = HaltInTheSave(&running, File("metrics.jsonl"), SIGUSR1, SIGTERM);
+  EXPECT_EQ(ran.code, 75) << ran.err;
+  const Strings saved = ListFolder(File("checkpoints"));
+  ASSERT_EQ(saved.size(), 1u);
+  EXPECT_EQ(saved[0].find(".tmp"), std::string::npos) << saved[0];
+}
+
+TEST_F(StoppedRun, EverySignalThatMeansAStopSaves) {
+  for (const int number : {SIGHUP, SIGUSR2, SIGXCPU}) {
+    SCOPED_TRACE(number);
+    Background running("grouper", Train(run_, {"steps=100000", "checkpoint_every=0"}));
+    ASSERT_TRUE(running.HasLines(File("metrics.jsonl"), 1)) << running.err();
+    running.Signal(number);
+    const Ran ran = running.Wait();
+    EXPECT_EQ(ran.code, 75) << ran.err;
+    EXPECT_EQ(ListFolder(File("checkpoints")).size(), 1u);
+    RemoveTree(run_);
+  }
+}
+
+// An evaluation and a sampling job wait for a service that is not there.
+TEST_F(StoppedRun, ASignalEndsTheWaitForScores) {
+  ASSERT_EQ(RunProgram("grouper", Train(run_)).code, 0);
+  std::ofstream(folder_ + "/rows.jsonl") << "{\"question\":\"calc 1+1\",\"answer\":\"2\"}\n";
+  const Strings nobody = {"--set", "reward.addresses=127.0.0.1:1", "--set",
+                          "reward.max_wait_seconds=3600"};
+  Strings eval = {"eval", "--checkpoint", run_};
+  Strings sample = {"sample",
+                    "--checkpoint",
+                    run_,
+                    "--input",
+                    folder_ + "/rows.jsonl",
+                    "--output",
+                    folder_ + "/sampled.jsonl"};
+  for (Strings& arguments : std::vector<Strings>{eval, sample}) {
+    SCOPED_TRACE(arguments[0]);
+    arguments.insert(arguments.end(), nobody.begin(), nobody.end());
+    Background running("grouper", arguments);
+    ASSERT_TRUE(running.Says("waits for a reward service")) << running.err();
+    const auto begin = std::chrono::steady_clock::now();
+    running.Signal(SIGTERM);
+    EXPECT_EQ(running.Wait().code, 75);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    EXPECT_LT(took.count(), 10.0);
+  }
 }
 
 // One signal in the middle of a long evaluation cuts it short. The step before it is saved.
