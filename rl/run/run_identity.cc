@@ -19,16 +19,20 @@ namespace {
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
-// Clears the setting at the path "a.b" below the message, where it is set.
+// Clears the setting at the path "a.b" below the message, and a message of settings that is then
+// empty, because an empty one says the same as none.
 void ClearSetting(const std::string& path, Message* message) {
   const size_t dot = path.find('.');
   const FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(path.substr(0, dot));
   CHECK(field != nullptr, "[config] an option (may_differ) names no setting", Named("name", path));
-  if (dot == std::string::npos) {
-    message->GetReflection()->ClearField(message, field);
-  } else if (message->GetReflection()->HasField(*message, field)) {
-    ClearSetting(path.substr(dot + 1), message->GetReflection()->MutableMessage(message, field));
+  const google::protobuf::Reflection& reflection = *message->GetReflection();
+  if (dot != std::string::npos) {
+    if (!reflection.HasField(*message, field)) return;
+    Message* below = reflection.MutableMessage(message, field);
+    ClearSetting(path.substr(dot + 1), below);
+    if (below->ByteSizeLong() > 0) return;
   }
+  reflection.ClearField(message, field);
 }
 
 // Compares the first weights of a resumed run with those that it began with. The folder may be

@@ -4,10 +4,11 @@
 // Free functions, any thread.
 #pragma once
 
+#include <google/protobuf/repeated_field.h>
+
 #include <string>
 #include <vector>
 
-#include "google/protobuf/repeated_field.h"
 #include "proto/config.pb.h"
 #include "proto/run.pb.h"
 
