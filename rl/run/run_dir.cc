@@ -49,6 +49,17 @@ void CheckFilesReach(const std::string& run, const Manifest& manifest) {
   check(LearnerSegmentPath(run, manifest.trace_segment()), manifest.trace_bytes());
 }
 
+// Refuses a folder that holds files of somebody else under the names of a run's files.
+void CheckNothingForeign(const std::string& run) {
+  for (const std::string& name : ListFolder(run)) {
+    USER_CHECK(name != "metrics.jsonl" && name != "traces" && name != "config.textproto" &&
+                   name != "result.json" && name.rfind("events.out.tfevents.", 0) != 0,
+               "[run] the folder is not of a training run, but holds a file that a run would "
+               "overwrite; move it away or name another --run folder",
+               Named("file", JoinPath(run, name)));
+  }
+}
+
 }  // namespace
 
 RunDir::RunDir(const std::string& path) : path_(path) {
@@ -56,7 +67,10 @@ RunDir::RunDir(const std::string& path) : path_(path) {
   MakeFolders(path);
   lock_ = std::make_unique<FolderLock>(path);
   KILL_POINT("run.locked");
-  MakeFolders(JoinPath(path, "checkpoints"));
+  const std::string checkpoints = JoinPath(path, "checkpoints");
+  // A run makes this folder before any file, so what is there without it is not a run's.
+  if (!FolderExists(checkpoints)) CheckNothingForeign(path);
+  MakeFolders(checkpoints);
 }
 
 std::string RunDir::CheckpointFolder(int64_t step) const { return CheckpointPath(path_, step); }

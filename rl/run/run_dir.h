@@ -20,7 +20,8 @@ namespace grouper {
 
 class RunDir {
  public:
-  // Creates the folder and locks it; kUser when another process holds the lock.
+  // Creates the folder and locks it; kUser when another process holds the lock, and when the folder
+  // is no run's but holds files that a run would overwrite.
   explicit RunDir(const std::string& path);
 
   const std::string& path() const { return path_; }

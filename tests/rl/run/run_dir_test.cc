@@ -206,7 +206,9 @@ TEST_F(RunDirTest, OnlySettingsThatChangeNoBitMayDiffer) {
   MergeTextproto(
       "steps: 9 checkpoint_every: 2 checkpoint_keep_every: 4 disk_wait_seconds: 7 "
       "reward { addresses: \"b:2\" deadline_seconds: 3 max_wait_seconds: 5 service_threads: 1 "
-      "min_isolation: NAMESPACES allow_unjudged: true }",
+      "min_isolation: NAMESPACES allow_unjudged: true } "
+      "rollout { kv_cache_bytes: 9 } batch { max_tokens_per_micro_batch: 4 } data { eval: \"x\" } "
+      "eval { samples: 2 } sft { steps: 8 } dynamic_sampling { max_rounds: 3 }",
       "test", &longer);
   EXPECT_NO_THROW(run.StoreConfig(ToTextproto(longer), true));
   EXPECT_NE(ReadFile(run.File("config.textproto"), "t").find("steps: 9"), std::string::npos);
@@ -217,6 +219,27 @@ TEST_F(RunDirTest, OnlySettingsThatChangeNoBitMayDiffer) {
   EXPECT_NE(words.find("lr: 0.25"), std::string::npos) << words;
   EXPECT_NE(ReadFile(run.File("config.textproto"), "t").find("lr: 0.5"), std::string::npos);
   EXPECT_NO_THROW(run.StoreConfig(ToTextproto(other), false)) << "nothing was done yet";
+}
+
+// A run that was killed before its first checkpoint has made checkpoints/, so its files are its
+// own.
+TEST_F(RunDirTest, FilesOfSomebodyElseAreNeverOverwritten) {
+  for (const char* name : {"metrics.jsonl", "events.out.tfevents.1.host.2.0",
+                           "traces/learner/seg-00000.gtr", "config.textproto", "result.json"}) {
+    SCOPED_TRACE(name);
+    const TempFolder folder;
+    MakeFolders(JoinPath(folder.path(), "traces/learner"));
+    if (std::string(name).find('/') == std::string::npos) RemoveTree(folder.path() + "/traces");
+    folder.Write(name, "foreign");
+    for (int i = 0; i < 2; ++i) {
+      const std::string words = UserErrorOf([&] { RunDir(folder.path()); });
+      EXPECT_NE(words.find(std::string(name).substr(0, 6)), std::string::npos) << words;
+      EXPECT_NE(words.find("--run"), std::string::npos) << words;
+    }
+    EXPECT_EQ(ReadFile(JoinPath(folder.path(), name), "t"), "foreign");
+    MakeFolders(JoinPath(folder.path(), "checkpoints"));
+    EXPECT_NO_THROW(RunDir(folder.path()));
+  }
 }
 
 TEST_F(RunDirTest, ACheckpointIsResolvedFromItsRunOrFromItself) {
