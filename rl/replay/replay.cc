@@ -184,10 +184,6 @@ void Replayer::Note(int64_t step, const std::string& place, const std::string& f
 void Replayer::CompareWeights(int64_t step, uint64_t version, Trainer* trainer) {
   const std::string checkpoint = CheckpointPath(options_.run, step + 1);
   if (!FolderExists(checkpoint)) return;
-  const Reference* reference = trainer->reference();
-  const auto difference = FirstTensorDifference(
-      checkpoint, trainer->session().policy(), &trainer->learner().optimizer(),
-      reference == nullptr ? nullptr : &reference->policy());
   std::string damage;
   Manifest manifest;
   try {
@@ -196,13 +192,25 @@ void Replayer::CompareWeights(int64_t step, uint64_t version, Trainer* trainer) 
     damage = error.message();
     LogWarn("[replay] " + damage);
   }
+  const Reference* reference = trainer->reference();
+  std::optional<TensorDifference> difference;
+  bool readable = true;
+  try {
+    difference = FirstTensorDifference(checkpoint, trainer->session().policy(),
+                                       &trainer->learner().optimizer(),
+                                       reference == nullptr ? nullptr : &reference->policy());
+  } catch (const Error&) {
+    if (damage.empty()) throw;
+    readable = false;  // a file is missing or cut off, so the damage is the difference
+  }
   if (difference) {
     std::string place = checkpoint + " tensor " + difference->tensor;
     if (difference->element >= 0) place += " element " + std::to_string(difference->element);
     Note(step, place, difference->file, difference->stored, difference->here);
     result_.difference->tensor = difference->tensor;
   } else if (!damage.empty()) {
-    Note(step, checkpoint, "MANIFEST", damage, "every tensor is equal");
+    Note(step, checkpoint, "MANIFEST", damage,
+         readable ? "every tensor is equal" : "the tensors cannot be compared");
   }
   if (damage.empty() && manifest.policy_version() != version) {
     Note(step, checkpoint, "policy_version", std::to_string(manifest.policy_version()),

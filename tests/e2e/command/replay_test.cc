@@ -227,6 +227,15 @@ TEST(Replay, AnotherWeightInTheNextCheckpointIsNamedByItsTensor) {
   EXPECT_EQ(ParseJson(from_older.out, "json").Integer("first_step", "json"), 2);
 }
 
+TEST(Replay, ALaterCheckpointThatIsCutOffIsADifference) {
+  const std::string copy = Changed("cut", [](TraceFrame*) {});
+  std::filesystem::resize_file(copy + "/checkpoints/step-00000004/model.safetensors", 100);
+  const Ran ran = Replay(copy, 3);
+  EXPECT_EQ(ran.code, 1) << ran.err;
+  EXPECT_NE(ran.out.find("step-00000004"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("cannot be compared"), std::string::npos) << ran.out;
+}
+
 TEST(Replay, WhatCannotBeMadeAgainIsSaid) {
   const Ran out_of_range = Replay(TheRun(), 6);
   EXPECT_EQ(out_of_range.code, 2);
