@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/exit_code.h"
+#include "base/io/output.h"
 #include "base/log.h"
 #include "reward/code/code_caps.h"
 #include "reward/command/options.h"
@@ -126,7 +127,11 @@ int Run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   return grouper::ExitCodeOf(
-      [&] { return grouper::Run(argc, argv); },
+      [&] {
+        const int code = grouper::Run(argc, argv);
+        grouper::FlushStdout();
+        return code;
+      },
       [](const std::string& message) { grouper::LogError(message); },
       [](const std::string& what) { grouper::LogError("[internal] " + what); });
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/exit_code.h"
+#include "base/io/output.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "rl/command/run_options.h"
@@ -191,7 +192,11 @@ int Run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   return grouper::ExitCodeOf(
-      [&] { return grouper::Run(argc, argv); },
+      [&] {
+        const int code = grouper::Run(argc, argv);
+        grouper::FlushStdout();
+        return code;
+      },
       [](const std::string& message) { grouper::LogError(message); },
       [](const std::string& what) { grouper::LogError("[internal] " + what); });
 }

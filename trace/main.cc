@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/exit_code.h"
+#include "base/io/output.h"
 #include "trace/command/command.h"
 #include "trace/view/escape.h"
 
@@ -86,8 +87,6 @@ int Main(int argc, char** argv) {
   }
   USER_CHECK(run, "[trace] name a subcommand: ls, show, stats or digest (grouper-trace --help)");
   run();
-  std::cout.flush();
-  USER_CHECK(std::cout.good(), "[trace] cannot write to stdout; is the disk or the pipe full?");
   return 0;
 }
 
@@ -96,7 +95,11 @@ int Main(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   return grouper::ExitCodeOf(
-      [&] { return grouper::Main(argc, argv); },
+      [&] {
+        const int code = grouper::Main(argc, argv);
+        grouper::FlushStdout();
+        return code;
+      },
       [](const std::string& message) {
         std::cerr << "error: " << grouper::EscapeForTerminal(message) << '\n';
       },

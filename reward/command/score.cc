@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/io/json_lines.h"
+#include "base/io/output.h"
 #include "base/thread.h"
 #include "proto/rubric_check.h"
 #include "proto/textproto.h"
@@ -261,10 +262,7 @@ int RunScore(const ScoreOptions& options) {
     workers.clear();
     AddLengths(&rows);
     for (const Row& row : rows) std::printf("%s\n", ToJson(row).c_str());
-    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-      ThrowUnavailable("[score] the results cannot be written; is the disk full?",
-                       Named("rows_written", handled));
-    }
+    FlushStdout();
     handled += rows.size();
     if (failure) std::rethrow_exception(failure);
     if (more) std::fprintf(stderr, "[score] %zu rows\n", handled);

@@ -1,9 +1,8 @@
 #include "rl/command/run_options.h"
 
-#include <cstdio>
-
 #include "base/error.h"
 #include "base/io/file.h"
+#include "base/io/output.h"
 #include "proto/range_check.h"
 #include "proto/textproto.h"
 #include "rl/algorithm/profile.h"
@@ -66,10 +65,6 @@ Config LoadConfigFor(const RunOptions& options, const std::string& checkpoint) {
   return config;
 }
 
-void Say(bool json, const std::string& line) {
-  std::FILE* out = json ? stderr : stdout;
-  std::fprintf(out, "%s\n", line.c_str());
-  std::fflush(out);
-}
+void Say(bool json, const std::string& line) { WriteOutput(json ? 2 : 1, line + "\n"); }
 
 }  // namespace grouper

@@ -67,7 +67,7 @@ Config LoadConfig(const RunOptions& options);
 // is named. Without a config file, the config that the checkpoint's run was started with. Throws
 // kUser when neither is named.
 Config LoadConfigFor(const RunOptions& options, const std::string& checkpoint);
-// Writes a line for people, to stderr when stdout carries JSON.
+// Writes a line for people, to stderr when stdout carries JSON. Throws what WriteOutput throws.
 void Say(bool json, const std::string& line);
 
 int RunQuickstart(const QuickstartOptions& options, std::stop_token stop);

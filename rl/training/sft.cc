@@ -110,7 +110,7 @@ void SftTrainer::PrintProgress(const Learner::SupervisedResult& update) {
                 static_cast<long>(next_step_), static_cast<long>(steps), update.loss,
                 update.grad_norm, update.max_violation,
                 static_cast<double>(tokens_since_line_) / since_line_.Seconds() / 1000);
-  options_.print(line);
+  disk_wait_.Do([&] { options_.print(line); });
   tokens_since_line_ = 0;
   since_line_ = Stopwatch();
 }

@@ -227,7 +227,9 @@ void Trainer::Learn(StepExperience experience, std::stop_token stop) {
   prompts_used_ += rollout.groups.size();
   between_steps_ = true;
   const int64_t done = next_step_++;
-  if (options_.print) options_.print(ProgressLine(done, metrics));
+  if (options_.print) {
+    disk_wait_.Do([&] { options_.print(ProgressLine(done, metrics)); });
+  }
   if (no_evaluation != nullptr) std::rethrow_exception(no_evaluation);
 }
 

@@ -45,7 +45,8 @@ struct TrainResult {
 
 // What a training loop takes besides its config. Pointers outlive the loop.
 struct TrainOptions {
-  std::function<void(const std::string&)> print = {};  // a progress line
+  std::function<void(const std::string&)> print = {};  // a progress line; what it throws ends the
+                                                       // run, after a save
   Generator* generator = nullptr;  // what samples; nullptr: the session's engine
   GroupScorer* scorer = nullptr;   // what judges; nullptr: the reward services of the config
   const Clock* clock = nullptr;    // stamps events; nullptr: the system's

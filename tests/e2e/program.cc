@@ -31,7 +31,8 @@ Background::Background(const std::string& program, const std::vector<std::string
   const std::string base = NextBase();
   out_file_ = base + ".out";
   err_file_ = base + ".err";
-  std::vector<std::string> argv = {std::string(GROUPER_PROGRAMS) + "/" + program};
+  std::vector<std::string> argv = {
+      program[0] == '/' ? program : std::string(GROUPER_PROGRAMS) + "/" + program};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   std::vector<std::string> env = environment;
   for (char** e = environ; *e != nullptr; ++e) env.push_back(*e);
@@ -102,6 +103,12 @@ Ran Background::Wait() {
 Ran RunProgram(const std::string& program, const std::vector<std::string>& arguments,
                const std::vector<std::string>& environment) {
   return Background(program, arguments, environment).Wait();
+}
+
+Ran RunScript(const std::string& script, const std::vector<std::string>& environment) {
+  return RunProgram("/bin/bash",
+                    {"-c", std::string("PATH=") + GROUPER_PROGRAMS + ":$PATH\n" + script},
+                    environment);
 }
 
 Ran RunAndSignal(const std::string& program, const std::vector<std::string>& arguments,

@@ -24,6 +24,9 @@ struct Ran {
 Ran RunProgram(const std::string& program, const std::vector<std::string>& arguments,
                const std::vector<std::string>& environment = {});
 
+// Runs a script of bash, which finds the programs of the build by their names.
+Ran RunScript(const std::string& script, const std::vector<std::string>& environment = {});
+
 // Starts the program, sends `signal` when `file` has at least `lines` lines, and waits for its end.
 Ran RunAndSignal(const std::string& program, const std::vector<std::string>& arguments,
                  const std::string& file, int lines, int signal);
