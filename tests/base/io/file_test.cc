@@ -226,6 +226,25 @@ TEST(AppendFile, RefusesAFileThatIsShorterThanTheOffset) {
   EXPECT_EQ(ReadFile(path, "t"), "abc");
 }
 
+TEST(AppendFile, TakesBackWhatWasAppendedInTheFileAndInTheBuffer) {
+  const TempFolder folder;
+  const std::string path = JoinPath(folder.path(), "f");
+  AppendFile file(path);
+  file.Append("kept");
+  file.Flush();
+  file.Append("-in the file");
+  file.Flush();
+  file.Append("-in the buffer");
+  file.CutBack(20);
+  EXPECT_EQ(file.size_bytes(), 20u);
+  file.CutBack(4);
+  file.Append("+new");
+  file.Sync();
+  EXPECT_EQ(ReadFile(path, "test"), "kept+new");
+  EXPECT_EQ(file.size_bytes(), 8u);
+  EXPECT_THROW(file.CutBack(9), Error);
+}
+
 TEST(AppendFile, LargeAppendsReachTheFileByThemselves) {
   const TempFolder folder;
   const std::string path = JoinPath(folder.path(), "f");
