@@ -90,8 +90,7 @@ std::vector<Prompt> PromptSet::TasksToCheck(int64_t most) const {
   const int64_t count = std::min(most, rows());
   for (int64_t i = 0; i < count; ++i) {
     const auto row = static_cast<size_t>(i * rows() / count);  // rows * most fits 64 bits
-    tasks.push_back(
-        PromptOfRow(train_.rows[row], static_cast<uint64_t>(i), config_.reward().rubric(0).name()));
+    tasks.push_back(PromptOfRow(train_.rows[row], static_cast<uint64_t>(i)));
   }
   return tasks;
 }
