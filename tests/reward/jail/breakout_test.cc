@@ -144,10 +144,10 @@ const Attempt kAttempts[] = {
     {"opens the kernel's ciphers", "socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)"},
     {"listens on an abstract name", "socket.socket(socket.AF_UNIX).bind('\\0grouper-jail-test')"},
     {"sends from a pair to an abstract name",
-     "socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].sendto(b'a', '\\0grouper-jail')"},
+     "socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].sendto(b'a', '\\0' + name)"},
     {"sends from a pair to a file",
      "socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].sendto(b'a', "
-     "'/tmp/grouper-jail-socket')"},
+     "'/tmp/' + name)"},
     {"sends a descriptor",
      "socket.socketpair()[0].sendmsg([b'a'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, "
      "b'\\0\\0\\0\\0')])"},
@@ -212,8 +212,11 @@ class OpenSocket {
 
 // The names of the attempts that succeed, as a JSON list.
 std::string Succeeding(const Jail& jail) {
-  const OpenSocket abstract(std::string("\0grouper-jail", 13)), file("/tmp/grouper-jail-socket");
+  // Several of these tests run at once.
+  const std::string name = "grouper-jail-" + std::to_string(getpid());
+  const OpenSocket abstract(std::string(1, 0) + name), file("/tmp/" + name);
   std::string program = kPrelude;
+  program += "name = '" + name + "'\n";
   for (const Attempt& attempt : kAttempts) {
     if (attempt.harmless_in_namespaces && jail.tier() == reward::v1::NAMESPACES) continue;
     program += std::string("attempts[\"") + attempt.name + "\"] = lambda: " + attempt.code + "\n";
