@@ -22,7 +22,7 @@ PromptStep MeasurePromptStep(const PolicyCase& policy, int rounds, Stream& strea
 struct TailStep {
   double token = 0;  // decoded
   // Attention of that token in one layer: on the thread that has its row, as long as rows were the
-  // only tasks; and shared by all threads. The two calls alternate.
+  // only tasks; and shared by all threads. The two forms alternate.
   double attention_one_thread = 0, attention_shared = 0;
   double update = 0;  // forward, backward and AdamW on one sequence
 };
