@@ -205,13 +205,13 @@ __attribute__((noinline)) Kept AtLeast(const Row& row, real m, double min_p) {
   return kept;
 }
 
-// Number of kept ids; an id with z = -inf is never kept.
+// Number of kept ids; an id with z = -inf is never kept. Counts below 2^24 are exact as reals.
 GROUPER_INLINE int32_t KeptSize(const Row& row) {
-  int32_t kept = 0;
+  Lanes kept = Zero();
   for (int64_t id = 0; id < row.vocab; id += kLanes) {
-    kept += __builtin_popcount(Bits(Less(Set(-INFINITY), LoadZ(row, id))));
+    kept = Add(kept, Select(Less(Set(-INFINITY), LoadZ(row, id)), Set(1), Zero()));
   }
-  return kept;
+  return static_cast<int32_t>(SumTree(kept));
 }
 
 // The kept set of a rule on a row without filter, m its largest z.
