@@ -33,9 +33,10 @@ TEST(LoopingPrograms, NeverTakeTheTimeOfOthers) {
   for (const int workers : {1, 2}) EXPECT_EQ(Verdicts(scorer, workers, 120, 1), Right(120));
 }
 
+// One loop takes longer than the deadline that is set: calls get the time of their worst case.
 TEST(LoopingPrograms, GetTheSameVerdictsInTheJailFromOneWorkerAndFromTwo) {
   if (NoJail()) GTEST_SKIP() << "the jail does not stand on this machine";
-  for (const int workers : {1, 2}) EXPECT_EQ(JudgedInTheJail(workers, 12, 2), Right(12));
+  for (const int workers : {1, 2}) EXPECT_EQ(JudgedInTheJail(workers, 6, 0.5), Right(6));
 }
 
 }  // namespace
