@@ -128,6 +128,31 @@ TEST_F(BadSettings, ATakenValueRunsToTheEnd) {
   }
 }
 
+TEST_F(BadSettings, AreRefusedByEveryCommandThatReadsAConfig) {
+  ASSERT_EQ(Run("train", "steps=1", false).code, 0);
+  const std::string other = JoinPath(folder_, "other");
+  for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{
+           {"eval", "--checkpoint", run_, "--run", other},
+           {"sample", "--checkpoint", run_, "--prompt", "1+1"},
+           {"sample", "--checkpoint", run_, "--input", JoinPath(folder_, "rows.jsonl"), "--output",
+            JoinPath(other, "out.jsonl")},
+           {"replay", run_, "--step", "0"},
+           {"quickstart", "--smoke", "--run", other}}) {
+    for (const char* set : {"sampling.temperature=nan", "sampling.min_p=-1", "eval.samples=0"}) {
+      SCOPED_TRACE(command[0] + " " + set);
+      std::vector<std::string> arguments = command;
+      arguments.insert(arguments.end(), {"--set", set, "--threads", "1"});
+      const Ran ran = RunProgram("grouper", arguments);
+      EXPECT_EQ(ran.code, 2) << ran.err;
+      EXPECT_NE(ran.err.find(std::string(set).substr(0, std::string(set).find('='))),
+                std::string::npos)
+          << ran.err;
+      EXPECT_FALSE(FolderExists(other));
+      EXPECT_FALSE(FolderExists(other + ".run"));
+    }
+  }
+}
+
 TEST_F(BadSettings, WithoutEffectAreSaidOnceByName) {
   for (const bool dry : {true, false}) {
     const Ran ran = Run("train", "dynamic_sampling.max_rounds=3", dry);

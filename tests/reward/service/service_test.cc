@@ -132,7 +132,7 @@ TEST_F(Service, RefusesMalformedRequestsNamingTheField) {
            {Request(many), "items: the call has too many; send fewer: limit=9"},
            {Request({item}, "component { name: \"acuracy\" }"), "rubrics[0]"},
            {Request({item}, "component { name: \"accuracy\" weight: nan }"),
-            "weight must be a finite number: weight=nan"},
+            "component[0].weight=nan"},
            {Request({}, "name: \"r\""), "it has no component"},
            {twice, "rubrics[1].name: another rubric has this name: name=default"},
        }) {
