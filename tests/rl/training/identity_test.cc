@@ -127,7 +127,7 @@ TEST_F(IdentityTest, SettingsOfMemoryAndEvaluationMayChangeAndChangeNoBit) {
   EXPECT_EQ(Run(Folder("run")).weights_sha256, reference.weights_sha256);
   EXPECT_EQ(Digest(Folder("run")), Digest(Folder("whole")));
   config_.mutable_batch()->set_minibatches(2);
-  ExpectWords(UserErrorOf([&] { Run(Folder("run")); }), {"minibatches: 2"});
+  ExpectWords(UserErrorOf([&] { Run(Folder("run")); }), {"line_of_this_config=batch"});
 }
 
 TEST_F(IdentityTest, ACheckpointWithoutRecordOfItsDataGoesOnAndSaysSoOnce) {
