@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <thread>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -18,6 +19,13 @@ constexpr size_t kTasksPerCall = 1024;
 constexpr int kMostGoldsTried = 8;  // of a task
 constexpr size_t kMostPlaces = 3;   // named per reason
 constexpr double kLineSeconds = 5;  // between two lines about the progress
+
+void StopIfAsked(const std::stop_token& stop) {
+  if (!stop.stop_requested()) return;
+  ThrowUnavailable(
+      "[reward] a signal stops the run before it has begun; run the same command again to "
+      "continue");
+}
 
 // A completion that gives the gold in the form that the rubric asks for.
 std::string CompletionOf(const std::string& gold, const Rubric& rubric) {
@@ -137,8 +145,9 @@ ProgramJudging AskProgramJudging(const RewardConfig& config,
   const Stopwatch watch;
   std::string problem;
   do {
+    if (!problem.empty()) std::this_thread::sleep_for(std::chrono::milliseconds(200));
     for (const std::string& address : addresses) {
-      if (stop.stop_requested()) ThrowUnavailable("[reward] the run stops before it has begun");
+      StopIfAsked(stop);
       const double rest = config.max_wait_seconds() - watch.Seconds();
       const auto deadline =
           std::chrono::milliseconds(static_cast<int64_t>(1000 * std::clamp(rest, 1.0, 5.0)));
@@ -146,8 +155,9 @@ ProgramJudging AskProgramJudging(const RewardConfig& config,
         answers[address] = AskHealth(address, deadline);
       } catch (const Error& error) {
         if (error.kind() != ErrorKind::kUnavailable) throw;
+        if (problem.empty())
+          LogWarn("[reward] the run waits for a reward service: " + error.message());
         problem = error.message();
-        LogWarn(problem);
       }
     }
   } while (answers.empty() && watch.Seconds() < config.max_wait_seconds());
@@ -202,9 +212,18 @@ void CheckTasks(std::span<const Prompt> tasks, const RewardConfig& config, Group
       USER_CHECK(rubric != rubrics.end(),
                  "[reward] a prompt names a rubric that reward.rubric does not define",
                  Named("task", task.task_id()), Named("rubric", task.rubric()));
-      trials.push_back(TrialOf(task, *rubric->second, &next_id));
+      if (options.generated) {
+        (task.has_code() ? programs : golds).Add("", task.task_id());
+      } else {
+        trials.push_back(TrialOf(task, *rubric->second, &next_id));
+      }
     }
-    if (!trials.empty()) scorer->Score(&trials, nullptr, options.stop);
+    try {
+      if (!trials.empty()) scorer->Score(&trials, nullptr, options.stop);
+    } catch (const Error&) {
+      StopIfAsked(options.stop);
+      throw;
+    }
     for (const Group& trial : trials) {
       const Prompt& task = trial.prompt();
       (task.has_code() ? programs : golds).Add(FaultOf(trial), task.task_id());
@@ -230,10 +249,12 @@ ProgramJudging CheckTasksOfRun(const Config& config, const PromptSet& prompts,
   TaskCheckOptions options{.setting = "data.train", .print = std::move(print), .stop = stop};
   options.programs = AskProgramJudging(config.reward(), reward->addresses(), stop);
   options.tasks_of_set = prompts.rows();
+  options.generated = prompts.rows() == 0;
   const std::vector<Prompt> tasks = prompts.TasksToCheck(kMostTasksChecked);
   CheckTasks(tasks, config.reward(), reward, options);
   options.setting = EvalSetting(config);
   options.tasks_of_set = static_cast<int64_t>(questions.size());
+  options.generated = config.data().eval().rfind("tasks:", 0) == 0;
   if (options.tasks_of_set > kMostTasksChecked) questions = questions.first(kMostTasksChecked);
   CheckTasks(questions, config.reward(), reward, options);
   return options.programs;

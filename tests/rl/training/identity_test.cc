@@ -142,7 +142,11 @@ TEST_F(IdentityTest, ACheckpointWithoutRecordOfItsDataGoesOnAndSaysSoOnce) {
   StoreManifest(checkpoint, manifest);
   const std::string train = config_.data().train();
   config_.mutable_data()->set_train("tasks:calc,fit");
+  Rubric fit = config_.reward().rubric(0);
+  fit.set_name("fit");
+  *config_.mutable_reward()->add_rubric() = fit;
   ExpectWords(UserErrorOf([&] { Run(run); }), {"data.train has changed"});
+  config_.mutable_reward()->mutable_rubric()->RemoveLast();
   config_.mutable_data()->set_train(train);
   const std::string words = "does not say which data";
   config_.set_steps(3);

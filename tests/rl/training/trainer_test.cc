@@ -201,7 +201,7 @@ TEST_F(TrainerTest, AdvantagesOfKlPenaltiesAloneAreSaidOnce) {
   config_.set_checkpoint_every(0);
   Config other = config_;
   other.set_seed(8);
-  other.mutable_loss()->clear_kl();
+  other.clear_loss();
   other.set_steps(0);
   const std::string from = JoinPath(base.path(), "other");
   Trainer(other, from, {.threads = 1}, {}).Run({});
