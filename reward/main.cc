@@ -14,8 +14,7 @@ namespace grouper {
 namespace {
 
 void AddMinIsolation(CLI::App* command, std::string* tier) {
-  command
-      ->add_option("--min-isolation", *tier, "least isolation in which programs are judged")
+  command->add_option("--min-isolation", *tier, "least isolation in which programs are judged")
       ->check(CLI::IsMember({"process", "namespaces"}))
       ->capture_default_str();
 }

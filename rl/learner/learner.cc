@@ -131,8 +131,8 @@ void Learner::Accumulate(std::span<const TrainSequence> micro, const std::option
   args.log_probs = pass_.log_probs();
   args.old_log_probs = recorded;
   if (options.reference != nullptr) {
-    args.ref_log_probs = options.reference->LogProbs(micro, rule_, pass_.FindKeptSets(),
-                                                     options.routing, part);
+    args.ref_log_probs =
+        options.reference->LogProbs(micro, rule_, pass_.FindKeptSets(), options.routing, part);
     if (options.reference->version() == version_) {
       for (size_t t = 0; t < args.log_probs.size(); ++t) {
         CHECK(SameBits(args.ref_log_probs[t], args.log_probs[t]),

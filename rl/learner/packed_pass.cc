@@ -294,7 +294,7 @@ Tensor PackedPass::FindKeptSets() {
   if (!rule_.filtered()) return {};
   const Tensor& logits = rows_.activations.logits;
   const Tensor sets = rows_.arena.Matrix("kept_sets", DType::kInt32, logits.dim(0),
-                                    KeptSetWords(policy_->config().vocab_size()));
+                                         KeptSetWords(policy_->config().vocab_size()));
   KeptSets(stream_, {.logits = logits, .rule = rule_, .sets = sets});
   return sets;
 }
