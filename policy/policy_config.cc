@@ -2,8 +2,8 @@
 
 #include "base/error.h"
 #include "kernels/moe/router_topk.h"
+#include "proto/check/range_check.h"
 #include "proto/expert_ids.h"
-#include "proto/range_check.h"
 
 namespace grouper {
 namespace {

@@ -14,8 +14,8 @@
 #include "base/error.h"
 #include "base/io/file.h"
 #include "base/utf8.h"
+#include "proto/check/range_check.h"
 #include "proto/did_you_mean.h"
-#include "proto/range_check.h"
 
 namespace grouper {
 namespace {

@@ -13,7 +13,7 @@
 #include "base/io/json_lines.h"
 #include "base/io/output.h"
 #include "base/thread.h"
-#include "proto/rubric_check.h"
+#include "proto/check/rubric_check.h"
 #include "proto/textproto.h"
 #include "reward/code/json_value.h"
 #include "reward/code/local_code_grader.h"

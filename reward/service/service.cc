@@ -12,8 +12,8 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "proto/check/rubric_check.h"
 #include "proto/reward.grpc.pb.h"
-#include "proto/rubric_check.h"
 #include "reward/scorer.h"
 #include "reward/service/scoring_pools.h"
 #include "reward/service/shared_task.h"

@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "base/io/file.h"
 #include "base/io/output.h"
-#include "proto/range_check.h"
+#include "proto/check/range_check.h"
 #include "proto/textproto.h"
 #include "rl/algorithm/profile.h"
 #include "rl/run/checkpoint_config.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/random.h"
-#include "proto/rubric_check.h"
+#include "proto/check/rubric_check.h"
 #include "rl/algorithm/sampling_settings.h"
 #include "rl/algorithm/verdict.h"
 #include "rl/data/prompt_set.h"

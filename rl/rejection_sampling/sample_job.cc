@@ -11,7 +11,7 @@
 #include "base/kill_point.h"
 #include "base/log.h"
 #include "kernels/numerics.h"
-#include "proto/rubric_check.h"
+#include "proto/check/rubric_check.h"
 #include "proto/textproto.h"
 #include "rl/algorithm/advantage.h"
 #include "rl/algorithm/verdict.h"

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "policy/memory/kv_cache.h"
 #include "policy/policy_config.h"
-#include "proto/range_check.h"
+#include "proto/check/range_check.h"
 #include "rl/run/session.h"
 
 namespace grouper {

@@ -12,7 +12,7 @@
 #include "rl/experience/kl_penalty.h"
 #include "rl/experience/rollout_stage.h"
 #include "rl/learner/update_stage.h"
-#include "rl/run/metrics.h"
+#include "rl/metrics/metrics.h"
 
 namespace grouper {
 

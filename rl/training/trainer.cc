@@ -9,7 +9,7 @@
 #include "base/kill_point.h"
 #include "base/log.h"
 #include "policy/checkpoint/file_tensors.h"
-#include "proto/rubric_check.h"
+#include "proto/check/rubric_check.h"
 #include "rl/algorithm/advantage.h"
 #include "rl/algorithm/length_schedule.h"
 #include "rl/algorithm/loss_rule.h"

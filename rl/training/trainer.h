@@ -21,7 +21,7 @@
 #include "rl/learner/learner.h"
 #include "rl/learner/reference.h"
 #include "rl/learner/update_stage.h"
-#include "rl/run/metrics.h"
+#include "rl/metrics/metrics.h"
 #include "rl/run/resume.h"
 #include "rl/run/run_dir.h"
 #include "rl/run/session.h"

@@ -1,6 +1,6 @@
 // The ranges of the settings: every number has one, the check finds what is outside, and
 // docs/config.md shows it.
-#include "proto/range_check.h"
+#include "proto/check/range_check.h"
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>

@@ -9,7 +9,7 @@
 #include <stdexcept>
 
 #include "base/error.h"
-#include "proto/rubric_check.h"
+#include "proto/check/rubric_check.h"
 #include "reward/components/components.h"
 #include "reward/math/math_grader.h"
 #include "tests/testing/fake_grader.h"

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "base/io/file.h"
-#include "proto/range_check.h"
+#include "proto/check/range_check.h"
 #include "proto/textproto.h"
 #include "rl/algorithm/profile.h"
 #include "rl/algorithm/setting_notes.h"

@@ -1,4 +1,4 @@
-#include "rl/run/event_file.h"
+#include "rl/metrics/event_file.h"
 
 #include <cmath>
 #include <limits>

@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "base/io/file.h"
-#include "rl/run/event_file.h"
+#include "rl/metrics/event_file.h"
 
 namespace grouper {
 

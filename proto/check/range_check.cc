@@ -1,4 +1,4 @@
-#include "proto/range_check.h"
+#include "proto/check/range_check.h"
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>

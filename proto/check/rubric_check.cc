@@ -1,4 +1,4 @@
-#include "proto/rubric_check.h"
+#include "proto/check/rubric_check.h"
 
 #include <google/protobuf/message.h>
 
@@ -9,7 +9,7 @@
 #include <set>
 
 #include "base/error.h"
-#include "proto/range_check.h"
+#include "proto/check/range_check.h"
 
 namespace grouper {
 namespace {

@@ -1,4 +1,4 @@
-#include "rl/run/metrics.h"
+#include "rl/metrics/metrics.h"
 
 #include <unistd.h>
 
