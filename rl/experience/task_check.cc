@@ -196,6 +196,7 @@ void CheckTasks(std::span<const Prompt> tasks, const RewardConfig& config, Group
   const Stopwatch watch;
   double said = 0;
   uint64_t next_id = 0;
+  bool tried_gold = false, tried_program = false;
   if (options.print && options.tasks_of_set > static_cast<int64_t>(tasks.size())) {
     options.print("[data] " + options.setting + ": " + std::to_string(tasks.size()) + " of " +
                   std::to_string(options.tasks_of_set) + " tasks are checked before the start");
@@ -212,11 +213,9 @@ void CheckTasks(std::span<const Prompt> tasks, const RewardConfig& config, Group
       USER_CHECK(rubric != rubrics.end(),
                  "[reward] a prompt names a rubric that reward.rubric does not define",
                  Named("task", task.task_id()), Named("rubric", task.rubric()));
-      if (options.generated) {
-        (task.has_code() ? programs : golds).Add("", task.task_id());
-      } else {
-        trials.push_back(TrialOf(task, *rubric->second, &next_id));
-      }
+      bool& tried = task.has_code() ? tried_program : tried_gold;
+      if (!options.generated || !tried) trials.push_back(TrialOf(task, *rubric->second, &next_id));
+      tried = true;
     }
     try {
       if (!trials.empty()) scorer->Score(&trials, nullptr, options.stop);

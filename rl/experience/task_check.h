@@ -40,7 +40,8 @@ inline constexpr int64_t kMostTasksChecked = 50'000;
 struct TaskCheckOptions {
   std::string setting;       // names the data in messages: "data.train"
   int64_t tasks_of_set = 0;  // for messages; 0: the set has no end
-  bool generated = false;    // built-in tasks, whose golds and tests are right by construction
+  // Built-in tasks, whose golds and tests are right by construction: one of each kind is tried.
+  bool generated = false;
   ProgramJudging programs;
   std::function<void(const std::string&)> print = {};  // a line about the progress
   std::stop_token stop;

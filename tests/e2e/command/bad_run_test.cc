@@ -114,9 +114,10 @@ ProcessOptions Serve(const std::string& listen, const std::string& kill_point) {
   return options;
 }
 
-// A step has 8 items, so the service dies within the batch of step 2.
+// A step has 8 items, and at most 4 are tried before the first, so the service dies within the
+// batch of step 2.
 TEST_F(BadRun, AServiceThatDiesInABatchIsWaitedForAndNothingIsScoredTwiceOrAsZero) {
-  Process doomed(Serve("127.0.0.1:0", "score.item_scored:20"));
+  Process doomed(Serve("127.0.0.1:0", "score.item_scored:23"));
   const std::string address = doomed.ReadReportLine(std::chrono::seconds(60));
   Background running("grouper", Train(run_, {"reward.addresses=" + address}));
   ASSERT_TRUE(running.Says("waits for a reward service")) << running.err();
@@ -129,7 +130,7 @@ TEST_F(BadRun, AServiceThatDiesInABatchIsWaitedForAndNothingIsScoredTwiceOrAsZer
 }
 
 TEST_F(BadRun, AServiceThatStaysDeadIs75AndTheRunGoesOnLater) {
-  Process doomed(Serve("127.0.0.1:0", "score.item_scored:20"));
+  Process doomed(Serve("127.0.0.1:0", "score.item_scored:23"));
   const std::string address = doomed.ReadReportLine(std::chrono::seconds(60));
   const Strings settings = {"reward.addresses=" + address, "reward.max_wait_seconds=0.5",
                             "checkpoint_every=0"};
