@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <fstream>
 #include <random>
 
 #include "base/hex.h"
@@ -59,6 +60,13 @@ int64_t BytesToHandle(const JailRequest& request) {
   return bytes;
 }
 
+// How long this thread was ready to run while no processor was free. 0 if the kernel does not say.
+double SecondsStarved() {
+  double ran = 0, waited = 0;
+  std::ifstream("/proc/thread-self/schedstat") >> ran >> waited;
+  return waited * 1e-9;
+}
+
 int64_t MemoryLimit(const JailRequest& request) {
   size_t largest = 0;
   for (const std::string& call : request.calls) largest = std::max(largest, call.size());
@@ -89,7 +97,7 @@ class Session {
     if (event != "ready") return Finish(End::kBroken, "the harness spoke out of turn");
     started_ = true;
     begin_ = Clock::now();
-    starved_ = box_.SecondsStarved();
+    starved_ = box_.SecondsStarved() + SecondsStarved();
     limit_ = After(request_.limits.wall_seconds + handling_seconds_);
     Send(PythonLiteral(request_.program) + "\n" + PythonLiteral(request_.entry) + ".decode()\n");
     if (!Receive(&event)) return result_;
@@ -146,9 +154,15 @@ class Session {
       return false;
     }
     const std::chrono::duration<double> allowed(request_.limits.wall_seconds + handling_seconds_ +
-                                                box_.SecondsStarved() - starved_);
+                                                box_.SecondsStarved() + SecondsStarved() -
+                                                starved_);
     limit_ = begin_ + std::chrono::duration_cast<Clock::duration>(allowed);
     return Clock::now() < limit_;
+  }
+
+  bool HasOutput() const {
+    pollfd output{box_.output(), POLLIN, 0};
+    return poll(&output, 1, 0) > 0;
   }
 
   JailResult OutOfTime() {
@@ -191,8 +205,9 @@ class Session {
       }
       looked = received_.size();
       const Clock::time_point now = Clock::now();
-      if ((now >= std::min(limit_, request_.deadline) || request_.stop.stop_requested()) &&
-          !Extended()) {
+      const bool given_up = now >= request_.deadline || request_.stop.stop_requested();
+      // What came before the limit counts, also when this thread got no processor to read it.
+      if (given_up || (now >= limit_ && !Extended() && !HasOutput())) {
         OutOfTime();
         return false;
       }
