@@ -250,6 +250,27 @@ int Box::Threads() const {
   return std::max(0, static_cast<int>(folder.st_nlink) - 2);
 }
 
+namespace {
+
+// True if the process or a descendant is in state R (proc(5)).
+bool AnyRunnable(pid_t pid) {
+  const std::string folder = "/proc/" + std::to_string(pid);
+  std::string line;
+  std::ifstream in(folder + "/stat");
+  std::getline(in, line);
+  const size_t name_end = line.rfind(')');
+  if (name_end != std::string::npos && line.substr(name_end, 3) == ") R") return true;
+  std::ifstream children(folder + "/task/" + std::to_string(pid) + "/children");
+  for (pid_t child; children >> child;) {
+    if (AnyRunnable(child)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool Box::Runnable() const { return pid_ > 0 && AnyRunnable(pid_); }
+
 double Box::SecondsStarved() const { return pid_ > 0 ? Starved(pid_) : 0; }
 
 std::string Box::Complaint() const {

@@ -53,6 +53,8 @@ class Box {
   double SecondsStarved() const;
   // The threads of the process that was started; 0 if the kernel does not report them.
   int Threads() const;
+  // True if a process inside computes, or is ready to and waits for a processor.
+  bool Runnable() const;
   // Ends the box and reaps its process. It may be called again.
   void Kill();
   // The text that the start and the interpreter wrote to standard error before the harness

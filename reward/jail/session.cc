@@ -157,6 +157,10 @@ class Session {
                                                 box_.SecondsStarved() + SecondsStarved() -
                                                 starved_);
     limit_ = begin_ + std::chrono::duration_cast<Clock::duration>(allowed);
+    // A wait that goes on is not in that sum yet. A program that is ready ends by its CPU limit.
+    if (Clock::now() >= limit_ && box_.Runnable()) {
+      limit_ = Clock::now() + std::chrono::milliseconds(kLookMs);
+    }
     return Clock::now() < limit_;
   }
 
