@@ -228,16 +228,13 @@ std::optional<int> Box::WaitExit(TimePoint until, const std::stop_token& stop) {
 
 namespace {
 
-// The longest wait for a processor of a process and its descendants (proc(5): schedstat holds the
-// nanoseconds run and then those waited).
-double Starved(pid_t pid) {
+// Calls visit("/proc/PID") for the process and each of its descendants.
+template <typename Visit>
+void ForEachProcess(pid_t pid, const Visit& visit) {
   const std::string folder = "/proc/" + std::to_string(pid);
-  double ran = 0, waited = 0;
-  std::ifstream(folder + "/schedstat") >> ran >> waited;
-  double most = waited * 1e-9;
+  visit(folder);
   std::ifstream children(folder + "/task/" + std::to_string(pid) + "/children");
-  for (pid_t child; children >> child;) most = std::max(most, Starved(child));
-  return most;
+  for (pid_t child; children >> child;) ForEachProcess(child, visit);
 }
 
 }  // namespace
@@ -250,28 +247,31 @@ int Box::Threads() const {
   return std::max(0, static_cast<int>(folder.st_nlink) - 2);
 }
 
-namespace {
-
-// True if the process or a descendant is in state R (proc(5)).
-bool AnyRunnable(pid_t pid) {
-  const std::string folder = "/proc/" + std::to_string(pid);
-  std::string line;
-  std::ifstream in(folder + "/stat");
-  std::getline(in, line);
-  const size_t name_end = line.rfind(')');
-  if (name_end != std::string::npos && line.substr(name_end, 3) == ") R") return true;
-  std::ifstream children(folder + "/task/" + std::to_string(pid) + "/children");
-  for (pid_t child; children >> child;) {
-    if (AnyRunnable(child)) return true;
-  }
-  return false;
+bool Box::Runnable() const {
+  bool runnable = false;
+  if (pid_ <= 0) return runnable;
+  // proc(5): stat holds the pid, the name in brackets, and the state.
+  ForEachProcess(pid_, [&](const std::string& folder) {
+    std::string line;
+    std::ifstream in(folder + "/stat");
+    std::getline(in, line);
+    const size_t name_end = line.rfind(')');
+    runnable |= name_end != std::string::npos && line.substr(name_end, 3) == ") R";
+  });
+  return runnable;
 }
 
-}  // namespace
-
-bool Box::Runnable() const { return pid_ > 0 && AnyRunnable(pid_); }
-
-double Box::SecondsStarved() const { return pid_ > 0 ? Starved(pid_) : 0; }
+double Box::SecondsStarved() const {
+  double most = 0;
+  if (pid_ <= 0) return most;
+  // proc(5): schedstat holds the nanoseconds run and then those waited.
+  ForEachProcess(pid_, [&](const std::string& folder) {
+    double ran = 0, waited = 0;
+    std::ifstream(folder + "/schedstat") >> ran >> waited;
+    most = std::max(most, waited * 1e-9);
+  });
+  return most;
+}
 
 std::string Box::Complaint() const {
   char text[kMostComplaintBytes];

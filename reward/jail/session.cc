@@ -164,11 +164,6 @@ class Session {
     return Clock::now() < limit_;
   }
 
-  bool HasOutput() const {
-    pollfd output{box_.output(), POLLIN, 0};
-    return poll(&output, 1, 0) > 0;
-  }
-
   JailResult OutOfTime() {
     if (Clock::now() >= request_.deadline || request_.stop.stop_requested())
       return Finish(End::kDeadline, "the service's time is up");
@@ -186,11 +181,14 @@ class Session {
 
   void Send(const std::string& text) { to_send_ += text; }
 
-  // True if there is something on the result channel although nothing was asked.
-  bool Spoke() {
-    pollfd p{box_.output(), POLLIN, 0};
-    return !received_.empty() || (poll(&p, 1, 0) == 1 && (p.revents & POLLIN) != 0);
+  // What poll says of the result channel now: POLLIN, POLLHUP, or 0.
+  short OutputEvents() const {
+    pollfd output{box_.output(), POLLIN, 0};
+    return poll(&output, 1, 0) == 1 ? output.revents : short{0};
   }
+
+  // True if there is something on the result channel although nothing was asked.
+  bool Spoke() const { return !received_.empty() || (OutputEvents() & POLLIN) != 0; }
 
   // Reads the next signed line into *event. False: result_ says how the run ended.
   bool Receive(std::string* event) {
@@ -211,7 +209,7 @@ class Session {
       const Clock::time_point now = Clock::now();
       const bool given_up = now >= request_.deadline || request_.stop.stop_requested();
       // What came before the limit counts, also when this thread got no processor to read it.
-      if (given_up || (now >= limit_ && !Extended() && !HasOutput())) {
+      if (given_up || (now >= limit_ && !Extended() && OutputEvents() == 0)) {
         OutOfTime();
         return false;
       }
